@@ -1,0 +1,167 @@
+//! What is recorded of an execution. The history is the truth: everything else is computed from it.
+
+use jiff::Timestamp;
+
+use crate::model::{Failure, InstanceId, Outcome, Payload, RetryPolicy, Status, Tags, TaskId};
+
+/// One thing that happened, and when.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HistoryEvent {
+    /// Never earlier than the event before it.
+    pub at: Timestamp,
+    /// What happened.
+    pub kind: EventKind,
+}
+
+/// The first event of every execution: all that the code gets to know about its start.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExecutionStarted {
+    /// The orchestrator function.
+    pub name: String,
+    /// The instance.
+    pub instance_id: InstanceId,
+    /// A new one for every execution of the instance; 32 hex digits.
+    pub execution_id: String,
+    /// What it was started with.
+    pub input: Option<Payload>,
+    /// Who started it as a sub-orchestration.
+    pub parent_instance_id: Option<InstanceId>,
+    /// The version label.
+    pub version: Option<String>,
+    /// Tags given at the start.
+    pub tags: Tags,
+    /// W3C trace context of the caller.
+    pub trace_parent: Option<String>,
+}
+
+/// What can happen. Events marked *(command)* are the orchestrator's own doing: a replay must issue them again, in
+/// this order.
+#[derive(Clone, Debug, PartialEq)]
+pub enum EventKind {
+    /// The execution began.
+    ExecutionStarted(Box<ExecutionStarted>),
+    /// *(command)* An activity was called.
+    TaskScheduled {
+        /// Its handle.
+        task: TaskId,
+        /// The activity function.
+        name: String,
+        /// What it was called with.
+        input: Option<Payload>,
+        /// How it is tried again.
+        retry: Option<RetryPolicy>,
+        /// Milliseconds an attempt may take.
+        timeout_ms: Option<f64>,
+        /// Tags of the call.
+        tags: Tags,
+    },
+    /// An attempt failed and the retry policy will try again.
+    TaskAttemptFailed {
+        /// The call.
+        task: TaskId,
+        /// Which attempt failed, from 1.
+        attempt: u32,
+        /// Why.
+        failure: Failure,
+        /// When the next attempt starts.
+        retry_at: Timestamp,
+    },
+    /// The wait before a further attempt is over.
+    TaskRetried {
+        /// The call.
+        task: TaskId,
+        /// The attempt that starts now.
+        attempt: u32,
+    },
+    /// An activity returned.
+    TaskCompleted {
+        /// The call.
+        task: TaskId,
+        /// What it returned.
+        result: Option<Payload>,
+    },
+    /// An activity failed for good.
+    TaskFailed {
+        /// The call.
+        task: TaskId,
+        /// Why.
+        failure: Failure,
+    },
+    /// *(command)* A durable timer was set.
+    TimerCreated {
+        /// Its handle.
+        task: TaskId,
+        /// When it fires.
+        fire_at: Timestamp,
+    },
+    /// A timer fired.
+    TimerFired {
+        /// The timer.
+        task: TaskId,
+    },
+    /// *(command)* The orchestrator waits for an external event.
+    EventAwaited {
+        /// The wait's handle.
+        task: TaskId,
+        /// The event's name as the orchestrator wrote it.
+        name: String,
+    },
+    /// An external event arrived; whether somebody waited follows from the events before.
+    EventRaised {
+        /// The event's name as the sender wrote it.
+        name: String,
+        /// What came with it.
+        input: Option<Payload>,
+    },
+    /// *(command)* The orchestrator gave a task up.
+    TaskCanceled {
+        /// Which.
+        task: TaskId,
+    },
+    /// The code stands still from here on.
+    ExecutionSuspended {
+        /// Why.
+        reason: Option<String>,
+    },
+    /// The code goes on.
+    ExecutionResumed {
+        /// Why.
+        reason: Option<String>,
+    },
+    /// Ended from outside.
+    ExecutionTerminated {
+        /// Why.
+        reason: Option<String>,
+    },
+    /// *(command)* The orchestrator function returned; the execution ends once nothing holds it any more.
+    OrchestratorReturned {
+        /// What it came to.
+        ending: Ending,
+    },
+    /// The orchestrator ran up to the place where it waits (or to its end).
+    EpisodeCompleted {
+        /// How many of its waits had been served by then: what a replay has already seen, and must not log again.
+        waits_served: u32,
+    },
+    /// The execution is over.
+    ExecutionCompleted {
+        /// Completed, Failed, Terminated or ContinuedAsNew.
+        status: Status,
+        /// The output, or the failure.
+        outcome: Outcome,
+    },
+}
+
+/// How an orchestrator function ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ending {
+    /// It returned, or failed.
+    Returned(Outcome),
+    /// It asked for a fresh execution.
+    ContinuedAsNew {
+        /// The next execution's input.
+        input: Option<Payload>,
+        /// Whether unprocessed events go along.
+        keep_events: bool,
+    },
+}

@@ -1,0 +1,55 @@
+//! What reaches an instance from outside its own code.
+
+use crate::model::{Outcome, Payload, TaskId};
+
+/// Something for an instance's mailbox.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Message {
+    /// An attempt of an activity ended.
+    ActivityEnded {
+        /// The call.
+        task: TaskId,
+        /// Which attempt, from 1.
+        attempt: u32,
+        /// What it came to.
+        outcome: Outcome,
+    },
+    /// A timer's time has come.
+    TimerDue {
+        /// The timer, or the call whose next attempt is due.
+        task: TaskId,
+    },
+    /// An external event.
+    EventRaised {
+        /// Its name.
+        name: String,
+        /// What came with it.
+        input: Option<Payload>,
+    },
+    /// Stand still.
+    Suspend {
+        /// Why.
+        reason: Option<String>,
+    },
+    /// Go on.
+    Resume {
+        /// Why.
+        reason: Option<String>,
+    },
+    /// End now.
+    Terminate {
+        /// Why.
+        reason: Option<String>,
+    },
+}
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// It is now part of the history (not yet saved).
+    Recorded,
+    /// It changes nothing: a duplicate, or for a task that nobody waits for any more.
+    Stale,
+    /// The execution is over; nothing can reach it.
+    Ended,
+}

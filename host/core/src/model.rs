@@ -1,0 +1,169 @@
+//! Names and values that everything else is made of.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+/// JSON as text, exactly as it came. Shared, because one payload is seen by history, ledger, guest and store.
+pub type Payload = Arc<str>;
+
+/// Tags of an instance or a call.
+pub type Tags = BTreeMap<String, String>;
+
+/// The id of an orchestration instance, unique in its task hub while the instance exists.
+pub type InstanceId = Arc<str>;
+
+/// The handle of an open call, counted from 1 in the order in which the orchestrator made them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskId(pub u32);
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The runtime status of an instance; the numbers are those of the wire (http-api.md 1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Status {
+    /// Its first episode has not ended yet.
+    Running = 0,
+    /// Ended with an output.
+    Completed = 1,
+    /// Between two executions; a transition that is never stored.
+    ContinuedAsNew = 2,
+    /// Ended with a failure.
+    Failed = 3,
+    /// Reserved by the wire; never stored.
+    Canceled = 4,
+    /// Ended from outside.
+    Terminated = 5,
+    /// Started, but no episode of it has run.
+    Pending = 6,
+    /// Its code stands still until it is resumed.
+    Suspended = 7,
+}
+
+impl Status {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 8] = [
+        Self::Running,
+        Self::Completed,
+        Self::ContinuedAsNew,
+        Self::Failed,
+        Self::Canceled,
+        Self::Terminated,
+        Self::Pending,
+        Self::Suspended,
+    ];
+
+    /// The status with this number of the wire.
+    #[must_use]
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.get(usize::from(number)).copied()
+    }
+
+    /// True: the instance has ended, nothing will change it but a rewind, a restart or a purge.
+    #[must_use]
+    pub fn is_terminal(self) -> bool {
+        match self {
+            Self::Completed | Self::Failed | Self::Canceled | Self::Terminated => true,
+            Self::Running | Self::ContinuedAsNew | Self::Pending | Self::Suspended => false,
+        }
+    }
+
+    /// The name on the wire.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Running => "Running",
+            Self::Completed => "Completed",
+            Self::ContinuedAsNew => "ContinuedAsNew",
+            Self::Failed => "Failed",
+            Self::Canceled => "Canceled",
+            Self::Terminated => "Terminated",
+            Self::Pending => "Pending",
+            Self::Suspended => "Suspended",
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// One link in the chain of causes of a [`Failure`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// The kind of error in the words of the guest's language.
+    pub error_type: String,
+    /// What went wrong, for a person.
+    pub message: String,
+    /// The guest's own stack trace.
+    pub stack_trace: Option<String>,
+}
+
+/// Why a function failed; kept unchanged from guest to guest and shown as `FailureDetails`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The kind of error in the words of the guest's language.
+    pub error_type: String,
+    /// What went wrong, for a person.
+    pub message: String,
+    /// The guest's own stack trace.
+    pub stack_trace: Option<String>,
+    /// True: no retry policy tries again.
+    pub non_retriable: bool,
+    /// Inner causes, outermost first.
+    pub causes: Vec<Cause>,
+    /// Further facts as a JSON object.
+    pub properties: Option<Payload>,
+}
+
+impl Failure {
+    /// A failure that the host found.
+    pub fn new(error_type: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            error_type: error_type.into(),
+            message: message.into(),
+            stack_trace: None,
+            non_retriable: false,
+            causes: Vec::new(),
+            properties: None,
+        }
+    }
+
+    /// The same, but no retry policy tries again.
+    #[must_use]
+    pub fn non_retriable(mut self) -> Self {
+        self.non_retriable = true;
+        self
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// How a failed call is tried again (semantics.md, retry policy). Durations are milliseconds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RetryPolicy {
+    /// Before the second attempt; more than 0.
+    pub first_retry_interval_ms: f64,
+    /// Attempts in all, the first included.
+    pub max_attempts: u32,
+    /// Each wait is the one before times this.
+    pub backoff_coefficient: f64,
+    /// The longest wait; none: 6 days.
+    pub max_retry_interval_ms: Option<f64>,
+    /// No attempt starts later than this after the first was scheduled; none: no such limit.
+    pub retry_timeout_ms: Option<f64>,
+}
+
+/// What an activity, a child or an orchestrator came to.
+pub type Outcome = Result<Option<Payload>, Failure>;

@@ -1,0 +1,148 @@
+//! What the outside asks of the engine, and what it answers: the types of [`super::Engine`]'s methods.
+
+use std::time::Duration;
+
+use durawasm_core::model::Tags;
+use durawasm_core::{HistoryEvent, InstanceId, Payload, Status};
+
+use super::executor::AdmitError;
+use crate::store::{Digest, HubName, InstanceRecord, Payloads, Reuse, StoreError};
+
+/// Start an instance.
+#[derive(Clone, Debug)]
+pub struct StartRequest {
+    /// Where.
+    pub hub: HubName,
+    /// The orchestrator function.
+    pub function: String,
+    /// The id; none: a fresh one (UUIDv7, 32 hex digits).
+    pub instance_id: Option<String>,
+    /// The input, already known to be JSON.
+    pub input: Option<Payload>,
+    /// The version label; none: the app version's own.
+    pub version: Option<String>,
+    /// Tags.
+    pub tags: Tags,
+    /// What to do about an instance that has the id already.
+    pub reuse: Reuse,
+    /// W3C trace context of the caller.
+    pub trace_parent: Option<String>,
+}
+
+/// Why an instance was not started. Nothing was changed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StartError {
+    /// The id has a forbidden form; the text says which rule it breaks (http-api.md 3).
+    #[error("{0}")]
+    BadInstanceId(String),
+    /// No app of the hub declares the function. `known`: the orchestrators that exist, sorted, at most 20.
+    #[error("the function '{function}' doesn't exist, is disabled, or is not an orchestrator function")]
+    UnknownFunction {
+        /// What was asked for.
+        function: String,
+        /// What there is.
+        known: Vec<String>,
+    },
+    /// The id is taken.
+    #[error("An orchestration with instance ID '{id}' and status '{status}' already exists")]
+    Exists {
+        /// The id.
+        id: InstanceId,
+        /// The status of the instance that has it.
+        status: Status,
+    },
+    /// The input is too large.
+    #[error("the input has {size} bytes; the limit is {limit}")]
+    InputTooLarge {
+        /// Its size.
+        size: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a message did not reach an instance. Nothing was changed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum SendError {
+    /// There is no such instance.
+    #[error("no such instance")]
+    Unknown,
+    /// It has ended.
+    #[error("the instance has ended")]
+    Ended,
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Which parts of an instance to load beside its record.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Parts {
+    /// Input, output and custom status.
+    pub payloads: bool,
+    /// The history.
+    pub history: bool,
+}
+
+/// An instance as the outside sees it; all of it durable.
+#[derive(Clone, Debug)]
+pub struct InstanceView {
+    /// The small row.
+    pub record: InstanceRecord,
+    /// Loaded if asked for.
+    pub payloads: Payloads,
+    /// Loaded if asked for.
+    pub history: Vec<HistoryEvent>,
+}
+
+/// What a wait for completion came to.
+#[derive(Clone, Debug)]
+pub enum Waited {
+    /// The instance ended.
+    Ended(Box<InstanceView>),
+    /// It did not in time.
+    StillRunning,
+    /// There is no such instance.
+    Unknown,
+}
+
+/// How long a wait may take at the most, whatever the caller asks for.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(600);
+
+/// Why a deployment was refused. Nothing was changed.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum DeployError {
+    /// The app's name has a forbidden form.
+    #[error("{0}")]
+    BadName(String),
+    /// The component was refused.
+    #[error(transparent)]
+    Admit(#[from] AdmitError),
+    /// Another app of the hub declares a function of the same name and kind.
+    #[error(
+        "{kind} '{function}' is already declared by app '{app}' of this hub; rename one of them, or deploy to app '{app}' to replace it"
+    )]
+    FunctionTaken {
+        /// `orchestrator` or `activity`.
+        kind: &'static str,
+        /// The function.
+        function: String,
+        /// Who has it.
+        app: String,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What a deployment came to.
+#[derive(Clone, Debug)]
+pub struct Deployed {
+    /// The version that new instances take now.
+    pub digest: Digest,
+    /// False: this version was the app's current one already.
+    pub changed: bool,
+}

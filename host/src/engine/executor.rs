@@ -1,0 +1,103 @@
+//! What the engine asks of whatever runs guests. `wasm` implements it; tests may, too.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use durawasm_core::model::Outcome;
+use durawasm_core::{Failure, Payload};
+
+use super::session::Session;
+use crate::store::{AppVersion, BoxFuture, Digest, HubName};
+
+/// Runs guests. Knows components; knows no store, no mailbox and no HTTP.
+pub trait Executor: Send + Sync + 'static {
+    /// A run of an orchestrator from its beginning. Nothing happens until the future is polled. While the session
+    /// says that the guest is blocked, the future returns `Pending` without arranging to be woken: whoever unblocks the
+    /// session polls again. Dropping the future drops the guest.
+    fn orchestrate(&self, run: OrchestratorRun) -> BoxFuture<'static, RunEnd>;
+
+    /// Runs one attempt of an activity in a fresh instance. Dropping the future stops it.
+    fn run_activity(&self, run: ActivityRun) -> BoxFuture<'static, Result<Outcome, HostFault>>;
+
+    /// Checks, compiles and keeps a component durably, and asks it what it holds. Refused components leave nothing
+    /// behind. Deploying the same bytes again is cheap.
+    fn admit(&self, component: bytes::Bytes) -> BoxFuture<'_, Result<AppVersion, AdmitError>>;
+}
+
+/// An orchestrator to run.
+pub struct OrchestratorRun {
+    /// The code.
+    pub digest: Digest,
+    /// The function.
+    pub name: String,
+    /// Its input.
+    pub input: Option<Payload>,
+    /// The instance's side of the conversation.
+    pub session: Arc<Session>,
+}
+
+/// An attempt of an activity to run.
+pub struct ActivityRun {
+    /// The code.
+    pub digest: Digest,
+    /// The hub, for its limits and configuration.
+    pub hub: HubName,
+    /// The function.
+    pub name: String,
+    /// Its input.
+    pub input: Option<Payload>,
+    /// The caller.
+    pub instance_id: Arc<str>,
+    /// The call in the caller's execution.
+    pub task: u32,
+    /// From 1.
+    pub attempt: u32,
+    /// `{execution id}:{task}:{attempt}`: the same for every delivery of this attempt.
+    pub idempotency_key: String,
+    /// After this the attempt is stopped and fails.
+    pub timeout: Duration,
+}
+
+/// How a guest's run ended.
+#[derive(Debug)]
+pub enum RunEnd {
+    /// The function returned a result or a failure, or was stopped for something it did wrong (a trap, a limit), which is a
+    /// failure as well.
+    Returned(Outcome),
+    /// The session refused what the guest did; the session has the fault.
+    Faulted,
+    /// The host could not run it; try again later. Never the guest's fault.
+    Host(HostFault),
+}
+
+/// Something that is wrong with the host and not with the guest: worth retrying, never a reason to fail an instance.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the host cannot run guests now: {0}")]
+pub struct HostFault(pub String);
+
+/// Why a component was not admitted.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum AdmitError {
+    /// Something is wrong with it; the text says what and what to do.
+    #[error("{0}")]
+    Refused(String),
+    /// It is larger than the limit.
+    #[error("the component has {size} bytes; the limit is {limit}")]
+    TooLarge {
+        /// Its size.
+        size: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The host failed.
+    #[error("the host could not take the component: {0}")]
+    Host(String),
+}
+
+impl RunEnd {
+    /// A failure that the host found in the guest.
+    #[must_use]
+    pub fn failed(failure: Failure) -> Self {
+        Self::Returned(Err(failure))
+    }
+}

@@ -1,0 +1,140 @@
+//! Where a running guest and the engine meet: the guest's host functions on one side, the instance's actor on the other.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use durawasm_core::{Command, GuestFault, Orchestration, Payload, TaskId, Timestamp};
+use durawasm_core::model::{InstanceId, Outcome};
+
+/// The state that a guest's host functions work on. Locks are held for single core calls only, never across an await.
+pub struct Session {
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    orchestration: Orchestration,
+    blocked: bool,
+    fault: Option<GuestFault>,
+}
+
+impl Session {
+    /// A session for a guest that is about to run from its beginning.
+    #[must_use]
+    pub fn new(orchestration: Orchestration) -> Self {
+        Self { inner: Mutex::new(Inner { orchestration, blocked: false, fault: None }) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        // The core does not panic half-way through a change; a poisoned lock still holds a consistent orchestration.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn keep<T>(inner: &mut Inner, answer: Result<T, GuestFault>) -> Result<T, GuestFault> {
+        if let Err(fault) = &answer {
+            inner.fault = Some(fault.clone());
+        }
+        answer
+    }
+
+    /// Issues a command that makes a task.
+    ///
+    /// # Errors
+    /// What the core refuses; the guest must be stopped.
+    pub fn call(&self, command: Command) -> Result<TaskId, GuestFault> {
+        let inner = &mut *self.lock();
+        let answer = inner.orchestration.call(command);
+        Self::keep(inner, answer)
+    }
+
+    /// Gives a task up.
+    ///
+    /// # Errors
+    /// What the core refuses; the guest must be stopped.
+    pub fn cancel(&self, task: TaskId) -> Result<(), GuestFault> {
+        let inner = &mut *self.lock();
+        let answer = inner.orchestration.cancel(task);
+        Self::keep(inner, answer)
+    }
+
+    /// The first completed task of the list, or none: then the session is blocked and the guest must park (return
+    /// `Pending`; ask again when polled again).
+    ///
+    /// # Errors
+    /// What the core refuses; the guest must be stopped.
+    pub fn when_any(&self, tasks: &[TaskId]) -> Result<Option<TaskId>, GuestFault> {
+        let inner = &mut *self.lock();
+        let answer = inner.orchestration.when_any(tasks);
+        inner.blocked = matches!(answer, Ok(None));
+        Self::keep(inner, answer)
+    }
+
+    /// True once all tasks have completed; false: blocked, as with [`Session::when_any`].
+    ///
+    /// # Errors
+    /// What the core refuses; the guest must be stopped.
+    pub fn when_all(&self, tasks: &[TaskId]) -> Result<bool, GuestFault> {
+        let inner = &mut *self.lock();
+        let answer = inner.orchestration.when_all(tasks);
+        inner.blocked = matches!(answer, Ok(false));
+        Self::keep(inner, answer)
+    }
+
+    /// The outcome of a delivered task.
+    ///
+    /// # Errors
+    /// What the core refuses; the guest must be stopped.
+    pub fn result(&self, task: TaskId) -> Result<Outcome, GuestFault> {
+        let inner = &mut *self.lock();
+        let answer = inner.orchestration.result(task);
+        Self::keep(inner, answer)
+    }
+
+    /// The orchestrator's time.
+    pub fn now(&self) -> Timestamp {
+        self.lock().orchestration.now()
+    }
+
+    /// A GUID that is the same in every replay.
+    pub fn new_guid(&self) -> uuid::Uuid {
+        self.lock().orchestration.new_guid()
+    }
+
+    /// Sets or clears the custom status. The caller has checked that it is JSON of at most 16 KiB.
+    pub fn set_custom_status(&self, status: Option<Payload>) {
+        self.lock().orchestration.set_custom_status(status);
+    }
+
+    /// The orchestrator wants a fresh execution once it returns.
+    pub fn continue_as_new(&self, input: Option<Payload>, keep_events: bool) {
+        self.lock().orchestration.continue_as_new(input, keep_events);
+    }
+
+    /// True: the guest does what it did before; its logs are old news.
+    pub fn is_replaying(&self) -> bool {
+        self.lock().orchestration.is_replaying()
+    }
+
+    /// Instance id, for logs.
+    pub fn instance_id(&self) -> InstanceId {
+        self.lock().orchestration.started().instance_id.clone()
+    }
+
+    /// What the execution was started with.
+    pub fn started(&self) -> durawasm_core::ExecutionStarted {
+        self.lock().orchestration.started().clone()
+    }
+
+    /// True: the guest is parked in a wait.
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.lock().blocked
+    }
+
+    /// What the guest was stopped for.
+    pub(crate) fn fault(&self) -> Option<GuestFault> {
+        self.lock().fault.clone()
+    }
+
+    /// The engine's access to the core.
+    pub(crate) fn with<T>(&self, work: impl FnOnce(&mut Orchestration) -> T) -> T {
+        work(&mut self.lock().orchestration)
+    }
+}

@@ -1,0 +1,86 @@
+//! The store: what is durable. One trait, its backends, and one conformance suite that all of them pass.
+//!
+//! A backend knows rows and bytes; it knows nothing of guests, HTTP or episodes.
+
+pub mod model;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use durawasm_core::{HistoryEvent, Timestamp};
+
+pub use model::{
+    AppRecord, AppVersion, Commit, Committed, Digest, Expect, FunctionKind, HubName, InstanceNumber, InstanceRecord, PayloadChanges, Payloads, Revision, Reuse, TimerRow,
+};
+
+/// A boxed future, so that stores can be trait objects.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Why a store could not answer. The message is for the operator, never for a client.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The store cannot work now: no space, closed, or stopped after a failed sync. Nothing was acknowledged.
+    #[error("the store is unavailable: {0}")]
+    Unavailable(String),
+    /// What is stored cannot be understood; nothing was changed.
+    #[error("the store holds what this version cannot read: {0}")]
+    Corrupt(String),
+}
+
+/// Why a commit was refused. A refused commit changed nothing.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum CommitError {
+    /// The instance is not at the expected revision (or is gone): somebody else decided. Drop what is held of it and load again.
+    #[error("the instance is at another revision")]
+    Conflict,
+    /// A start found an instance that its reuse choice does not replace.
+    #[error("an instance with this id exists with status {}", .0.status)]
+    Exists(Box<InstanceRecord>),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Durable storage. All methods may be called from many tasks at once.
+///
+/// Whatever a method returns is durable: no answer shows a row that a power cut could take back.
+pub trait Store: Send + Sync + 'static {
+    /// Applies a commit atomically, if its expectation holds, and returns once it is durable. Commits of one
+    /// instance must not overlap unless their sender wants all but one refused.
+    fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, CommitError>>;
+
+    /// The instance with this id, without payloads; none if there is none.
+    fn instance(&self, hub: &HubName, id: &str) -> BoxFuture<'_, Result<Option<InstanceRecord>, StoreError>>;
+
+    /// Input, output and custom status of an instance; empty if it is gone.
+    fn payloads(&self, number: InstanceNumber) -> BoxFuture<'_, Result<Payloads, StoreError>>;
+
+    /// The history of the instance's current execution, oldest first, together with the record it belongs to (the
+    /// two are from one moment). None if the instance is gone.
+    fn history(
+        &self,
+        number: InstanceNumber,
+    ) -> BoxFuture<'_, Result<Option<(InstanceRecord, Vec<HistoryEvent>)>, StoreError>>;
+
+    /// Instances with work in flight (their last commit said `ready`), in the order of their numbers, after `after`,
+    /// at most `limit`.
+    fn ready(
+        &self,
+        after: Option<InstanceNumber>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<InstanceNumber>, StoreError>>;
+
+    /// Timers due up to and including `until`, earliest first, at most `limit`.
+    fn timers(&self, until: Timestamp, limit: usize) -> BoxFuture<'_, Result<Vec<TimerRow>, StoreError>>;
+
+    /// All apps of all hubs.
+    fn apps(&self) -> BoxFuture<'_, Result<Vec<AppRecord>, StoreError>>;
+
+    /// Writes an app's record; durable on return. `expected`: the generation the caller saw (0: none yet); another
+    /// one is a conflict.
+    fn put_app(&self, app: AppRecord, expected: u32) -> BoxFuture<'_, Result<(), CommitError>>;
+}
+
+/// A store shared by everything.
+pub type SharedStore = Arc<dyn Store>;

@@ -1,0 +1,194 @@
+//! What goes into a store and comes out of it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use durawasm_core::model::Tags;
+use durawasm_core::{HistoryEvent, InstanceId, Payload, Status, TaskId, Timestamp};
+
+/// The name of a task hub.
+pub type HubName = Arc<str>;
+
+/// A number that the store gives each instance when it is created, counting up and never used again. Rows are keyed
+/// by it, so that what is written together lies together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct InstanceNumber(pub u64);
+
+/// Counts the commits of an instance, from 1.
+pub type Revision = u64;
+
+/// The SHA-256 of a component.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest(pub [u8; 32]);
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The small row of an instance: all that lists and decisions need, without payloads.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InstanceRecord {
+    /// Its hub.
+    pub hub: HubName,
+    /// Its id.
+    pub id: InstanceId,
+    /// Given by the store at creation; what a creating commit has here is ignored.
+    pub number: InstanceNumber,
+    /// Set by the store.
+    pub revision: Revision,
+    /// The orchestrator function.
+    pub name: String,
+    /// What the world sees.
+    pub status: Status,
+    /// When this id was started.
+    pub created: Timestamp,
+    /// The last commit.
+    pub updated: Timestamp,
+    /// The version label.
+    pub version: Option<String>,
+    /// The app that holds the function.
+    pub app: String,
+    /// The component it is pinned to.
+    pub digest: Digest,
+    /// The current execution.
+    pub execution_id: String,
+    /// Which execution this is, from 0.
+    pub generation: u32,
+    /// The parent instance of a sub-orchestration.
+    pub parent_instance_id: Option<InstanceId>,
+    /// Tags given at the start.
+    pub tags: Tags,
+    /// Work is in flight: a restarted host must look at this instance.
+    pub ready: bool,
+}
+
+/// The payloads of an instance.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Payloads {
+    /// Of the current execution.
+    pub input: Option<Payload>,
+    /// The result as JSON, the failure's or the termination's text as a JSON string.
+    pub output: Option<Payload>,
+    /// As the code set it last.
+    pub custom_status: Option<Payload>,
+}
+
+/// Which payloads a commit writes; none: left as it is, inner none: removed.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PayloadChanges {
+    /// See [`Payloads::input`].
+    pub input: Option<Option<Payload>>,
+    /// See [`Payloads::output`].
+    pub output: Option<Option<Payload>>,
+    /// See [`Payloads::custom_status`].
+    pub custom_status: Option<Option<Payload>>,
+}
+
+/// Which existing instance a start may replace (http-api.md 3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Reuse {
+    /// None.
+    Never,
+    /// One that has ended.
+    #[default]
+    Terminal,
+}
+
+/// What must be true for a commit to apply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    /// No instance with this id, or one that may be replaced (its rows all go).
+    Startable(Reuse),
+    /// The instance with the record's number is at this revision.
+    Revision(Revision),
+}
+
+/// One atomic, conditional change to one instance.
+#[derive(Clone, Debug)]
+pub struct Commit {
+    /// The condition.
+    pub expect: Expect,
+    /// The instance as it is after the commit. `revision` (and for a start `number`) are set by the store.
+    pub record: InstanceRecord,
+    /// New payloads.
+    pub payloads: PayloadChanges,
+    /// True: the history before this commit is removed first (continue-as-new).
+    pub fresh_history: bool,
+    /// New events, oldest first.
+    pub events: Vec<HistoryEvent>,
+    /// Timers to set.
+    pub timers_set: Vec<(TaskId, Timestamp)>,
+    /// Timers to remove; one that is not there is no error.
+    pub timers_cleared: Vec<(TaskId, Timestamp)>,
+}
+
+/// What a commit came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// The instance's number.
+    pub number: InstanceNumber,
+    /// Its revision now.
+    pub revision: Revision,
+}
+
+/// A durable timer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct TimerRow {
+    /// When.
+    pub due: Timestamp,
+    /// Whose.
+    pub number: InstanceNumber,
+    /// Which.
+    pub task: TaskId,
+}
+
+/// What a function of an app is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FunctionKind {
+    /// Deterministic and durable.
+    Orchestrator,
+    /// Does the work.
+    Activity,
+}
+
+/// One deployed version of an app.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AppVersion {
+    /// Which component.
+    pub digest: Digest,
+    /// Its label, if its author gave one.
+    pub label: Option<String>,
+    /// The SDK it was made with.
+    pub sdk: String,
+    /// When it was deployed first.
+    pub deployed: Timestamp,
+    /// Bytes of the component.
+    pub size: u64,
+    /// What it holds.
+    pub functions: Vec<(FunctionKind, String)>,
+    /// What it imports, for people.
+    pub imports: Vec<String>,
+}
+
+/// An app of a hub with its versions, oldest first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AppRecord {
+    /// The hub.
+    pub hub: HubName,
+    /// The app.
+    pub name: String,
+    /// Counts the changes of this record, from 1.
+    pub generation: u32,
+    /// The version new instances take; one of `versions`.
+    pub current: Digest,
+    /// All that are kept.
+    pub versions: Vec<AppVersion>,
+}
