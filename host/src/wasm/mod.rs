@@ -1,1 +1,4 @@
 //! wasm
+mod bindings;
+mod engine;
+pub mod limits;
