@@ -1,0 +1,109 @@
+//! Every limit that guests are held to, each with its reason.
+
+use std::time::Duration;
+
+const KIB: usize = 1024;
+const MIB: usize = 1024 * KIB;
+
+/// The limits of guests. The defaults are meant for a server that many tenants share.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Bytes of a component. A Python app has about 22 MB; three times that leaves room and still compiles in time.
+    pub component_size: usize,
+    /// How long compiling a component may take. A Python app takes 20 s on one slow core.
+    pub compile_time: Duration,
+    /// How long `describe` may run. It lists names; an interpreter needs some time to start.
+    pub describe_time: Duration,
+    /// Functions an app may declare. The list is kept with every version of the app.
+    pub functions: usize,
+    /// Bytes of all memories and tables of an orchestrator together. Many wait in memory at once.
+    pub orchestrator_memory: usize,
+    /// Bytes of all memories and tables of an activity together. Few run at once, and they do the work.
+    pub activity_memory: usize,
+    /// Bytes of JSON in one input, result or event. It is stored, sent and replayed.
+    pub payload: usize,
+    /// Bytes of a log line; the rest is cut.
+    pub log_line: usize,
+    /// Log lines of one run; a loop that logs must not fill the disk. Later lines are dropped.
+    pub log_lines: u32,
+    /// Bytes of the end of stderr that are kept: a panic's message is there.
+    pub stderr_tail: usize,
+    /// How long an orchestrator may run between two waits. Its work belongs into activities.
+    pub running_time: Duration,
+    /// Resource handles (streams, pollables) that a guest may hold. Ours are few and small.
+    pub handles: usize,
+    /// Orchestrators and activities that exist at once, parked ones included. Each takes about seven memory mappings,
+    /// and Linux allows a process 65,530.
+    pub concurrent_guests: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            component_size: 64 * MIB,
+            compile_time: Duration::from_secs(120),
+            describe_time: Duration::from_secs(10),
+            functions: 1_000,
+            orchestrator_memory: 128 * MIB,
+            activity_memory: 256 * MIB,
+            payload: 4 * MIB,
+            log_line: 8 * KIB,
+            log_lines: 10_000,
+            stderr_tail: 4 * KIB,
+            running_time: Duration::from_secs(10),
+            handles: 1_000,
+            concurrent_guests: 4_000,
+        }
+    }
+}
+
+impl Limits {
+    /// Bytes that a guest may hand to the host in one call: a payload in UTF-16 with what is around it, or the ids of
+    /// as many tasks as an execution can make.
+    #[must_use]
+    pub fn hostcall_bytes(&self) -> usize {
+        (4 * self.payload).max(8 * TASKS)
+    }
+}
+
+/// Characters of the name of an activity, an event, an instance or a tag.
+pub const NAME_CHARS: usize = 256;
+/// Characters of the name of a function that an app declares.
+pub const FUNCTION_NAME_CHARS: usize = 128;
+/// Characters of an app's version label and of its SDK's name; people read them.
+pub const LABEL_CHARS: usize = 128;
+/// Tags of a call, and characters of a tag's value: they are stored with every call.
+pub const TAGS: usize = 32;
+/// See [`TAGS`].
+pub const TAG_VALUE_CHARS: usize = 1_024;
+/// Bytes of a custom status, counted in UTF-16 as the original does: its users rely on the number.
+pub const CUSTOM_STATUS_UTF16_BYTES: usize = 16 * KIB;
+/// Tasks of one execution: what a wait may list.
+pub const TASKS: usize = 100_000;
+/// Attempts of a retry policy. More are a loop without an end.
+pub const ATTEMPTS: u32 = 1_000_000;
+/// The longest duration in milliseconds that a guest may name: 1,000 years. Keeps arithmetic on times in range.
+pub const LONGEST_MS: f64 = 1_000.0 * 366.0 * 86_400_000.0;
+/// Links in the chain of causes of a failure.
+pub const CAUSES: usize = 32;
+/// Bytes of an error type.
+pub const ERROR_TYPE: usize = 256;
+/// Bytes of a failure's message or stack trace; the rest is cut. It is shown in statuses.
+pub const FAILURE_TEXT: usize = 32 * KIB;
+/// Random bytes a guest gets in one call.
+pub const RANDOM_BYTES: u64 = MIB as u64;
+
+/// Stack of wasm code. CPython recurses deeply; a native frame is small.
+pub(super) const WASM_STACK: usize = MIB;
+/// The whole fiber: what wasm may use and 512 KiB for the host functions below it. Only touched pages cost memory.
+pub(super) const FIBER_STACK: usize = WASM_STACK + 512 * KIB;
+/// Elements of one table. Dynamically linked Python has some 20,000 functions.
+pub(super) const TABLE_ELEMENTS: usize = 100_000;
+/// Core instances of one component: a Python app links about 40 libraries.
+pub(super) const CORE_INSTANCES: u32 = 200;
+/// Linear memories of one component: its own and an adapter's.
+pub(super) const MEMORIES: u32 = 4;
+/// Tables of one component.
+pub(super) const TABLES: u32 = 16;
+/// The interval in which running guests are looked at. Longer would make other guests wait, shorter costs time.
+pub(super) const TICK: Duration = Duration::from_millis(5);
