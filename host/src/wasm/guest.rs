@@ -1,0 +1,210 @@
+//! What the host keeps for one running guest: the data of its store.
+
+use std::fmt;
+use std::sync::Arc;
+
+use durawasm_core::Failure;
+use wasmtime::component::ResourceTable;
+use wasmtime::{Engine, ResourceLimiter, Store, StoreContextMut, UpdateDeadline};
+use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+
+use super::engine::ticks;
+use super::limits::Limits;
+use super::stdio::{GuestLog, Stream};
+use super::virtual_wasi::Virtual;
+use crate::engine::executor::ActivityRun;
+use crate::engine::session::Session;
+
+/// What a guest runs as. The role decides what its imports do.
+pub(super) enum Role {
+    /// Asked what it holds; may call nothing.
+    Describe,
+    /// Runs an orchestrator.
+    Orchestrator(Arc<Session>),
+    /// Runs an attempt of an activity.
+    Activity(Box<ActivityRun>),
+}
+
+/// Why the host stopped a guest, carried through wasmtime as a trap.
+#[derive(Debug)]
+pub(super) enum Stop {
+    /// The session refused a call; the session knows why.
+    Faulted,
+    /// The guest did something wrong that is the end of it.
+    Failed(Failure),
+    /// The host lacks something.
+    Host(String),
+}
+
+impl fmt::Display for Stop {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Faulted => f.write_str("the session refused the call"),
+            Self::Failed(failure) => f.write_str(&failure.message),
+            Self::Host(reason) => f.write_str(reason),
+        }
+    }
+}
+
+impl std::error::Error for Stop {}
+
+/// A trap that ends the guest with a failure. What a guest does wrong it does again: no retry.
+pub(super) fn fail(error_type: &str, message: impl Into<String>) -> wasmtime::Error {
+    Stop::Failed(Failure::new(error_type, message).non_retriable()).into()
+}
+
+/// The data of a guest's store.
+pub(super) struct Guest {
+    pub(super) role: Role,
+    pub(super) limits: Arc<Limits>,
+    pub(super) table: ResourceTable,
+    pub(super) virtual_wasi: Virtual,
+    pub(super) log: Arc<GuestLog>,
+    /// Made on first use: most orchestrators never ask for files, sockets or arguments.
+    wasi: Option<WasiCtx>,
+    memory: Tally,
+    running: Running,
+}
+
+impl Guest {
+    /// A store for a guest in this role, with all limits set.
+    pub(super) fn store(engine: &Engine, role: Role, limits: &Arc<Limits>) -> Store<Self> {
+        let (memory, running) = match &role {
+            Role::Describe => (limits.activity_memory, Some(limits.describe_time)),
+            Role::Orchestrator(_) => (limits.orchestrator_memory, Some(limits.running_time)),
+            // An activity's time limit is the timeout of its run.
+            Role::Activity(_) => (limits.activity_memory, None),
+        };
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(limits.handles);
+        let guest = Self {
+            log: Arc::new(GuestLog::new(&role, limits)),
+            virtual_wasi: Virtual::new(&role),
+            role,
+            limits: Arc::clone(limits),
+            table,
+            wasi: None,
+            memory: Tally { limit: memory, used: 0, granted: None },
+            running: Running { limit: running.map(ticks), used: 0, resumed: true },
+        };
+        let mut store = Store::new(engine, guest);
+        store.set_hostcall_fuel(limits.hostcall_bytes());
+        store.set_max_component_handles(limits.handles);
+        store.limiter(|guest| &mut guest.memory);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(on_tick);
+        store
+    }
+
+    /// The guest enters or leaves a wait: only the time in between counts.
+    pub(super) fn reset_running_time(&mut self) {
+        self.running.used = 0;
+        self.running.resumed = true;
+    }
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        let log = &self.log;
+        let ctx = self.wasi.get_or_insert_with(|| {
+            let mut builder = WasiCtxBuilder::new();
+            builder
+                .stdout(Stream::stdout(Arc::clone(log)))
+                .stderr(Stream::stderr(Arc::clone(log)))
+                .allow_tcp(false)
+                .allow_udp(false)
+                .allow_ip_name_lookup(false);
+            builder.build()
+        });
+        WasiCtxView { ctx, table: &mut self.table }
+    }
+}
+
+/// Running time in ticks of the epoch. A guest that waits is not running, however many ticks pass.
+struct Running {
+    limit: Option<u64>,
+    used: u64,
+    /// The guest has just begun to run: the deadline may have passed long ago, which says nothing.
+    resumed: bool,
+}
+
+fn on_tick(mut store: StoreContextMut<'_, Guest>) -> wasmtime::Result<UpdateDeadline> {
+    let guest = store.data_mut();
+    let running = &mut guest.running;
+    if std::mem::take(&mut running.resumed) {
+        return Ok(UpdateDeadline::Continue(1));
+    }
+    running.used += 1;
+    match running.limit {
+        Some(limit) if running.used >= limit => Err(out_of_time(guest)),
+        Some(_) | None => Ok(UpdateDeadline::Yield(1)),
+    }
+}
+
+fn out_of_time(guest: &Guest) -> wasmtime::Error {
+    match &guest.role {
+        Role::Describe => fail("TimeLimit", format!("it ran for more than {:?}", guest.limits.describe_time)),
+        Role::Orchestrator(_) | Role::Activity(_) => fail(
+            "TimeLimit",
+            format!(
+                "the orchestrator ran for {:?} without waiting for a task. Its clock stands still while it runs, so waiting \
+                 in a loop for time to pass never ends: use a durable timer, and leave long work to activities",
+                guest.limits.running_time
+            ),
+        ),
+    }
+}
+
+/// Counts the bytes of all memories and tables of a guest.
+struct Tally {
+    limit: usize,
+    used: usize,
+    /// Bytes granted last, to be taken back should the growth fail.
+    granted: Option<usize>,
+}
+
+impl Tally {
+    fn grow(&mut self, bytes: usize) -> wasmtime::Result<bool> {
+        let used = self.used.saturating_add(bytes);
+        if used > self.limit {
+            // A trap and not a refused growth: a refusal is something the guest could act on, and then a changed limit
+            // would change a replay.
+            return Err(fail(
+                "MemoryLimit",
+                format!("the guest wanted {used} bytes of memory; the limit is {}", self.limit),
+            ));
+        }
+        self.used = used;
+        self.granted = Some(bytes);
+        Ok(true)
+    }
+
+    /// A failure may be reported without a growth before it: each grant is taken back at most once.
+    fn failed(&mut self, error: &wasmtime::Error) -> wasmtime::Result<()> {
+        if let Some(bytes) = self.granted.take() {
+            self.used -= bytes;
+        }
+        match error.downcast_ref::<std::io::Error>() {
+            Some(error) => Err(Stop::Host(format!("memory could not be had: {error}")).into()),
+            None => Ok(()),
+        }
+    }
+}
+
+impl ResourceLimiter for Tally {
+    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        self.grow(desired.saturating_sub(current))
+    }
+
+    fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.failed(&error)
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
+        self.grow(desired.saturating_sub(current).saturating_mul(size_of::<usize>()))
+    }
+
+    fn table_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.failed(&error)
+    }
+}

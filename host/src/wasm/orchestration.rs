@@ -1,0 +1,213 @@
+//! The host functions of `durable:functions`: what orchestrators and activities can call.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+
+use durawasm_core::{Command, TaskId};
+use wasmtime::component::HasData;
+
+use super::bindings::durable::functions::{activity_context, orchestration, types};
+use super::convert;
+use super::guest::{Guest, Role, Stop, fail};
+use super::limits::TASKS;
+use crate::engine::executor::ActivityRun;
+use crate::engine::session::Session;
+
+/// Selects a guest's durable side in a linker.
+pub(super) struct Durable;
+
+impl HasData for Durable {
+    type Data<'a> = DurableView<'a>;
+}
+
+/// A guest seen by the durable host functions.
+pub(super) struct DurableView<'a>(pub(super) &'a mut Guest);
+
+impl DurableView<'_> {
+    /// The session, for a function that only orchestrators may call. Importing is not calling: every component may
+    /// import it.
+    fn session(&self, function: &str) -> wasmtime::Result<&Arc<Session>> {
+        let (role, instead) = match &self.0.role {
+            Role::Orchestrator(session) => return Ok(session),
+            Role::Activity(_) => ("an activity", "do it in the orchestrator and pass the activity what it needs"),
+            Role::Describe => ("describe", "describe only says what the app holds"),
+        };
+        Err(fail("NotAllowed", format!("{function} works in orchestrators only, and {role} called it: {instead}")))
+    }
+
+    /// The call, for a function that only activities may call.
+    fn activity(&self, function: &str) -> wasmtime::Result<&ActivityRun> {
+        let role = match &self.0.role {
+            Role::Activity(run) => return Ok(run),
+            Role::Orchestrator(_) => "an orchestrator",
+            Role::Describe => "describe",
+        };
+        Err(fail("NotAllowed", format!("{function} works in activities only, and {role} called it")))
+    }
+
+    fn call(&self, function: &str, command: Command) -> wasmtime::Result<types::Task> {
+        let task = self.session(function)?.call(command).map_err(|_| Stop::Faulted)?;
+        Ok(task.0)
+    }
+
+    fn not_supported<T>(&self, function: &str, what: &str) -> wasmtime::Result<T> {
+        self.session(function)?;
+        Err(fail("NotSupported", format!("{what} not supported by this version of the host ({function})")))
+    }
+}
+
+fn task_ids(tasks: &[types::Task]) -> wasmtime::Result<Vec<TaskId>> {
+    if tasks.len() > TASKS {
+        return Err(fail("LimitExceeded", format!("a wait for {} tasks; the limit is {TASKS}", tasks.len())));
+    }
+    Ok(tasks.iter().map(|task| TaskId(*task)).collect())
+}
+
+impl types::Host for DurableView<'_> {}
+
+impl orchestration::Host for DurableView<'_> {
+    fn instance(&mut self) -> wasmtime::Result<orchestration::InstanceInfo> {
+        let started = self.session("orchestration.instance")?.started();
+        Ok(orchestration::InstanceInfo {
+            instance_id: started.instance_id.to_string(),
+            execution_id: started.execution_id,
+            parent_instance_id: started.parent_instance_id.map(|id| id.to_string()),
+            name: started.name,
+            version: started.version,
+            tags: started.tags.into_iter().map(|(name, value)| types::Tag { name, value }).collect(),
+        })
+    }
+
+    fn call_activity(
+        &mut self,
+        name: String,
+        input: Option<types::Json>,
+        options: orchestration::ActivityOptions,
+    ) -> wasmtime::Result<types::Task> {
+        let command = convert::call_activity(name, input, options, self.0.limits.payload)?;
+        self.call("orchestration.call-activity", command)
+    }
+
+    fn call_sub_orchestration(
+        &mut self,
+        _name: String,
+        _input: Option<types::Json>,
+        _options: orchestration::SubOrchestrationOptions,
+    ) -> wasmtime::Result<types::Task> {
+        self.not_supported("orchestration.call-sub-orchestration", "sub-orchestrations are")
+    }
+
+    fn start_sub_orchestration(
+        &mut self,
+        _name: String,
+        _input: Option<types::Json>,
+        _options: orchestration::SubOrchestrationOptions,
+    ) -> wasmtime::Result<String> {
+        self.not_supported("orchestration.start-sub-orchestration", "sub-orchestrations are")
+    }
+
+    fn create_timer(&mut self, fire_at: String) -> wasmtime::Result<types::Task> {
+        let fire_at = convert::timestamp(&fire_at)?;
+        self.call("orchestration.create-timer", Command::CreateTimer { fire_at })
+    }
+
+    fn wait_for_event(&mut self, name: String) -> wasmtime::Result<types::Task> {
+        let name = convert::name("an event", name)?;
+        self.call("orchestration.wait-for-event", Command::AwaitEvent { name })
+    }
+
+    fn cancel(&mut self, task: types::Task) -> wasmtime::Result<()> {
+        Ok(self.session("orchestration.cancel")?.cancel(TaskId(task)).map_err(|_| Stop::Faulted)?)
+    }
+
+    async fn when_any(&mut self, tasks: Vec<types::Task>) -> wasmtime::Result<types::Task> {
+        let session = Arc::clone(self.session("orchestration.when-any")?);
+        let tasks = task_ids(&tasks)?;
+        self.0.reset_running_time();
+        // Nobody is asked to wake this: whoever unblocks the session polls the guest again.
+        let task = poll_fn(|_| match session.when_any(&tasks) {
+            Ok(Some(task)) => Poll::Ready(Ok(task.0)),
+            Ok(None) => Poll::Pending,
+            Err(_) => Poll::Ready(Err(Stop::Faulted)),
+        });
+        let task = task.await?;
+        self.0.reset_running_time();
+        Ok(task)
+    }
+
+    async fn when_all(&mut self, tasks: Vec<types::Task>) -> wasmtime::Result<()> {
+        let session = Arc::clone(self.session("orchestration.when-all")?);
+        let tasks = task_ids(&tasks)?;
+        self.0.reset_running_time();
+        let done = poll_fn(|_| match session.when_all(&tasks) {
+            Ok(true) => Poll::Ready(Ok(())),
+            Ok(false) => Poll::Pending,
+            Err(_) => Poll::Ready(Err(Stop::Faulted)),
+        });
+        done.await?;
+        self.0.reset_running_time();
+        Ok(())
+    }
+
+    fn get_result(&mut self, task: types::Task) -> wasmtime::Result<convert::GuestOutcome> {
+        let outcome = self.session("orchestration.get-result")?.result(TaskId(task)).map_err(|_| Stop::Faulted)?;
+        Ok(convert::outcome_out(outcome))
+    }
+
+    fn current_time(&mut self) -> wasmtime::Result<String> {
+        Ok(format!("{:.6}", self.session("orchestration.current-time")?.now()))
+    }
+
+    fn new_guid(&mut self) -> wasmtime::Result<String> {
+        Ok(self.session("orchestration.new-guid")?.new_guid().to_string())
+    }
+
+    fn set_custom_status(&mut self, status: Option<types::Json>) -> wasmtime::Result<()> {
+        let status = convert::custom_status(status, self.0.limits.payload)?;
+        self.session("orchestration.set-custom-status")?.set_custom_status(status);
+        Ok(())
+    }
+
+    fn send_event(&mut self, _instance_id: String, _name: String, _data: Option<types::Json>) -> wasmtime::Result<()> {
+        self.not_supported("orchestration.send-event", "events between instances are")
+    }
+
+    fn continue_as_new(&mut self, input: Option<types::Json>, keep_events: bool) -> wasmtime::Result<()> {
+        let input = convert::payload("the next execution's input", input, self.0.limits.payload)?;
+        self.session("orchestration.continue-as-new")?.continue_as_new(input, keep_events);
+        Ok(())
+    }
+
+    fn log(&mut self, level: types::LogLevel, message: String) -> wasmtime::Result<()> {
+        self.session("orchestration.log")?;
+        self.0.log.line(convert::level(level), &message);
+        Ok(())
+    }
+}
+
+impl activity_context::Host for DurableView<'_> {
+    fn info(&mut self) -> wasmtime::Result<activity_context::ActivityInfo> {
+        let run = self.activity("activity-context.info")?;
+        Ok(activity_context::ActivityInfo {
+            instance_id: run.instance_id.to_string(),
+            name: run.name.clone(),
+            task: run.task,
+            attempt: run.attempt,
+            idempotency_key: run.idempotency_key.clone(),
+        })
+    }
+
+    fn heartbeat(&mut self, details: Option<types::Json>) -> wasmtime::Result<bool> {
+        self.activity("activity-context.heartbeat")?;
+        convert::payload("the heartbeat's details", details, self.0.limits.payload)?;
+        // Attempts are not cancelled yet, except by stopping them.
+        Ok(false)
+    }
+
+    fn log(&mut self, level: types::LogLevel, message: String) -> wasmtime::Result<()> {
+        self.activity("activity-context.log")?;
+        self.0.log.line(convert::level(level), &message);
+        Ok(())
+    }
+}
