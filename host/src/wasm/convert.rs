@@ -180,8 +180,7 @@ pub(super) fn timestamp(text: &str) -> wasmtime::Result<Timestamp> {
 pub(super) fn custom_status(status: Option<String>, limit: usize) -> wasmtime::Result<Option<Payload>> {
     let size = status.as_ref().map_or(0, |status| 2 * status.encode_utf16().count());
     if size > CUSTOM_STATUS_UTF16_BYTES {
-        let message =
-            format!("the custom status has {size} bytes in UTF-16; the limit is {CUSTOM_STATUS_UTF16_BYTES}");
+        let message = format!("the custom status has {size} bytes in UTF-16; the limit is {CUSTOM_STATUS_UTF16_BYTES}");
         return Err(fail("PayloadTooLarge", message));
     }
     payload("the custom status", status, limit)

@@ -6,9 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use super::limits::{
-    self, CORE_INSTANCES, FIBER_STACK, Limits, MEMORIES, TABLE_ELEMENTS, TABLES, TICK, WASM_STACK,
-};
+use super::limits::{CORE_INSTANCES, FIBER_STACK, Limits, MEMORIES, TABLE_ELEMENTS, TABLES, TICK, WASM_STACK};
 
 /// Address space of a linear memory. With 4 GiB no access needs a bounds check; it is not memory until it is touched.
 const MEMORY_RESERVATION: u64 = 1 << 32;
@@ -101,5 +99,5 @@ fn pool(limits: &Limits, guests: u32) -> PoolingAllocationConfig {
 
 /// Ticks of the epoch that make up `time`, at least one.
 pub(super) fn ticks(time: std::time::Duration) -> u64 {
-    u64::try_from(time.as_millis() / limits::TICK.as_millis()).unwrap_or(u64::MAX).max(1)
+    u64::try_from(time.as_millis() / TICK.as_millis()).unwrap_or(u64::MAX).max(1)
 }

@@ -1,9 +1,96 @@
-//! wasm
+//! Guests: components are checked, compiled, kept and run here. Implements the engine's `Executor`.
+//!
+//! In the order one meets them: `inspect` and `admit` (what may come in), `compile` and `library` (what is kept),
+//! `linker`, `orchestration` and `virtual_wasi` (what guests can call), `guest` (one guest's state and limits), `run`
+//! and `outcome` (how runs go and end). All limits are in [`limits`].
+
+mod admit;
 mod bindings;
+mod compile;
 mod convert;
 mod engine;
 mod guest;
+mod inspect;
+mod library;
 pub mod limits;
+mod linker;
 mod orchestration;
+mod outcome;
+mod run;
 mod stdio;
+#[cfg(test)]
+mod tests;
 mod virtual_wasi;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use durawasm_core::model::Outcome;
+
+pub use compile::{Compiler, compile_file};
+pub use limits::Limits;
+
+use crate::engine::executor::{ActivityRun, AdmitError, Executor, HostFault, OrchestratorRun, RunEnd};
+use crate::store::{AppVersion, BoxFuture};
+use engine::Runtime;
+use library::Library;
+use run::Stage;
+
+/// Settings of a [`WasmExecutor`].
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where components and their compiled forms are kept; made if it does not exist.
+    pub dir: PathBuf,
+    /// What guests are held to.
+    pub limits: Limits,
+    /// Where components are compiled.
+    pub compiler: Compiler,
+}
+
+/// Runs guests in wasmtime.
+pub struct WasmExecutor {
+    // Stops the ticker when it goes.
+    _runtime: Runtime,
+    library: Arc<Library>,
+    stage: Stage,
+}
+
+impl WasmExecutor {
+    /// Reserves the memory for guests and opens the directory of components.
+    ///
+    /// # Errors
+    /// The engine's, or those of the directory.
+    pub fn new(config: Config) -> anyhow::Result<Self> {
+        let failed = |error: wasmtime::Error| anyhow::anyhow!("{error:#}");
+        let limits = Arc::new(config.limits);
+        let runtime = Runtime::new(&limits).map_err(failed)?;
+        let engine = runtime.engine().clone();
+        let library =
+            Library::open(&config.dir, engine.clone(), Arc::clone(&limits), config.compiler).map_err(failed)?;
+        Ok(Self { _runtime: runtime, library: Arc::new(library), stage: Stage { engine, limits } })
+    }
+}
+
+impl Executor for WasmExecutor {
+    fn orchestrate(&self, run: OrchestratorRun) -> BoxFuture<'static, RunEnd> {
+        let (library, stage) = (Arc::clone(&self.library), self.stage.clone());
+        Box::pin(async move {
+            match library.get(run.digest).await {
+                Ok(loaded) => stage.orchestrate(&loaded, run).await,
+                Err(fault) => RunEnd::Host(fault),
+            }
+        })
+    }
+
+    fn run_activity(&self, run: ActivityRun) -> BoxFuture<'static, Result<Outcome, HostFault>> {
+        let (library, stage) = (Arc::clone(&self.library), self.stage.clone());
+        Box::pin(async move {
+            let loaded = library.get(run.digest).await?;
+            stage.run_activity(&loaded, run).await
+        })
+    }
+
+    fn admit(&self, component: bytes::Bytes) -> BoxFuture<'_, Result<AppVersion, AdmitError>> {
+        Box::pin(admit::admit(&self.library, &self.stage, component))
+    }
+}

@@ -132,10 +132,8 @@ impl VirtualView<'_> {
 
     /// Waits until one of the pollables, all of them sleeps, is due: on a durable timer for the earliest.
     async fn wait(&mut self, pollables: &[u32]) -> wasmtime::Result<()> {
-        let earliest = pollables
-            .iter()
-            .filter_map(|rep| self.0.virtual_wasi.sleeps.get(rep).map(|sleep| (sleep.due, *rep)))
-            .min();
+        let earliest =
+            pollables.iter().filter_map(|rep| self.0.virtual_wasi.sleeps.get(rep).map(|sleep| (sleep.due, *rep))).min();
         let Some((due, rep)) = earliest else { return Ok(()) };
         let Some(session) = self.session().cloned() else {
             return Err(fail("NotAllowed", "describe must not sleep: it only says what the app holds"));

@@ -1,0 +1,234 @@
+//! The components this host has: their bytes, their compiled form on disk, and what is loaded.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use tempfile::{Builder, NamedTempFile, TempPath};
+use tokio::sync::{Mutex, MutexGuard};
+use wasmtime::Engine;
+use wasmtime::component::{Component, InstancePre};
+
+use super::bindings::exports::durable::functions::{activity, describe, orchestrator};
+use super::compile::{CompileError, Compiler};
+use super::engine::fingerprint;
+use super::guest::Guest;
+use super::limits::Limits;
+use super::linker::Linkers;
+use crate::engine::executor::HostFault;
+use crate::store::Digest;
+
+/// How files begin that are still being written; they are removed when the library is opened.
+const UNFINISHED: &str = ".unfinished-";
+
+/// A component that is ready to be instantiated.
+pub(super) struct Loaded {
+    /// Linked with virtual WASI, for orchestrators and `describe`.
+    pub(super) repeatable: InstancePre<Guest>,
+    /// Linked with the real one, for activities.
+    pub(super) real: InstancePre<Guest>,
+    pub(super) describe: describe::GuestIndices,
+    pub(super) orchestrator: Option<orchestrator::GuestIndices>,
+    pub(super) activity: Option<activity::GuestIndices>,
+}
+
+/// All components.
+pub(super) struct Library {
+    components: PathBuf,
+    cache: PathBuf,
+    engine: Engine,
+    fingerprint: String,
+    linkers: Linkers,
+    limits: Arc<Limits>,
+    compiler: Compiler,
+    loaded: RwLock<HashMap<Digest, Arc<Loaded>>>,
+    /// One component at a time is compiled: a big one takes all cores for many seconds.
+    compiling: Mutex<()>,
+}
+
+/// A component that was compiled and is not kept yet. Dropped, it leaves nothing behind.
+pub(super) struct Candidate {
+    component: NamedTempFile,
+    artifact: TempPath,
+    pub(super) loaded: Loaded,
+}
+
+impl Library {
+    pub(super) fn open(dir: &Path, engine: Engine, limits: Arc<Limits>, compiler: Compiler) -> wasmtime::Result<Self> {
+        let (components, cache) = (dir.join("components"), dir.join("cache"));
+        for dir in [&components, &cache] {
+            std::fs::create_dir_all(dir)?;
+            remove_unfinished(dir)?;
+        }
+        Ok(Self {
+            components,
+            cache,
+            fingerprint: fingerprint(&engine),
+            linkers: Linkers::new(&engine)?,
+            engine,
+            limits,
+            compiler,
+            loaded: RwLock::default(),
+            compiling: Mutex::default(),
+        })
+    }
+
+    fn component_path(&self, digest: Digest) -> PathBuf {
+        self.components.join(format!("{digest}.wasm"))
+    }
+
+    fn artifact_path(&self, digest: Digest) -> PathBuf {
+        self.cache.join(format!("{digest}-{}.cwasm", self.fingerprint))
+    }
+
+    fn in_memory(&self, digest: Digest) -> Option<Arc<Loaded>> {
+        self.loaded.read().unwrap_or_else(PoisonError::into_inner).get(&digest).cloned()
+    }
+
+    fn remember(&self, digest: Digest, loaded: Loaded) -> Arc<Loaded> {
+        let mut all = self.loaded.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(all.entry(digest).or_insert_with(|| Arc::new(loaded)))
+    }
+
+    /// True: the component was admitted by this host before.
+    pub(super) fn has(&self, digest: Digest) -> bool {
+        self.in_memory(digest).is_some() || self.component_path(digest).exists()
+    }
+
+    /// A component that was admitted before. Compiles it when its compiled form is missing or made by another engine.
+    pub(super) async fn get(&self, digest: Digest) -> Result<Arc<Loaded>, HostFault> {
+        if let Some(loaded) = self.in_memory(digest) {
+            return Ok(loaded);
+        }
+        if let Some(loaded) = self.load_kept(digest).await {
+            return Ok(loaded);
+        }
+        let _turn = self.turn_to_compile().await;
+        // Somebody else may have done it while we waited.
+        if let Some(loaded) = self.load_kept(digest).await {
+            return Ok(loaded);
+        }
+        let component = self.component_path(digest);
+        if !component.exists() {
+            return Err(HostFault(format!("component {digest} is not on this host")));
+        }
+        tracing::info!(%digest, "compiling a component again");
+        let fault = |error: CompileError| match error {
+            CompileError::Invalid(text) | CompileError::Host(text) => HostFault(format!("component {digest}: {text}")),
+        };
+        let (artifact, loaded) = self.compile(&component).await.map_err(fault)?;
+        self.keep(artifact, self.artifact_path(digest)).await.map_err(HostFault)?;
+        Ok(self.remember(digest, loaded))
+    }
+
+    async fn load_kept(&self, digest: Digest) -> Option<Arc<Loaded>> {
+        let artifact = self.artifact_path(digest);
+        if !artifact.exists() {
+            return None;
+        }
+        match self.load(artifact).await {
+            Ok(loaded) => Some(self.remember(digest, loaded)),
+            Err(error) => {
+                tracing::warn!(%digest, "a compiled component cannot be loaded: {error}");
+                None
+            }
+        }
+    }
+
+    /// Waits for the turn to compile.
+    pub(super) async fn turn_to_compile(&self) -> MutexGuard<'_, ()> {
+        self.compiling.lock().await
+    }
+
+    /// Compiles a new component. Nothing is kept before [`Library::admit`].
+    pub(super) async fn prepare(&self, component: bytes::Bytes) -> Result<Candidate, CompileError> {
+        let dir = self.components.clone();
+        let written = blocking(move || {
+            let mut file = unfinished(&dir)?;
+            file.write_all(&component)?;
+            file.as_file().sync_all()?;
+            Ok(file)
+        });
+        let component = written.await.map_err(CompileError::Host)?;
+        let (artifact, loaded) = self.compile(component.path()).await?;
+        Ok(Candidate { component, artifact, loaded })
+    }
+
+    /// Keeps a component durably.
+    pub(super) async fn admit(&self, digest: Digest, candidate: Candidate) -> Result<(), String> {
+        let Candidate { component, artifact, loaded } = candidate;
+        // The artifact first: a component without one would be compiled again, and an artifact alone is never used.
+        self.keep(artifact, self.artifact_path(digest)).await?;
+        self.keep(component.into_temp_path(), self.component_path(digest)).await?;
+        self.remember(digest, loaded);
+        Ok(())
+    }
+
+    async fn compile(&self, component: &Path) -> Result<(TempPath, Loaded), CompileError> {
+        let artifact = unfinished(&self.cache).map_err(|error| CompileError::Host(error.to_string()))?.into_temp_path();
+        self.compiler.compile(&self.engine, component, &artifact, self.limits.compile_time).await?;
+        let loaded = self.load(artifact.to_path_buf()).await.map_err(CompileError::Invalid)?;
+        Ok((artifact, loaded))
+    }
+
+    async fn load(&self, artifact: PathBuf) -> Result<Loaded, String> {
+        let engine = self.engine.clone();
+        let component = blocking(move || deserialize(&engine, &artifact)).await?;
+        self.link(&component).map_err(|error| format!("{error:#}"))
+    }
+
+    fn link(&self, component: &Component) -> wasmtime::Result<Loaded> {
+        let repeatable = self.linkers.repeatable.instantiate_pre(component)?;
+        let real = self.linkers.real.instantiate_pre(component)?;
+        Ok(Loaded {
+            describe: describe::GuestIndices::new(&repeatable)?,
+            orchestrator: orchestrator::GuestIndices::new(&repeatable).ok(),
+            activity: activity::GuestIndices::new(&real).ok(),
+            repeatable,
+            real,
+        })
+    }
+
+    /// Gives a finished file its name: after this it is there whole, whatever happens, or not at all.
+    async fn keep(&self, file: TempPath, path: PathBuf) -> Result<(), String> {
+        let kept = blocking(move || {
+            File::open(&file)?.sync_all()?;
+            file.persist(&path).map_err(|error| error.error)?;
+            match path.parent() {
+                Some(dir) => Ok(File::open(dir)?.sync_all()?),
+                None => Ok(()),
+            }
+        });
+        kept.await
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> wasmtime::Result<T> + Send + 'static) -> Result<T, String> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done.map_err(|error| format!("{error:#}")),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+#[allow(unsafe_code, reason = "compiled components are mapped into memory and trusted")]
+fn deserialize(engine: &Engine, artifact: &Path) -> wasmtime::Result<Component> {
+    // SAFETY: artifacts are written by this host's own compiler only, into a directory of its own, get their names when
+    // they are complete, and are never changed afterwards. wasmtime itself refuses those of other versions and settings.
+    unsafe { Component::deserialize_file(engine, artifact) }
+}
+
+fn unfinished(dir: &Path) -> std::io::Result<NamedTempFile> {
+    Builder::new().prefix(UNFINISHED).tempfile_in(dir)
+}
+
+fn remove_unfinished(dir: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(UNFINISHED) {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}

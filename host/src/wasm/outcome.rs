@@ -1,0 +1,104 @@
+//! How a run ended that did not return: who is to blame, and in which words.
+
+use durawasm_core::Failure;
+use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
+
+use super::guest::{Guest, Stop};
+use super::limits::FAILURE_TEXT;
+use super::stdio::cut;
+use crate::engine::executor::HostFault;
+
+/// Why a guest did not return.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// The session refused a call.
+    Faulted,
+    /// The guest's own doing.
+    Failed(Failure),
+    /// The host's.
+    Host(HostFault),
+}
+
+impl Ended {
+    pub(super) fn host(error: impl ToString) -> Self {
+        Self::Host(HostFault(error.to_string()))
+    }
+
+    /// Reads what wasmtime says about a guest that it stopped.
+    pub(super) fn from_error(error: &wasmtime::Error, guest: &Guest) -> Self {
+        match error.downcast_ref::<Stop>() {
+            Some(Stop::Faulted) => return Self::Faulted,
+            Some(Stop::Host(reason)) => return Self::host(reason),
+            Some(Stop::Failed(failure)) => {
+                let mut failure = failure.clone();
+                failure.stack_trace = backtrace(error);
+                return Self::Failed(failure);
+            }
+            None => {}
+        }
+        if error.is::<PoolConcurrencyLimitError>() || error.is::<std::io::Error>() {
+            return Self::host(format!("{error:#}"));
+        }
+        let (error_type, message) = reason(error, guest);
+        let mut failure = Failure::new(error_type, message);
+        failure.stack_trace = backtrace(error);
+        Self::Failed(failure)
+    }
+}
+
+fn reason(error: &wasmtime::Error, guest: &Guest) -> (&'static str, String) {
+    let stderr = guest.log.stderr_tail();
+    if let Some(exit) = error.downcast_ref::<I32Exit>() {
+        return ("GuestExit", with_stderr(format!("the guest called exit({}) instead of returning", exit.0), &stderr));
+    }
+    let trap = error.downcast_ref::<Trap>();
+    if trap == Some(&Trap::StackOverflow) {
+        let message = "the guest's stack overflowed: its calls are nested too deeply";
+        return ("StackOverflow", message.to_owned());
+    }
+    // A panic writes its message to stderr and then traps.
+    if trap == Some(&Trap::UnreachableCodeReached)
+        && let Some(panic) = panic_message(&stderr)
+    {
+        return ("GuestPanic", format!("panicked: {panic}"));
+    }
+    let text = trap.map_or_else(|| error.root_cause().to_string(), ToString::to_string);
+    if trap.is_none() && text.contains("hostcall") {
+        let limit = guest.limits.payload;
+        return ("PayloadTooLarge", format!("the guest handed the host too much at once; the limit is {limit} bytes"));
+    }
+    ("GuestTrap", with_stderr(format!("the guest trapped: {text}"), &stderr))
+}
+
+fn with_stderr(message: String, stderr: &str) -> String {
+    if stderr.is_empty() { message } else { format!("{message}; it last wrote: {stderr}") }
+}
+
+/// The message of a Rust panic in `stderr`: "thread 'main' panicked at src/lib.rs:1:2:", then the message, then notes.
+fn panic_message(stderr: &str) -> Option<String> {
+    let (_, panic) = stderr.rsplit_once("panicked at ")?;
+    let (place, rest) = panic.split_once('\n').unwrap_or((panic, ""));
+    let message = rest.split("\nnote: ").next().unwrap_or(rest).trim();
+    let place = place.trim_end_matches(':');
+    Some(if message.is_empty() { place.to_owned() } else { format!("{message} ({place})") })
+}
+
+fn backtrace(error: &wasmtime::Error) -> Option<String> {
+    let trace = error.downcast_ref::<WasmBacktrace>()?.to_string();
+    Some(cut(&trace, FAILURE_TEXT).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::panic_message;
+
+    #[test]
+    fn a_panic_is_read_from_stderr() {
+        let stderr =
+            "hello\nthread 'main' (1) panicked at src/lib.rs:10:5:\nno such order\nnote: run with `RUST_BACKTRACE=1`";
+        assert_eq!(panic_message(stderr).as_deref(), Some("no such order (src/lib.rs:10:5)"));
+        assert_eq!(panic_message("panicked at src/lib.rs:10:5:").as_deref(), Some("src/lib.rs:10:5"));
+        assert_eq!(panic_message("all is well"), None);
+    }
+}
