@@ -38,7 +38,7 @@ pub(super) fn check_host(settings: &ApiSettings, parts: &Parts) -> Result<(), Ap
 }
 
 /// Whether `host[:port]` names this machine.
-pub(crate) fn is_loopback(host: &str) -> bool {
+fn is_loopback(host: &str) -> bool {
     let name = match host.strip_prefix('[') {
         Some(rest) => rest.split_once(']').map_or("", |(name, _)| name),
         None => host.split_once(':').map_or(host, |(name, _)| name),

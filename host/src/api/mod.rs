@@ -35,6 +35,7 @@ use error::ApiError;
 use query::Query;
 use route::{Base, Matched, Op};
 
+pub(crate) use links::encode;
 pub use slot::EngineSlot;
 
 /// The largest JSON body, in bytes: 4 MiB, the limit of one payload.
