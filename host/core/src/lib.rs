@@ -19,7 +19,7 @@ pub mod orchestration;
 pub mod retry;
 
 pub use command::Command;
-pub use decision::{Decision, Effect};
+pub use decision::{ActivityCall, Decision, Effect, State};
 pub use error::{GuestFault, NonDeterminism};
 pub use history::{EventKind, ExecutionStarted, HistoryEvent};
 pub use jiff::{SignedDuration, Timestamp};

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use durawasm_core::{HistoryEvent, Timestamp};
 
 pub use model::{
-    AppRecord, AppVersion, Commit, Committed, Digest, Expect, FunctionKind, HubName, InstanceNumber, InstanceRecord, PayloadChanges, Payloads, Revision, Reuse, TimerRow,
+    AppRecord, AppVersion, Commit, Committed, Digest, Expect, FunctionKind, HubName, InstanceNumber, InstanceRecord,
+    PayloadChanges, Payloads, Reuse, Revision, TimerRow,
 };
 
 /// A boxed future, so that stores can be trait objects.

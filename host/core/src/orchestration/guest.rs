@@ -1,0 +1,328 @@
+//! What the guest's code does.
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::{MAX_TASKS, Orchestration, Phase};
+use crate::command::{Command, Say};
+use crate::decision::{ActivityCall, Effect};
+use crate::error::{GuestFault, NonDeterminism};
+use crate::guid;
+use crate::history::{Ending, EventKind};
+use crate::ledger::{Task, TaskState, Work};
+use crate::model::{Outcome, Payload, TaskId};
+
+impl Orchestration {
+    /// Issues a command that makes a task and returns its handle. Replaying, it must be the next recorded one.
+    ///
+    /// # Errors
+    /// Non-determinism; too many tasks; a task to cancel that does not exist.
+    pub fn call(&mut self, command: Command) -> Result<TaskId, GuestFault> {
+        if let Command::Cancel { task } = command {
+            return self.cancel(task).map(|()| task);
+        }
+        if self.run.tasks_made >= MAX_TASKS {
+            return Err(GuestFault::Limit { what: "too many tasks in one execution", limit: MAX_TASKS });
+        }
+        self.run.tasks_made += 1;
+        self.run.delivered.push(false);
+        let task = TaskId(self.run.tasks_made);
+        let event = command.into_event(task);
+        if self.matches_recorded(&event)? {
+            return Ok(task);
+        }
+        if let Some(effect) = effect_of(&event) {
+            self.decision.effects.push(effect);
+        }
+        self.record(event);
+        Ok(task)
+    }
+
+    /// Gives a task up. One that has completed stays as it is.
+    ///
+    /// # Errors
+    /// Non-determinism; a task that does not exist.
+    pub fn cancel(&mut self, task: TaskId) -> Result<(), GuestFault> {
+        self.known(task)?;
+        let event = EventKind::TaskCanceled { task };
+        if self.matches_recorded(&event)? {
+            return Ok(());
+        }
+        let effect = match self.ledger.task(task) {
+            Some(Task { work, state: TaskState::Open { retry_at } }) => match (work, retry_at) {
+                (Work::Timer { fire_at }, _) => Some(Effect::ClearTimer { task, due: *fire_at }),
+                (Work::Activity { .. }, Some(due)) => Some(Effect::ClearTimer { task, due: *due }),
+                (Work::Activity { .. }, None) => Some(Effect::CancelActivity { task }),
+                (Work::Event { .. }, _) => None,
+            },
+            Some(Task { state: TaskState::Done { .. } | TaskState::Canceled, .. }) | None => None,
+        };
+        self.decision.effects.extend(effect);
+        self.record(event);
+        Ok(())
+    }
+
+    /// The task of the list that completed first; none: the guest must wait and ask again after the next message.
+    ///
+    /// # Errors
+    /// Non-determinism; an empty list; a task that does not exist; a list of nothing but cancelled tasks.
+    pub fn when_any(&mut self, tasks: &[TaskId]) -> Result<Option<TaskId>, GuestFault> {
+        self.reach_wait(tasks)?;
+        let mut first: Option<(u32, Timestamp, TaskId)> = None;
+        let mut all_canceled = true;
+        for &task in tasks {
+            self.known(task)?;
+            match self.ledger.task(task).map(|entry| &entry.state) {
+                Some(TaskState::Done { order, at, .. }) => {
+                    all_canceled = false;
+                    if first.is_none_or(|(best, _, _)| *order < best) {
+                        first = Some((*order, *at, task));
+                    }
+                }
+                Some(TaskState::Open { .. }) => all_canceled = false,
+                Some(TaskState::Canceled) | None => {}
+            }
+        }
+        match first {
+            Some((_, at, task)) => {
+                self.serve(&[task], at);
+                Ok(Some(task))
+            }
+            None if all_canceled => Err(GuestFault::EmptyWait),
+            None => {
+                self.park(tasks)?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// True once all tasks of the list have completed; false: as [`Orchestration::when_any`]'s none. While it is false
+    /// the guest must ask again with the same list.
+    ///
+    /// # Errors
+    /// Non-determinism; a task that does not exist; a cancelled task, which would never complete.
+    pub fn when_all(&mut self, tasks: &[TaskId]) -> Result<bool, GuestFault> {
+        self.reach_wait(tasks)?;
+        let mut done = self.run.all_done_prefix.min(tasks.len());
+        while let Some(&task) = tasks.get(done) {
+            self.known(task)?;
+            match self.ledger.task(task).map(|entry| &entry.state) {
+                Some(TaskState::Done { .. }) => done += 1,
+                Some(TaskState::Open { .. }) => break,
+                Some(TaskState::Canceled) | None => return Err(GuestFault::EmptyWait),
+            }
+        }
+        self.run.all_done_prefix = done;
+        if done < tasks.len() {
+            self.park(tasks)?;
+            return Ok(false);
+        }
+        let latest = tasks.iter().filter_map(|task| self.completed_at(*task)).max();
+        self.serve(tasks, latest.unwrap_or(self.run.now));
+        Ok(true)
+    }
+
+    /// What a delivered task came to.
+    ///
+    /// # Errors
+    /// When no wait has delivered it.
+    pub fn result(&self, task: TaskId) -> Result<Outcome, GuestFault> {
+        self.known(task)?;
+        let delivered = index_of(task).and_then(|index| self.run.delivered.get(index)).copied().unwrap_or(false);
+        match self.ledger.task(task).map(|entry| &entry.state) {
+            Some(TaskState::Done { outcome, .. }) if delivered => Ok(outcome.clone()),
+            Some(_) | None => Err(GuestFault::NotDelivered { task }),
+        }
+    }
+
+    /// The time of the last completion that a wait delivered; never goes back.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.run.now
+    }
+
+    /// A GUID that is the same in every replay and different in every call.
+    pub fn new_guid(&mut self) -> Uuid {
+        let guid = guid::deterministic(&self.started.instance_id, self.run.now, self.run.guids);
+        self.run.guids = self.run.guids.wrapping_add(1);
+        guid
+    }
+
+    /// Sets or clears the custom status. A replay sets it again to what it was.
+    pub fn set_custom_status(&mut self, status: Option<Payload>) {
+        self.decision.custom_status = Some(status);
+    }
+
+    /// Asks for a fresh execution once the code returns. The last call counts.
+    pub fn continue_as_new(&mut self, input: Option<Payload>, keep_events: bool) {
+        self.run.next_execution = Some((input, keep_events));
+    }
+
+    /// True: the code repeats what it did before, so what it logs was logged.
+    #[must_use]
+    pub fn is_replaying(&self) -> bool {
+        match self.run.phase {
+            Phase::Replaying { .. } => true,
+            Phase::Live => false,
+        }
+    }
+
+    /// The code returned. What it came to counts unless it asked for a fresh execution and did not fail.
+    ///
+    /// # Errors
+    /// Non-determinism.
+    pub fn returned(&mut self, outcome: Outcome, now: Timestamp) -> Result<(), GuestFault> {
+        self.tick(now);
+        let ending = match (self.run.next_execution.take(), outcome) {
+            (Some((input, keep_events)), Ok(_)) => Ending::ContinuedAsNew { input, keep_events },
+            (Some(_), Err(failure)) => Ending::Returned(Err(failure)),
+            (None, outcome) => Ending::Returned(outcome),
+        };
+        let event = EventKind::OrchestratorReturned { ending };
+        if !self.matches_recorded(&event)? {
+            self.record(event);
+            self.end_if_nothing_holds_it();
+        }
+        Ok(())
+    }
+
+    /// The host stops the execution for something its code did that no replay could repeat.
+    pub fn fail(&mut self, failure: crate::model::Failure, now: Timestamp) {
+        self.tick(now);
+        // What this episode wanted to begin never begins.
+        self.decision.effects.retain(|effect| match effect {
+            Effect::RunActivity(_) | Effect::SetTimer { .. } => false,
+            Effect::ClearTimer { .. } | Effect::CancelActivity { .. } => true,
+        });
+        self.end(crate::model::Status::Failed, Err(failure));
+    }
+
+    /// The code has run as far as it could: notes how much of it a replay has seen.
+    pub fn end_episode(&mut self) {
+        let waits_served = self.run.waits_served;
+        if self.ledger.ended.is_none() && self.ledger.waits_served != Some(waits_served) {
+            self.record(EventKind::EpisodeCompleted { waits_served });
+        }
+    }
+
+    /// Time for what the guest does next, if nothing was delivered that brought its own.
+    pub fn begin_episode(&mut self, now: Timestamp) {
+        self.tick(now);
+    }
+
+    fn known(&self, task: TaskId) -> Result<(), GuestFault> {
+        let made = self.run.tasks_made;
+        if task.0 == 0 || task.0 > made { Err(GuestFault::UnknownTask { task, made }) } else { Ok(()) }
+    }
+
+    fn completed_at(&self, task: TaskId) -> Option<Timestamp> {
+        match self.ledger.task(task)?.state {
+            TaskState::Done { at, .. } => Some(at),
+            TaskState::Open { .. } | TaskState::Canceled => None,
+        }
+    }
+
+    /// True: the event is the next recorded one. False: it is new.
+    fn matches_recorded(&mut self, event: &EventKind) -> Result<bool, NonDeterminism> {
+        let Phase::Replaying { commands, .. } = &mut self.run.phase else { return Ok(false) };
+        match commands.front() {
+            Some((_, recorded)) if recorded == event => {
+                commands.pop_front();
+                Ok(true)
+            }
+            Some((position, recorded)) => Err(NonDeterminism {
+                position: *position,
+                expected: Say(recorded).to_string(),
+                found: Say(event).to_string(),
+            }),
+            None => Err(NonDeterminism {
+                position: self.ledger.length,
+                expected: "wait".to_owned(),
+                found: Say(event).to_string(),
+            }),
+        }
+    }
+
+    /// The guest is at a wait: the one where the last recorded episode stopped ends the replay.
+    fn reach_wait(&mut self, tasks: &[TaskId]) -> Result<(), NonDeterminism> {
+        let Phase::Replaying { commands, waits } = &self.run.phase else { return Ok(()) };
+        if self.run.waits_served < *waits {
+            return Ok(());
+        }
+        match commands.front() {
+            Some((position, recorded)) => Err(NonDeterminism {
+                position: *position,
+                expected: Say(recorded).to_string(),
+                found: format!("wait for {}", list_of(tasks)),
+            }),
+            None => {
+                self.run.phase = Phase::Live;
+                Ok(())
+            }
+        }
+    }
+
+    /// Nothing to serve. Live, the guest waits; replaying, it once was served here.
+    fn park(&self, tasks: &[TaskId]) -> Result<(), NonDeterminism> {
+        let Phase::Replaying { commands, .. } = &self.run.phase else { return Ok(()) };
+        let (position, expected) = match commands.front() {
+            Some((position, recorded)) => (*position, Say(recorded).to_string()),
+            None => (self.ledger.length, "wait for something that has completed".to_owned()),
+        };
+        Err(NonDeterminism { position, expected, found: format!("wait for {}", list_of(tasks)) })
+    }
+
+    fn serve(&mut self, tasks: &[TaskId], at: Timestamp) {
+        self.run.now = self.run.now.max(at);
+        self.run.waits_served += 1;
+        self.run.all_done_prefix = 0;
+        for index in tasks.iter().copied().filter_map(index_of) {
+            if let Some(delivered) = self.run.delivered.get_mut(index) {
+                *delivered = true;
+            }
+        }
+    }
+}
+
+fn index_of(task: TaskId) -> Option<usize> {
+    usize::try_from(task.0).ok()?.checked_sub(1)
+}
+
+fn effect_of(event: &EventKind) -> Option<Effect> {
+    match event {
+        EventKind::TaskScheduled { task, name, input, timeout_ms, tags, .. } => {
+            Some(Effect::RunActivity(ActivityCall {
+                task: *task,
+                attempt: 1,
+                name: name.clone(),
+                input: input.clone(),
+                timeout_ms: *timeout_ms,
+                tags: tags.clone(),
+            }))
+        }
+        EventKind::TimerCreated { task, fire_at } => Some(Effect::SetTimer { task: *task, due: *fire_at }),
+        EventKind::ExecutionStarted(_)
+        | EventKind::TaskAttemptFailed { .. }
+        | EventKind::TaskRetried { .. }
+        | EventKind::TaskCompleted { .. }
+        | EventKind::TaskFailed { .. }
+        | EventKind::TimerFired { .. }
+        | EventKind::EventAwaited { .. }
+        | EventKind::EventRaised { .. }
+        | EventKind::TaskCanceled { .. }
+        | EventKind::ExecutionSuspended { .. }
+        | EventKind::ExecutionResumed { .. }
+        | EventKind::ExecutionTerminated { .. }
+        | EventKind::OrchestratorReturned { .. }
+        | EventKind::EpisodeCompleted { .. }
+        | EventKind::ExecutionCompleted { .. } => None,
+    }
+}
+
+/// The first few tasks of a list, for a report.
+fn list_of(tasks: &[TaskId]) -> String {
+    const SHOWN: usize = 8;
+    let shown: Vec<_> = tasks.iter().take(SHOWN).map(ToString::to_string).collect();
+    let more = if tasks.len() > SHOWN { ", …" } else { "" };
+    format!("task {}{more}", shown.join(", "))
+}
