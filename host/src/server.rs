@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use crate::api::{self, ApiSettings, ApiState, EngineSlot};
 use crate::engine::executor::Executor;
-use crate::engine::{Engine, Settings};
+use crate::engine::{self, Engine, Settings};
 use crate::store::SharedStore;
 
 /// How long requests in flight may take to end when the server stops: longer than any but a start that waits.
@@ -118,7 +118,7 @@ impl Server {
             Ok(Err(error)) => return Err(error.to_string()),
             Err(_) => tracing::warn!("requests were still in flight when the server stopped"),
         }
-        engine.shutdown().await;
+        engine.stop();
         Ok(())
     }
 }
@@ -151,8 +151,9 @@ async fn open_engine(choice: StoreChoice, slot: EngineSlot) -> Result<Engine, St
         Ok::<_, String>((store, executor))
     });
     let (store, executor) = opened.await.map_err(|error| format!("opening the store failed: {error}"))??;
-    let clock = Arc::new(durawasm_core::Timestamp::now);
-    let engine = Engine::open(store, executor, Settings::default(), clock).await.map_err(|error| error.to_string())?;
+    let engine = Engine::open(store, executor, Settings::default(), engine::system_clock())
+        .await
+        .map_err(|error| error.to_string())?;
     slot.set(engine.clone());
     Ok(engine)
 }

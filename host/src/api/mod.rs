@@ -168,3 +168,6 @@ async fn dispatch(base: Base, op: Op, call: Call) -> Result<Response, ApiError> 
         Op::Health | Op::Ready => Err(ApiError::NoSuchRoute),
     }
 }
+
+#[cfg(test)]
+mod tests;
