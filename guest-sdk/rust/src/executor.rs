@@ -185,3 +185,6 @@ pub(crate) fn group_pending(group: GroupId, context: &Context<'_>) -> bool {
 pub(crate) fn forget_group(group: GroupId) {
     let _ = WAITS.try_with(|waits| waits.borrow_mut().groups.remove(&group));
 }
+
+#[cfg(test)]
+mod tests;

@@ -115,10 +115,13 @@ impl<T: DeserializeOwned> TaskFuture<T> {
     /// The result of a task that has been delivered.
     pub(crate) fn take_result(&mut self) -> Result<T> {
         match std::mem::replace(&mut self.state, State::Done) {
-            State::Open { task, .. } => match host::get_result(task) {
-                Ok(json) => decode(json.as_deref(), || format!("the result of task {task}")),
-                Err(failure) => Err(Failure::from(failure).into()),
-            },
+            State::Open { task, .. } => {
+                executor::forget(task);
+                match host::get_result(task) {
+                    Ok(json) => decode(json.as_deref(), || format!("the result of task {task}")),
+                    Err(failure) => Err(Failure::from(failure).into()),
+                }
+            }
             State::Refused(error) => Err(error),
             State::Done => panic!("this task was awaited before"),
         }
