@@ -77,6 +77,9 @@ fn name(arguments: TokenStream, function: &ItemFn) -> Result<LitStr> {
         name = Some(argument.value()?.parse::<LitStr>()?);
         Ok(())
     });
+    if let Ok(literal) = syn::parse2::<LitStr>(arguments.clone()) {
+        return Err(Error::new(literal.span(), format!("write `name = {:?}`", literal.value())));
+    }
     parser.parse2(arguments)?;
     let ident = &function.sig.ident;
     let name = name.unwrap_or_else(|| {
@@ -172,6 +175,13 @@ fn parameters(kind: Kind, function: &ItemFn) -> Result<Vec<&Type>> {
         [_, _, third, ..] => {
             at(third.span(), format!("{} takes one input: put several values into a struct or a tuple", kind.an()))
         }
+        [_, input @ Type::Reference(_)] => at(
+            input.span(),
+            format!(
+                "the input of {} owns its data: `String` rather than `&str`, `Vec<T>` rather than `&[T]`",
+                kind.an()
+            ),
+        ),
         _ => Ok(types),
     }
 }
