@@ -6,8 +6,23 @@ use durawasm_tests::guests::root;
 
 /// A layer, and what of the crate it must not name.
 const FORBIDDEN: &[(&str, &[&str])] = &[
-    ("host/src/store", &["crate::engine", "crate::wasm", "crate::api", "crate::cli", "crate::server", "wasmtime", "axum"]),
-    ("host/src/engine", &["crate::wasm", "crate::api", "crate::cli", "crate::server", "crate::store::sled", "wasmtime", "axum", "sled::"]),
+    (
+        "host/src/store",
+        &["crate::engine", "crate::wasm", "crate::api", "crate::cli", "crate::server", "wasmtime", "axum"],
+    ),
+    (
+        "host/src/engine",
+        &[
+            "crate::wasm",
+            "crate::api",
+            "crate::cli",
+            "crate::server",
+            "crate::store::sled",
+            "wasmtime",
+            "axum",
+            "sled::",
+        ],
+    ),
     ("host/src/wasm", &["crate::api", "crate::cli", "crate::server", "crate::store::sled", "axum", "sled::"]),
     ("host/src/api", &["crate::wasm", "crate::cli", "crate::server", "crate::store::sled", "wasmtime", "sled::"]),
     ("host/core/src", &["tokio", "wasmtime", "sled", "axum", "std::fs", "std::net", "std::thread", "std::time"]),

@@ -1,7 +1,7 @@
 //! Time in a test's hands.
 
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use durawasm::engine::Clock;
 use durawasm_core::Timestamp;
@@ -27,9 +27,7 @@ impl ManualClock {
     #[must_use]
     pub fn clock(&self) -> Clock {
         let time = Arc::clone(&self.0);
-        Arc::new(move || {
-            Timestamp::from_microsecond(time.load(Ordering::SeqCst)).unwrap_or(Timestamp::UNIX_EPOCH)
-        })
+        Arc::new(move || Timestamp::from_microsecond(time.load(Ordering::SeqCst)).unwrap_or(Timestamp::UNIX_EPOCH))
     }
 }
 

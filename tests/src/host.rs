@@ -3,14 +3,14 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
-use axum::Router;
 use durawasm::api::{ApiSettings, ApiState, EngineSlot};
 use durawasm::engine::executor::Executor;
 use durawasm::engine::{Clock, Engine, Settings, Waited, system_clock};
-use durawasm::store::{HubName, SharedStore};
 use durawasm::store::memory::MemoryStore;
+use durawasm::store::{HubName, SharedStore};
 use durawasm::wasm::{Config, WasmExecutor};
 use serde_json::Value;
 use tower::ServiceExt;
