@@ -126,7 +126,9 @@ fn say(out: &mut String, outcome: &Outcome, instance: &Instance) {
     }
     match instance.state() {
         State::Running => {}
-        state => drop(writeln!(out, "state   {}", say_state(&state))),
+        state @ (State::Suspended { .. } | State::Ended { .. } | State::ContinuedAsNew { .. }) => {
+            let _ = writeln!(out, "state   {}", say_state(&state));
+        }
     }
 }
 
