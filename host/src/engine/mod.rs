@@ -1,12 +1,10 @@
 //! The engine: instances as actors, the commit pipeline, timers, activities. Knows no sled, HTTP or wasmtime.
 
+pub mod client;
 pub mod executor;
 pub mod session;
-pub mod client;
 
-pub use client::{
-    DeployError, Deployed, InstanceView, Parts, SendError, StartError, StartRequest, Waited,
-};
+pub use client::{DeployError, Deployed, InstanceView, Parts, SendError, StartError, StartRequest, Waited};
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,15 +36,19 @@ pub type Clock = Arc<dyn Fn() -> durawasm_core::Timestamp + Send + Sync>;
 
 /// The running engine. Cheap to clone.
 #[derive(Clone)]
-pub struct Engine {
-}
+pub struct Engine {}
 
 impl Engine {
     /// Loads apps and work in flight from the store and starts to work.
     ///
     /// # Errors
     /// The store's.
-    pub async fn open(store: SharedStore, executor: Arc<dyn Executor>, settings: Settings, clock: Clock) -> Result<Self, StoreError> {
+    pub async fn open(
+        store: SharedStore,
+        executor: Arc<dyn Executor>,
+        settings: Settings,
+        clock: Clock,
+    ) -> Result<Self, StoreError> {
         let _ = (store, executor, settings, clock);
         Ok(Self {})
     }

@@ -2,8 +2,8 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use durawasm_core::{Command, GuestFault, Orchestration, Payload, TaskId, Timestamp};
 use durawasm_core::model::{InstanceId, Outcome};
+use durawasm_core::{Command, GuestFault, Orchestration, Payload, TaskId, Timestamp};
 
 /// The state that a guest's host functions work on. Locks are held for single core calls only, never across an await.
 pub struct Session {

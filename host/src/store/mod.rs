@@ -2,7 +2,11 @@
 //!
 //! A backend knows rows and bytes; it knows nothing of guests, HTTP or episodes.
 
+#[cfg(test)]
+mod conformance;
+pub mod memory;
 pub mod model;
+pub mod sled;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -11,7 +15,8 @@ use std::sync::Arc;
 use durawasm_core::{HistoryEvent, Timestamp};
 
 pub use model::{
-    AppRecord, AppVersion, Commit, Committed, Digest, Expect, FunctionKind, HubName, InstanceNumber, InstanceRecord, PayloadChanges, Payloads, Revision, Reuse, TimerRow,
+    AppRecord, AppVersion, Commit, Committed, Digest, Expect, FunctionKind, HubName, InstanceNumber, InstanceRecord,
+    PayloadChanges, Payloads, Reuse, Revision, TimerRow,
 };
 
 /// A boxed future, so that stores can be trait objects.
