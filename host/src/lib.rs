@@ -1,9 +1,10 @@
 //! durawasm: self-hosted Durable Functions for WebAssembly components.
 //!
-//! `host/ARCHITECTURE.md` draws the house; this is the only place that names its backends together.
+//! `host/ARCHITECTURE.md` draws the house; [`server`] is the only place that names its backends together.
 
 pub mod api;
 pub mod cli;
 pub mod engine;
+pub mod server;
 pub mod store;
 pub mod wasm;

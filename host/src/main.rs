@@ -1,1 +1,7 @@
-fn main() {}
+//! The `durawasm` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    durawasm::cli::main()
+}

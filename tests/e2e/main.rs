@@ -1,1 +1,11 @@
-fn main() {}
+//! End to end: real components through the real router; the real program where a process matters.
+
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+mod bad_input;
+mod crash;
+mod hello;
+mod hostile;
+mod layers;
+mod program;
+mod replay;

@@ -1,1 +1,11 @@
-//! durawasm
+//! What the end-to-end tests are written in: guests built from source, a host to talk to through its real router, a
+//! store that can die at a chosen commit, a clock moved by hand.
+
+pub mod clock;
+pub mod dying;
+pub mod guests;
+pub mod host;
+
+pub use clock::ManualClock;
+pub use dying::DyingStore;
+pub use host::{Answer, Host};

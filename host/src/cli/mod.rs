@@ -1,1 +1,87 @@
-//! cli
+//! The command line: `serve`, `dev`, `deploy` and the management verbs, which talk to a server over its HTTP API.
+//!
+//! Exit codes: 0 done, 1 refused or not found, 2 wrong usage, 3 the server cannot be reached.
+
+mod args;
+mod client;
+mod dev;
+mod manage;
+mod serve;
+mod show;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Verb};
+
+/// Why a verb did not do what was asked.
+#[derive(Debug, PartialEq, Eq)]
+enum CliError {
+    /// Refused, or not found.
+    Refused(String),
+    /// The arguments make no sense.
+    Usage(String),
+    /// No server answers.
+    Unreachable(String),
+}
+
+impl CliError {
+    fn code(&self) -> u8 {
+        match self {
+            Self::Refused(_) => 1,
+            Self::Usage(_) => 2,
+            Self::Unreachable(_) => 3,
+        }
+    }
+
+    fn text(&self) -> &str {
+        match self {
+            Self::Refused(text) | Self::Usage(text) | Self::Unreachable(text) => text,
+        }
+    }
+}
+
+/// Runs the program with the arguments of the process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli.verb) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            show::problem(error.text());
+            ExitCode::from(error.code())
+        }
+    }
+}
+
+fn run(verb: Verb) -> Result<(), CliError> {
+    // Compiling has no use for an async runtime, and a limited process has no room for one.
+    if let Verb::Compile(args) = verb {
+        return crate::server::compile_component(&args.input, &args.output).map_err(CliError::Refused);
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::Refused(format!("cannot start: {error}")))?;
+    let done = runtime.block_on(dispatch(verb));
+    // What still blocks in the background must not keep the process: everything acknowledged is durable by now.
+    runtime.shutdown_background();
+    done
+}
+
+async fn dispatch(verb: Verb) -> Result<(), CliError> {
+    match verb {
+        Verb::Serve(args) => serve::serve(args).await,
+        Verb::Dev(args) => dev::dev(args).await,
+        Verb::Deploy(args) => manage::deploy(args).await,
+        Verb::StartNew(args) => manage::start_new(args).await,
+        Verb::GetRuntimeStatus(args) => manage::get_runtime_status(args).await,
+        Verb::GetHistory(args) => manage::get_history(args).await,
+        Verb::RaiseEvent(args) => manage::raise_event(args).await,
+        Verb::Terminate(args) => manage::with_reason(args, "terminate").await,
+        Verb::Suspend(args) => manage::with_reason(args, "suspend").await,
+        Verb::Resume(args) => manage::with_reason(args, "resume").await,
+        Verb::Compile(_) => Ok(()),
+    }
+}

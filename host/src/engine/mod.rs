@@ -1,18 +1,31 @@
 //! The engine: instances as actors, the commit pipeline, timers, activities. Knows no sled, HTTP or wasmtime.
+//!
+//! An instance is an [`actor`] with a mailbox. It takes the waiting messages, lets the guest run as far as it can
+//! ([`episode`]), saves what was decided in one conditional commit, and only then acts on it.
 
+mod activities;
+mod actor;
+mod apps;
 pub mod client;
+mod episode;
 pub mod executor;
+mod hot;
 pub mod session;
-
-pub use client::{DeployError, Deployed, InstanceView, Parts, SendError, StartError, StartRequest, Waited};
+mod start;
+mod timers;
+mod waiters;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use durawasm_core::Message;
+use durawasm_core::{InstanceId, Message, Timestamp};
+use tokio::sync::Semaphore;
 
-use crate::store::{AppRecord, HubName, SharedStore, StoreError};
+pub use client::{DeployError, Deployed, InstanceView, Parts, SendError, StartError, StartRequest, Waited};
 use executor::Executor;
+
+use crate::store::{AppRecord, HubName, InstanceNumber, SharedStore, StoreError};
 
 /// Settings of an engine.
 #[derive(Clone, Debug)]
@@ -23,23 +36,60 @@ pub struct Settings {
     pub activities: usize,
     /// How long an activity attempt may take when its call does not say.
     pub activity_timeout: Duration,
+    /// How long a start's answer waits for the first episode, so that both fit into one commit.
+    pub start_patience: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { hot_guests: 1_000, activities: 256, activity_timeout: Duration::from_secs(300) }
+        Self {
+            hot_guests: 1_000,
+            activities: 256,
+            activity_timeout: Duration::from_secs(300),
+            start_patience: Duration::from_millis(2),
+        }
     }
 }
 
 /// Where the engine gets the time from: the system's, or a test's.
-pub type Clock = Arc<dyn Fn() -> durawasm_core::Timestamp + Send + Sync>;
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// The system's time in whole microseconds, which is what a history keeps.
+#[must_use]
+pub fn system_clock() -> Clock {
+    Arc::new(|| {
+        let now = Timestamp::now();
+        Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now)
+    })
+}
 
 /// The running engine. Cheap to clone.
 #[derive(Clone)]
-pub struct Engine {}
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+pub(crate) struct Inner {
+    store: SharedStore,
+    executor: Arc<dyn Executor>,
+    settings: Settings,
+    clock: Clock,
+    actors: actor::Actors,
+    apps: apps::Apps,
+    timers: timers::Timers,
+    hot: hot::Hot,
+    waiters: waiters::Waiters,
+    activity_permits: Arc<Semaphore>,
+    recovered: AtomicBool,
+    stopping: AtomicBool,
+}
+
+/// Ready instances taken up per page while recovering.
+const RECOVERY_PAGE: usize = 1_000;
 
 impl Engine {
-    /// Loads apps and work in flight from the store and starts to work.
+    /// Loads apps and work in flight from the store and starts to work. Instances that had work in flight are taken up
+    /// in the background; [`Engine::is_ready`] tells when.
     ///
     /// # Errors
     /// The store's.
@@ -49,60 +99,157 @@ impl Engine {
         settings: Settings,
         clock: Clock,
     ) -> Result<Self, StoreError> {
-        let _ = (store, executor, settings, clock);
-        Ok(Self {})
+        let apps = apps::Apps::load(&*store).await?;
+        let inner = Arc::new(Inner {
+            actors: actor::Actors::default(),
+            apps,
+            timers: timers::Timers::default(),
+            hot: hot::Hot::new(settings.hot_guests),
+            waiters: waiters::Waiters::default(),
+            activity_permits: Arc::new(Semaphore::new(settings.activities)),
+            recovered: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+            store,
+            executor,
+            settings,
+            clock,
+        });
+        tokio::spawn(timers::run(Arc::downgrade(&inner)));
+        tokio::spawn(Arc::clone(&inner).recover());
+        Ok(Self { inner })
     }
+
     /// Starts an instance; durable on return. Returns its id.
     ///
     /// # Errors
     /// See [`StartError`].
-    pub async fn start(&self, request: StartRequest) -> Result<durawasm_core::InstanceId, StartError> {
-        let _ = request;
-        unimplemented!()
+    pub async fn start(&self, request: StartRequest) -> Result<InstanceId, StartError> {
+        // On a task of its own: a caller that goes away must not leave a started instance without its actor.
+        let work = tokio::spawn(Arc::clone(&self.inner).start(request));
+        match work.await {
+            Ok(answer) => answer,
+            Err(_) => {
+                Err(StoreError::Unavailable("the start was interrupted by a fault of the host".to_owned()).into())
+            }
+        }
     }
+
     /// The instance with this id, if there is one.
     ///
     /// # Errors
     /// The store's.
     pub async fn instance(&self, hub: &HubName, id: &str, parts: Parts) -> Result<Option<InstanceView>, StoreError> {
-        let _ = (hub, id, parts);
-        unimplemented!()
+        let store = &self.inner.store;
+        let Some(mut record) = store.instance(hub, id).await? else { return Ok(None) };
+        let mut history = Vec::new();
+        if parts.history
+            && let Some((at, events)) = store.history(record.number).await?
+        {
+            (record, history) = (at, events);
+        }
+        let payloads = if parts.payloads { store.payloads(record.number).await? } else { Default::default() };
+        Ok(Some(InstanceView { record, payloads, history }))
     }
-    /// Waits until the instance has ended, without polling.
+
+    /// Waits until the instance has ended, without polling; at most [`client::LONGEST_WAIT`].
     ///
     /// # Errors
     /// The store's.
     pub async fn wait(&self, hub: &HubName, id: &str, timeout: Duration) -> Result<Waited, StoreError> {
-        let _ = (hub, id, timeout);
-        unimplemented!()
+        let deadline = tokio::time::Instant::now() + timeout.min(client::LONGEST_WAIT);
+        loop {
+            let Some(record) = self.inner.store.instance(hub, id).await? else { return Ok(Waited::Unknown) };
+            // Registered before the second look, so that an end in between is not missed.
+            let ended = self.inner.waiters.register(record.number);
+            let parts = Parts { payloads: true, history: false };
+            match self.instance(hub, id, parts).await? {
+                None => return Ok(Waited::Unknown),
+                Some(view) if view.record.status.is_terminal() => return Ok(Waited::Ended(Box::new(view))),
+                Some(_) => {}
+            }
+            if tokio::time::timeout_at(deadline, ended.notified()).await.is_err() {
+                return Ok(Waited::StillRunning);
+            }
+        }
     }
-    /// Delivers a message (event, suspend, resume, terminate); durable on return.
+
+    /// Delivers a message (event, suspend, resume, terminate); durable on return. Suspending what is suspended and
+    /// resuming what is not change nothing and are no errors.
     ///
     /// # Errors
     /// See [`SendError`].
     pub async fn send(&self, hub: &HubName, id: &str, message: Message) -> Result<(), SendError> {
-        let _ = (hub, id, message);
-        unimplemented!()
+        let Some(record) = self.inner.store.instance(hub, id).await? else { return Err(SendError::Unknown) };
+        if record.status.is_terminal() {
+            return Err(SendError::Ended);
+        }
+        self.inner.deliver(record.number, message).await
     }
-    /// Takes a component as the current version of an app.
+
+    /// Takes a component as the current version of an app; durable on return.
     ///
     /// # Errors
     /// See [`DeployError`].
     pub async fn deploy(&self, hub: &HubName, app: &str, component: bytes::Bytes) -> Result<Deployed, DeployError> {
-        let _ = (hub, app, component);
-        unimplemented!()
+        self.inner.deploy(hub, app, component).await
     }
+
     /// The app's record, if it exists.
     #[must_use]
     pub fn app(&self, hub: &HubName, app: &str) -> Option<AppRecord> {
-        let _ = (hub, app);
-        unimplemented!()
+        self.inner.apps.get(hub, app)
     }
+
     /// True once recovery is done: every instance that had work in flight has been taken up again.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        unimplemented!()
+        self.inner.recovered.load(Ordering::Acquire)
     }
-    /// Stops taking work, lets running commits finish.
-    pub async fn shutdown(&self) {}
+
+    /// Drops every guest that waits in memory, as memory pressure would; they are replayed when they are needed.
+    pub fn evict_all(&self) {
+        for number in self.inner.hot.drain() {
+            self.inner.actors.drop_idle(number);
+        }
+    }
+
+    /// Tells the engine that its clock has been moved by hand.
+    pub fn clock_moved(&self) {
+        self.inner.timers.look_again();
+    }
+
+    /// Stops taking up new work. What has been acknowledged is durable already; what runs is taken up at the next start.
+    pub fn stop(&self) {
+        self.inner.stopping.store(true, Ordering::Release);
+    }
+}
+
+impl Inner {
+    fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    async fn recover(self: Arc<Self>) {
+        let mut after: Option<InstanceNumber> = None;
+        while !self.is_stopping() {
+            let page = match self.store.ready(after, RECOVERY_PAGE).await {
+                Ok(page) => page,
+                Err(error) => {
+                    tracing::error!(%error, "recovery cannot read the work in flight; trying again");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    continue;
+                }
+            };
+            let Some(last) = page.last().copied() else { break };
+            for number in page {
+                self.wake(number);
+            }
+            after = Some(last);
+        }
+        self.recovered.store(true, Ordering::Release);
+    }
 }

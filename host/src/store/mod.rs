@@ -2,7 +2,11 @@
 //!
 //! A backend knows rows and bytes; it knows nothing of guests, HTTP or episodes.
 
+#[cfg(test)]
+mod conformance;
+pub mod memory;
 pub mod model;
+pub mod sled;
 
 use std::future::Future;
 use std::pin::Pin;

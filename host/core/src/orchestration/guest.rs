@@ -189,6 +189,11 @@ impl Orchestration {
     /// The host stops the execution for something its code did that no replay could repeat.
     pub fn fail(&mut self, failure: crate::model::Failure, now: Timestamp) {
         self.tick(now);
+        // What this episode wanted to begin never begins.
+        self.decision.effects.retain(|effect| match effect {
+            Effect::RunActivity(_) | Effect::SetTimer { .. } => false,
+            Effect::ClearTimer { .. } | Effect::CancelActivity { .. } => true,
+        });
         self.end(crate::model::Status::Failed, Err(failure));
     }
 

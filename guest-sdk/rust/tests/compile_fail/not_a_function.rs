@@ -1,0 +1,8 @@
+use durawasm::prelude::*;
+
+#[durawasm::activity]
+struct Pack;
+
+fn main() {
+    let _: Result<Pack> = Ok(Pack);
+}

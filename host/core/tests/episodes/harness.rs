@@ -1,0 +1,99 @@
+//! An instance in a test: a program, a saved history, a clock moved by hand.
+
+use durawasm_core::model::Tags;
+use durawasm_core::{
+    Decision, Delivery, ExecutionStarted, Failure, GuestFault, HistoryEvent, Message, Orchestration, SignedDuration,
+    State, Timestamp,
+};
+
+use crate::program::{Program, Progress, Run};
+
+pub(crate) struct Instance {
+    program: Program,
+    /// What a store would have.
+    pub(crate) history: Vec<HistoryEvent>,
+    live: Orchestration,
+    run: Run,
+    pub(crate) now: Timestamp,
+    /// Drop the guest before every message.
+    evicts: bool,
+    pub(crate) fault: Option<GuestFault>,
+}
+
+/// What one message did.
+pub(crate) struct Outcome {
+    pub(crate) delivery: Delivery,
+    pub(crate) decision: Decision,
+    pub(crate) logs: Vec<String>,
+    pub(crate) progress: Option<Progress>,
+}
+
+fn started(input: Option<&str>) -> ExecutionStarted {
+    ExecutionStarted {
+        name: "Program".to_owned(),
+        instance_id: "i".into(),
+        execution_id: "e".to_owned(),
+        input: input.map(Into::into),
+        parent_instance_id: None,
+        version: None,
+        tags: Tags::new(),
+        trace_parent: None,
+    }
+}
+
+impl Instance {
+    pub(crate) fn start(program: Program, evicts: bool) -> (Self, Outcome) {
+        let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let live = Orchestration::start(started(None), now);
+        let mut instance = Self { program, history: Vec::new(), live, run: Run::default(), now, evicts, fault: None };
+        let outcome = instance.episode(Delivery::Recorded);
+        (instance, outcome)
+    }
+
+    pub(crate) fn advance(&mut self, seconds: i64) {
+        self.now += SignedDuration::from_secs(seconds);
+    }
+
+    /// Loses all that is not saved, and goes on with this program.
+    pub(crate) fn reload(&mut self, program: Option<Program>) {
+        if let Some(program) = program {
+            self.program = program;
+        }
+        self.live = Orchestration::replay(&self.history).expect("the history was made here");
+        self.run = Run::default();
+    }
+
+    pub(crate) fn deliver(&mut self, message: Message) -> Outcome {
+        if self.evicts {
+            self.reload(None);
+        }
+        let delivery = self.live.deliver(message, self.now);
+        self.episode(delivery)
+    }
+
+    /// Runs the program although nothing came.
+    pub(crate) fn wake(&mut self) -> Outcome {
+        self.episode(Delivery::Recorded)
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.live.state()
+    }
+
+    fn episode(&mut self, delivery: Delivery) -> Outcome {
+        self.live.begin_episode(self.now);
+        let mut progress = None;
+        if delivery == Delivery::Recorded && self.live.can_run() {
+            let came = self.run.go(&self.program, &mut self.live, self.now);
+            if let Progress::Stopped(fault) = &came {
+                self.fault = Some(fault.clone());
+                self.live.fail(Failure::new("Stopped", fault.to_string()), self.now);
+            }
+            progress = Some(came);
+            self.live.end_episode();
+        }
+        let decision = self.live.take_decision();
+        self.history.extend(decision.events.iter().cloned());
+        Outcome { delivery, decision, logs: std::mem::take(&mut self.run.logs), progress }
+    }
+}

@@ -1,0 +1,144 @@
+//! Little orchestrator programs, so that the core can be tested without Wasm.
+
+use std::collections::HashMap;
+
+use durawasm_core::model::Tags;
+use durawasm_core::{Command, Failure, GuestFault, Orchestration, RetryPolicy, SignedDuration, TaskId, Timestamp};
+
+/// A program: one step a line.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Program(pub(crate) Vec<String>);
+
+/// How far a run came.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Progress {
+    Waiting,
+    Returned,
+    Stopped(GuestFault),
+}
+
+/// A run of a program: what a guest's memory is.
+#[derive(Default)]
+pub(crate) struct Run {
+    at: usize,
+    tasks: HashMap<String, TaskId>,
+    pub(crate) logs: Vec<String>,
+}
+
+impl Run {
+    /// Runs until the program waits or ends.
+    pub(crate) fn go(&mut self, program: &Program, guest: &mut Orchestration, now: Timestamp) -> Progress {
+        while let Some(line) = program.0.get(self.at) {
+            let words: Vec<&str> = line.split_whitespace().collect();
+            match self.step(&words, program, guest, now) {
+                Ok(Some(progress)) => return progress,
+                Ok(None) => self.at += 1,
+                Err(fault) => return Progress::Stopped(fault),
+            }
+        }
+        match guest.returned(Ok(None), now) {
+            Ok(()) => Progress::Returned,
+            Err(fault) => Progress::Stopped(fault),
+        }
+    }
+
+    fn task(&self, name: &str) -> TaskId {
+        self.tasks.get(name).copied().unwrap_or_else(|| TaskId(name.parse().unwrap_or(0)))
+    }
+
+    fn step(
+        &mut self,
+        words: &[&str],
+        program: &Program,
+        guest: &mut Orchestration,
+        now: Timestamp,
+    ) -> Result<Option<Progress>, GuestFault> {
+        match words {
+            [name, "=", call @ ..] => {
+                let task = guest.call(command(call, guest))?;
+                self.tasks.insert((*name).to_owned(), task);
+            }
+            ["cancel", name] => guest.cancel(self.task(name))?,
+            ["any", winner, names @ ..] => {
+                let tasks: Vec<_> = names.iter().map(|name| self.task(name)).collect();
+                let Some(first) = guest.when_any(&tasks)? else { return Ok(Some(Progress::Waiting)) };
+                self.tasks.insert((*winner).to_owned(), first);
+            }
+            ["all", names @ ..] => {
+                let tasks: Vec<_> = names.iter().map(|name| self.task(name)).collect();
+                if !guest.when_all(&tasks)? {
+                    return Ok(Some(Progress::Waiting));
+                }
+            }
+            ["if", left, right, "goto", label] => {
+                if self.task(left) == self.task(right) {
+                    self.goto(program, label);
+                }
+            }
+            ["goto", label] => self.goto(program, label),
+            ["label", _] => {}
+            ["status", json] => guest.set_custom_status(Some((*json).into())),
+            ["log", text @ ..] if !guest.is_replaying() => self.logs.push(text.join(" ")),
+            ["log", ..] => {}
+            ["now"] => guest.set_custom_status(Some(format!("\"{}\"", guest.now()).into())),
+            ["guid"] => {
+                let guid = guest.new_guid();
+                guest.set_custom_status(Some(format!("\"{guid}\"").into()));
+            }
+            ["continue", input, keep] => guest.continue_as_new(Some((*input).into()), *keep == "keep"),
+            ["return", name] if name.starts_with('$') => {
+                let outcome = guest.result(self.task(&name[1..]))?;
+                guest.returned(outcome, now)?;
+                return Ok(Some(Progress::Returned));
+            }
+            ["return", json] => {
+                guest.returned(Ok(Some((*json).into())), now)?;
+                return Ok(Some(Progress::Returned));
+            }
+            ["fail", text @ ..] => {
+                guest.returned(Err(Failure::new("Error", text.join(" "))), now)?;
+                return Ok(Some(Progress::Returned));
+            }
+            _ => panic!("not a step of a program: {words:?}"),
+        }
+        Ok(None)
+    }
+
+    fn goto(&mut self, program: &Program, label: &str) {
+        let place = program.0.iter().position(|line| *line == format!("label {label}"));
+        self.at = place.unwrap_or_else(|| panic!("no label {label}"));
+    }
+}
+
+fn command(words: &[&str], guest: &Orchestration) -> Command {
+    match words {
+        ["activity", name] => activity(name, None, None),
+        ["activity", name, "retry", attempts, millis] => {
+            let policy = RetryPolicy {
+                first_retry_interval_ms: millis.parse().unwrap(),
+                max_attempts: attempts.parse().unwrap(),
+                backoff_coefficient: 2.0,
+                max_retry_interval_ms: None,
+                retry_timeout_ms: None,
+            };
+            activity(name, None, Some(policy))
+        }
+        ["activity", name, input] => activity(name, Some(input), None),
+        ["timer", seconds] => {
+            let seconds: i64 = seconds.parse().unwrap();
+            Command::CreateTimer { fire_at: guest.now() + SignedDuration::from_secs(seconds) }
+        }
+        ["event", name] => Command::AwaitEvent { name: (*name).to_owned() },
+        _ => panic!("not a call: {words:?}"),
+    }
+}
+
+fn activity(name: &str, input: Option<&str>, retry: Option<RetryPolicy>) -> Command {
+    Command::CallActivity {
+        name: name.to_owned(),
+        input: input.map(Into::into),
+        retry,
+        timeout_ms: None,
+        tags: Tags::new(),
+    }
+}

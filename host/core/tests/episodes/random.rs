@@ -1,0 +1,130 @@
+//! Random programs, random completion orders, random crashes: the undisturbed run and the disturbed one must agree.
+
+use durawasm_core::{Effect, Failure, Message, TaskId};
+use proptest::prelude::*;
+
+use crate::harness::{Instance, Outcome};
+use crate::program::Program;
+
+/// A step of a random program; numbers pick among the tasks made so far.
+fn step() -> impl Strategy<Value = String> {
+    prop_oneof![
+        Just("x = activity Work".to_owned()),
+        Just("x = activity Flaky retry 3 1000".to_owned()),
+        (1..20_i64).prop_map(|seconds| format!("x = timer {seconds}")),
+        (0..3_u8).prop_map(|name| format!("x = event E{name}")),
+        any::<u16>().prop_map(|pick| format!("cancel {pick}")),
+        (any::<u16>(), any::<u16>()).prop_map(|(a, b)| format!("any w {a} {b}")),
+        (any::<u16>(), any::<u16>()).prop_map(|(a, b)| format!("all {a} {b}")),
+        Just("guid".to_owned()),
+        Just("now".to_owned()),
+        Just("log here".to_owned()),
+    ]
+}
+
+/// Makes the picks refer to tasks that exist and are not cancelled, so that programs make sense.
+fn resolve(steps: &[String]) -> Program {
+    let (mut made, mut lines) = (Vec::<u32>::new(), Vec::new());
+    let mut count = 0;
+    for step in steps {
+        let words: Vec<&str> = step.split_whitespace().collect();
+        let pick = |word: &str, made: &[u32]| -> Option<u32> {
+            let index = usize::from(word.parse::<u16>().ok()?) % made.len().max(1);
+            made.get(index).copied()
+        };
+        match words[..] {
+            ["cancel", a] => {
+                if let Some(task) = pick(a, &made) {
+                    made.retain(|other| *other != task);
+                    lines.push(format!("cancel {task}"));
+                }
+            }
+            [verb @ ("any" | "all"), .., a, b] => {
+                if let (Some(a), Some(b)) = (pick(a, &made), pick(b, &made)) {
+                    lines.push(if verb == "any" { format!("any w {a} {b}") } else { format!("all {a} {b}") });
+                }
+            }
+            [_, "=", ..] => {
+                count += 1;
+                made.push(count);
+                lines.push(step.clone());
+            }
+            _ => lines.push(step.clone()),
+        }
+    }
+    lines.push("return 1".to_owned());
+    Program(lines)
+}
+
+/// What happens from outside: each number picks among what can happen then.
+fn play(program: &Program, picks: &[u16], evicts: bool, crashes: bool) -> (Instance, Vec<String>) {
+    let (mut instance, first) = Instance::start(program.clone(), evicts);
+    let mut possible: Vec<Message> = Vec::new();
+    let mut said = Vec::new();
+    let mut note = |outcome: &Outcome, possible: &mut Vec<Message>| {
+        said.extend(outcome.logs.iter().cloned());
+        possible.extend(outcome.decision.effects.iter().filter_map(message_for));
+    };
+    note(&first, &mut possible);
+    for (index, pick) in picks.iter().enumerate() {
+        possible.push(Message::EventRaised { name: format!("e{}", pick % 3), input: Some("7".into()) });
+        let message = possible.swap_remove(usize::from(*pick) % possible.len());
+        instance.advance(i64::from(pick % 7));
+        if crashes && index % 3 == 0 {
+            instance.reload(None);
+        }
+        let outcome = instance.deliver(message);
+        note(&outcome, &mut possible);
+    }
+    (instance, said)
+}
+
+fn message_for(effect: &Effect) -> Option<Message> {
+    match effect {
+        Effect::RunActivity(call) => {
+            let fails = call.name == "Flaky" && call.attempt < 3;
+            let outcome = if fails { Err(Failure::new("E", "again")) } else { Ok(Some("2".into())) };
+            Some(Message::ActivityEnded { task: call.task, attempt: call.attempt, outcome })
+        }
+        Effect::SetTimer { task, .. } => Some(Message::TimerDue { task: TaskId(task.0) }),
+        Effect::ClearTimer { .. } | Effect::CancelActivity { .. } => None,
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 4_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn crashes_and_evictions_never_show(
+        steps in prop::collection::vec(step(), 1..25),
+        picks in prop::collection::vec(any::<u16>(), 0..40),
+    ) {
+        let program = resolve(&steps);
+        let (undisturbed, logs) = play(&program, &picks, false, false);
+        prop_assert_eq!(&undisturbed.fault, &None);
+        for (evicts, crashes) in [(true, false), (false, true)] {
+            let (disturbed, other_logs) = play(&program, &picks, evicts, crashes);
+            prop_assert_eq!(&disturbed.fault, &None, "program {:?}", program);
+            prop_assert_eq!(&undisturbed.history, &disturbed.history, "program {:?}", program);
+            prop_assert_eq!(&logs, &other_logs, "program {:?}", program);
+            prop_assert_eq!(undisturbed.state(), disturbed.state());
+        }
+    }
+
+    #[test]
+    fn a_program_that_lost_a_step_is_found_out_or_did_not_matter(
+        steps in prop::collection::vec(step(), 2..25),
+        picks in prop::collection::vec(any::<u16>(), 0..20),
+        lost in any::<prop::sample::Index>(),
+    ) {
+        let program = resolve(&steps);
+        let (mut instance, _) = play(&program, &picks, false, false);
+        let before = instance.history.len();
+        let mut other = program.clone();
+        other.0.remove(lost.index(other.0.len()));
+        instance.reload(Some(other));
+        instance.wake();
+        // Whatever it does, what was recorded stays as it was.
+        prop_assert!(instance.history.len() >= before);
+    }
+}

@@ -1,0 +1,180 @@
+//! Reads, runs and compares the scripts.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use durawasm_core::model::Outcome as Ended;
+use durawasm_core::{Delivery, Effect, EventKind, Failure, HistoryEvent, Message, State, TaskId};
+
+use crate::harness::{Instance, Outcome};
+use crate::program::{Program, Progress};
+
+#[test]
+fn every_script_decides_what_it_says_live_and_replayed() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/episodes/scripts");
+    let update = std::env::var_os("UPDATE_SCRIPTS").is_some();
+    let mut count = 0;
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let expected = std::fs::read_to_string(&path).unwrap();
+        let live = transcript(&expected, false);
+        assert_eq!(live, transcript(&expected, true), "{}: dropping the guest shows", path.display());
+        if update {
+            std::fs::write(&path, &live).unwrap();
+        }
+        assert!(update || live == expected, "{}:\n--- expected\n{expected}\n--- got\n{live}", path.display());
+        count += 1;
+    }
+    assert!(count >= 12, "the scripts are gone: {count}");
+}
+
+fn transcript(script: &str, evicts: bool) -> String {
+    let (head, _) = script.split_once("\n>").unwrap_or((script, ""));
+    let mut programs = head.split("\n===\n").map(|text| {
+        let steps = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        Program(steps.map(str::to_owned).collect())
+    });
+    let first = programs.next().unwrap_or_default();
+    let mut other = programs.next();
+    let mut out = format!("{}\n", head.trim_end());
+    let mut instance = None;
+    for line in script.lines().filter(|line| line.starts_with('>')) {
+        let _ = writeln!(out, "\n{line}");
+        let words: Vec<&str> = line[1..].split_whitespace().collect();
+        let outcome = match (&words[..], &mut instance) {
+            (["start"], none) => {
+                let (new, outcome) = Instance::start(first.clone(), evicts);
+                *none = Some(new);
+                Some(outcome)
+            }
+            (["after", seconds], Some(instance)) => {
+                instance.advance(seconds.parse().unwrap());
+                None
+            }
+            (["crash"], Some(instance)) => {
+                instance.reload(None);
+                None
+            }
+            (["other", "program"], Some(instance)) => {
+                instance.reload(other.take());
+                Some(instance.wake())
+            }
+            (words, Some(instance)) => Some(instance.deliver(message(words))),
+            (words, None) => panic!("{words:?} before the start"),
+        };
+        if let (Some(outcome), Some(instance)) = (outcome, &instance) {
+            say(&mut out, &outcome, instance);
+        }
+    }
+    out
+}
+
+fn message(words: &[&str]) -> Message {
+    let task = |text: &str| TaskId(text.parse().unwrap());
+    let reason = |words: &[&str]| (!words.is_empty()).then(|| words.join(" "));
+    match words {
+        ["done", number, rest @ ..] => Message::ActivityEnded {
+            task: task(number),
+            attempt: attempt(rest),
+            outcome: Ok(rest.first().map(|json| (*json).into())),
+        },
+        ["failed", number, text, rest @ ..] => Message::ActivityEnded {
+            task: task(number),
+            attempt: attempt(rest),
+            outcome: Err(Failure::new("Error", *text)) as Ended,
+        },
+        ["due", number] => Message::TimerDue { task: task(number) },
+        ["raise", name, json] => Message::EventRaised { name: (*name).to_owned(), input: Some((*json).into()) },
+        ["suspend", words @ ..] => Message::Suspend { reason: reason(words) },
+        ["resume", words @ ..] => Message::Resume { reason: reason(words) },
+        ["terminate", words @ ..] => Message::Terminate { reason: reason(words) },
+        _ => panic!("not a message: {words:?}"),
+    }
+}
+
+/// `… attempt 2` at the end of a line; 1 otherwise.
+fn attempt(words: &[&str]) -> u32 {
+    match words {
+        [.., "attempt", number] => number.parse().unwrap(),
+        _ => 1,
+    }
+}
+
+fn say(out: &mut String, outcome: &Outcome, instance: &Instance) {
+    match outcome.delivery {
+        Delivery::Recorded => {}
+        Delivery::Stale => out.push_str("stale\n"),
+        Delivery::Ended => out.push_str("ended already\n"),
+    }
+    for event in &outcome.decision.events {
+        let _ = writeln!(out, "event   {}", say_event(event));
+    }
+    for effect in &outcome.decision.effects {
+        let _ = writeln!(out, "effect  {}", say_effect(effect));
+    }
+    for log in &outcome.logs {
+        let _ = writeln!(out, "log     {log}");
+    }
+    // A replay sets it again to what it was, so it is said only when something is decided.
+    if let Some(Some(status)) = &outcome.decision.custom_status
+        && !outcome.decision.events.is_empty()
+    {
+        let _ = writeln!(out, "custom  {status}");
+    }
+    if let Some(Progress::Stopped(fault)) = &outcome.progress {
+        let _ = writeln!(out, "stopped {fault}");
+    }
+    match instance.state() {
+        State::Running => {}
+        state @ (State::Suspended { .. } | State::Ended { .. } | State::ContinuedAsNew { .. }) => {
+            let _ = writeln!(out, "state   {}", say_state(&state));
+        }
+    }
+}
+
+fn say_state(state: &State) -> String {
+    match state {
+        State::Running => "running".to_owned(),
+        State::Suspended { reason } => format!("suspended {reason:?}"),
+        State::Ended { status, outcome: Ok(result) } => format!("{status} {result:?}"),
+        State::Ended { status, outcome: Err(failure) } => format!("{status} {}: {failure}", failure.error_type),
+        State::ContinuedAsNew { input, events } => format!("continued as new {input:?} {events:?}"),
+    }
+}
+
+fn say_effect(effect: &Effect) -> String {
+    match effect {
+        Effect::RunActivity(call) => {
+            format!("run {} task {} attempt {} {:?}", call.name, call.task, call.attempt, call.input)
+        }
+        Effect::SetTimer { task, due } => format!("set timer {task} {due}"),
+        Effect::ClearTimer { task, due } => format!("clear timer {task} {due}"),
+        Effect::CancelActivity { task } => format!("cancel activity {task}"),
+    }
+}
+
+fn say_event(event: &HistoryEvent) -> String {
+    let time = event.at.strftime("%H:%M:%S");
+    let kind = match &event.kind {
+        EventKind::ExecutionStarted(started) => format!("ExecutionStarted {}", started.name),
+        EventKind::TaskScheduled { task, name, input, .. } => format!("TaskScheduled {task} {name} {input:?}"),
+        EventKind::TaskAttemptFailed { task, attempt, failure, retry_at } => {
+            format!("TaskAttemptFailed {task} attempt {attempt} {failure}, again at {}", retry_at.strftime("%H:%M:%S"))
+        }
+        EventKind::TaskRetried { task, attempt } => format!("TaskRetried {task} attempt {attempt}"),
+        EventKind::TaskCompleted { task, result } => format!("TaskCompleted {task} {result:?}"),
+        EventKind::TaskFailed { task, failure } => format!("TaskFailed {task} {failure}"),
+        EventKind::TimerCreated { task, fire_at } => format!("TimerCreated {task} {}", fire_at.strftime("%H:%M:%S")),
+        EventKind::TimerFired { task } => format!("TimerFired {task}"),
+        EventKind::EventAwaited { task, name } => format!("EventAwaited {task} {name}"),
+        EventKind::EventRaised { name, input } => format!("EventRaised {name} {input:?}"),
+        EventKind::TaskCanceled { task } => format!("TaskCanceled {task}"),
+        EventKind::ExecutionSuspended { reason } => format!("ExecutionSuspended {reason:?}"),
+        EventKind::ExecutionResumed { reason } => format!("ExecutionResumed {reason:?}"),
+        EventKind::ExecutionTerminated { reason } => format!("ExecutionTerminated {reason:?}"),
+        EventKind::OrchestratorReturned { .. } => "OrchestratorReturned".to_owned(),
+        EventKind::EpisodeCompleted { waits_served } => format!("EpisodeCompleted {waits_served} waits served"),
+        EventKind::ExecutionCompleted { status, .. } => format!("ExecutionCompleted {status}"),
+    };
+    format!("{time} {kind}")
+}

@@ -1,0 +1,224 @@
+//! Whatever goes wrong becomes one of these, and one of these becomes a response (http-api.md 9).
+
+use std::any::Any;
+
+use axum::http::header::RETRY_AFTER;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use serde_json::json;
+
+use super::wire;
+use crate::engine::executor::AdmitError;
+use crate::engine::{DeployError, SendError, StartError};
+use crate::store::StoreError;
+
+/// What clients get when something is wrong with the server: nothing internal leaks.
+const UNEXPECTED: &str = "Something went wrong while processing your request";
+
+/// Why a request was not served.
+#[derive(Debug)]
+pub(super) enum ApiError {
+    /// Not in the table of contents, or the base is not offered here: 404, empty.
+    NoSuchRoute,
+    /// There is no such instance: 404, empty.
+    NoSuchInstance,
+    /// The instance has ended: 410, empty.
+    Gone,
+    /// The request names something that it cannot have, a hub for instance.
+    Refused {
+        /// The HTTP status.
+        status: StatusCode,
+        /// For people.
+        message: String,
+    },
+    /// A keyless server was asked under a foreign name: 403.
+    ForeignHost(String),
+    /// The key is missing or wrong: 401, empty.
+    Unauthorized,
+    /// The engine is not open yet: 503.
+    Opening,
+    /// The body is not JSON: 400.
+    InvalidJson,
+    /// Anything else the client did wrong: 400.
+    BadRequest(String),
+    /// 409.
+    Conflict(String),
+    /// 413.
+    BodyTooLarge {
+        /// The limit in bytes.
+        limit: usize,
+    },
+    /// The body did not arrive in time: 408.
+    SlowBody,
+    /// The connection broke while the body arrived; nobody reads the answer.
+    BrokenBody,
+    /// The administration's errors have a form of their own.
+    Admin {
+        /// The HTTP status.
+        status: StatusCode,
+        /// For programs.
+        code: &'static str,
+        /// For people.
+        message: String,
+    },
+    /// The store failed.
+    Store(StoreError),
+}
+
+/// The management API's error body; clients read `ExceptionMessage` on any 400 from a start, so all four are sent.
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct ErrorBody<'a> {
+    message: &'a str,
+    exception_message: &'a str,
+    exception_type: &'a str,
+    stack_trace: &'a str,
+}
+
+fn body(status: StatusCode, message: &str, kind: &str) -> Response {
+    let body = ErrorBody { message, exception_message: message, exception_type: kind, stack_trace: "" };
+    wire::json(status, &body)
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        match self {
+            Self::NoSuchRoute | Self::NoSuchInstance => wire::empty(StatusCode::NOT_FOUND),
+            Self::Gone => wire::empty(StatusCode::GONE),
+            Self::Unauthorized => wire::empty(StatusCode::UNAUTHORIZED),
+            Self::Refused { status, message } => body(status, &message, "ArgumentException"),
+            Self::ForeignHost(text) => body(StatusCode::FORBIDDEN, &text, "ForbiddenHost"),
+            Self::Opening => unavailable("The server is starting: its store is being opened. Try again shortly."),
+            Self::InvalidJson => body(StatusCode::BAD_REQUEST, "Invalid JSON content", "ArgumentException"),
+            Self::BadRequest(text) => body(StatusCode::BAD_REQUEST, &text, "ArgumentException"),
+            Self::Conflict(text) => body(StatusCode::CONFLICT, &text, "InstanceAlreadyExists"),
+            Self::BodyTooLarge { limit } => {
+                let text = format!("The request's body is larger than the limit of {limit} bytes.");
+                body(StatusCode::PAYLOAD_TOO_LARGE, &text, "PayloadTooLarge")
+            }
+            Self::SlowBody => {
+                body(StatusCode::REQUEST_TIMEOUT, "The request's body did not arrive in time.", "Timeout")
+            }
+            Self::BrokenBody => body(StatusCode::BAD_REQUEST, "The request's body broke off.", "ArgumentException"),
+            Self::Admin { status, code, message } => {
+                wire::json(status, &json!({"error": {"code": code, "message": message}}))
+            }
+            Self::Store(error) => store_failed(&error),
+        }
+    }
+}
+
+fn store_failed(error: &StoreError) -> Response {
+    tracing::error!(%error, "a request failed in the store");
+    match error {
+        StoreError::Unavailable(_) => unavailable("The server's store is unavailable. Try again shortly."),
+        StoreError::Corrupt(_) => unexpected(),
+    }
+}
+
+fn unavailable(text: &str) -> Response {
+    let mut response = body(StatusCode::SERVICE_UNAVAILABLE, text, "ServiceUnavailable");
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response
+}
+
+fn unexpected() -> Response {
+    body(StatusCode::INTERNAL_SERVER_ERROR, UNEXPECTED, "InternalServerError")
+}
+
+/// What a client gets for a panic in a handler; its text goes to the log.
+#[allow(clippy::needless_pass_by_value, reason = "the signature is tower-http's")]
+pub(super) fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
+    let text = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied())
+        .unwrap_or("no text");
+    tracing::error!(panic = text, "a request's handler panicked");
+    unexpected()
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl From<SendError> for ApiError {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::Unknown => Self::NoSuchInstance,
+            SendError::Ended => Self::Gone,
+            SendError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+impl From<StartError> for ApiError {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::BadInstanceId(text) => Self::BadRequest(text),
+            StartError::UnknownFunction { function, known } => Self::BadRequest(unknown_function(&function, &known)),
+            StartError::Exists { .. } => Self::Conflict(error.to_string()),
+            StartError::InputTooLarge { limit, .. } => Self::BodyTooLarge { limit },
+            StartError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+fn unknown_function(function: &str, known: &[String]) -> String {
+    let known = if known.is_empty() {
+        "No orchestrator functions are currently registered!".to_owned()
+    } else {
+        let names: Vec<_> = known.iter().map(|name| format!("'{name}'")).collect();
+        format!("The following are the known orchestrator functions: {}.", names.join(", "))
+    };
+    format!(
+        "The function '{function}' doesn't exist, is disabled, or is not an orchestrator function. Additional info: {known}"
+    )
+}
+
+impl From<DeployError> for ApiError {
+    fn from(error: DeployError) -> Self {
+        let message = error.to_string();
+        let (status, code) = match error {
+            DeployError::BadName(_) => (StatusCode::BAD_REQUEST, "bad-app-name"),
+            DeployError::Admit(AdmitError::Refused(_)) => (StatusCode::BAD_REQUEST, "component-refused"),
+            DeployError::Admit(AdmitError::TooLarge { .. }) => (StatusCode::PAYLOAD_TOO_LARGE, "component-too-large"),
+            DeployError::Admit(AdmitError::Host(_)) => {
+                tracing::error!(error = message, "a deployment failed");
+                (StatusCode::INTERNAL_SERVER_ERROR, "host-failed")
+            }
+            DeployError::FunctionTaken { .. } => (StatusCode::CONFLICT, "function-taken"),
+            DeployError::Store(error) => return Self::Store(error),
+        };
+        Self::Admin { status, code, message }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unknown_functions_name_what_exists() {
+        assert_eq!(
+            unknown_function("X", &["A".to_owned(), "B".to_owned()]),
+            "The function 'X' doesn't exist, is disabled, or is not an orchestrator function. Additional info: \
+             The following are the known orchestrator functions: 'A', 'B'."
+        );
+        assert!(unknown_function("X", &[]).ends_with("No orchestrator functions are currently registered!"));
+    }
+
+    #[tokio::test]
+    async fn a_bad_request_has_all_four_fields() {
+        let response = ApiError::InvalidJson.into_response();
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+        let bytes = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        assert_eq!(
+            String::from_utf8_lossy(&bytes),
+            r#"{"Message":"Invalid JSON content","ExceptionMessage":"Invalid JSON content","ExceptionType":"ArgumentException","StackTrace":""}"#
+        );
+    }
+}

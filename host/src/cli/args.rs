@@ -1,0 +1,223 @@
+//! Verbs and flags. The management verbs are named as in `func durable`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::server::{ServerOptions, StoreChoice};
+
+/// Self-hosted Durable Functions for WebAssembly components.
+#[derive(Debug, Parser)]
+#[command(name = "durawasm", version, about)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Run a server
+    Serve(ServeArgs),
+    /// Build the apps under a folder, serve them, and rebuild them when they change
+    Dev(DevArgs),
+    /// Deploy a component as an app
+    Deploy(DeployArgs),
+    /// Start an orchestration
+    StartNew(StartArgs),
+    /// Show the status of an instance
+    GetRuntimeStatus(StatusArgs),
+    /// Show the history of an instance
+    GetHistory(InstanceArgs),
+    /// Raise an event on an instance
+    RaiseEvent(EventArgs),
+    /// End an instance from outside
+    Terminate(ReasonArgs),
+    /// Make an instance's code stand still until it is resumed
+    Suspend(ReasonArgs),
+    /// Let a suspended instance go on
+    Resume(ReasonArgs),
+    /// Compile a component (run by the server)
+    #[command(hide = true)]
+    Compile(CompileArgs),
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct ServeArgs {
+    /// The address to listen on; any but a loopback address needs --admin-key
+    #[arg(long, env = "DURAWASM_LISTEN", default_value = "127.0.0.1:7071", value_name = "HOST:PORT")]
+    listen: String,
+    /// Where data is kept: sled:DIRECTORY or memory
+    #[arg(long, env = "DURAWASM_STORE", default_value = "sled:./.durawasm")]
+    store: StoreChoice,
+    /// The key that requests must bring (code=, x-functions-key or Authorization: Bearer)
+    #[arg(long, env = "DURAWASM_ADMIN_KEY", hide_env_values = true, value_name = "KEY")]
+    pub(super) admin_key: Option<String>,
+    /// The origin of links when a request names none [default: the listen address]
+    #[arg(long, env = "DURAWASM_PUBLIC_URL", value_name = "URL")]
+    public_url: Option<String>,
+    /// Believe X-Forwarded-Host and X-Forwarded-Proto: only behind a proxy that sets them
+    #[arg(long, env = "DURAWASM_TRUST_PROXY")]
+    trust_proxy: bool,
+}
+
+impl ServeArgs {
+    pub(super) fn options(self) -> ServerOptions {
+        ServerOptions {
+            listen: self.listen,
+            store: self.store,
+            admin_key: self.admin_key,
+            public_url: self.public_url,
+            trust_proxy: self.trust_proxy,
+        }
+    }
+}
+
+#[derive(Clone, Debug, Args)]
+pub(super) struct DevArgs {
+    /// A Rust function app, or a folder with apps
+    pub(super) path: PathBuf,
+    #[command(flatten)]
+    pub(super) serve: ServeArgs,
+}
+
+/// Which server, and how to print.
+#[derive(Clone, Debug, Args)]
+pub(super) struct TargetArgs {
+    /// The task hub
+    #[arg(long, env = "DURAWASM_HUB", default_value = crate::api::DEFAULT_HUB)]
+    pub(super) hub: String,
+    /// The server
+    #[arg(long, env = "DURAWASM_URL", default_value = "http://127.0.0.1:7071")]
+    pub(super) url: String,
+    /// The key, if the server wants one
+    #[arg(long, env = "DURAWASM_KEY", hide_env_values = true)]
+    pub(super) key: Option<String>,
+    /// Print what the server answers, as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DeployArgs {
+    /// The component
+    #[arg(value_name = "FILE.wasm")]
+    pub(super) file: PathBuf,
+    /// The app it becomes
+    #[arg(long, value_name = "NAME")]
+    pub(super) app: String,
+    #[command(flatten)]
+    pub(super) target: TargetArgs,
+}
+
+/// Which existing instance a start may replace.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum ReuseArg {
+    /// None
+    Never,
+    /// One that has ended
+    Terminal,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct StartArgs {
+    /// The orchestrator function
+    #[arg(value_name = "NAME", required_unless_present = "function_name", conflicts_with = "function_name")]
+    name: Option<String>,
+    /// The same as a flag
+    #[arg(long, value_name = "NAME")]
+    function_name: Option<String>,
+    /// The input: JSON, or @FILE
+    #[arg(long, value_name = "JSON")]
+    pub(super) input: Option<String>,
+    /// The instance id [default: a new one]
+    #[arg(long)]
+    pub(super) id: Option<String>,
+    /// What may happen to an instance that has the id already [default: terminal]
+    #[arg(long)]
+    pub(super) reuse: Option<ReuseArg>,
+    #[command(flatten)]
+    pub(super) target: TargetArgs,
+}
+
+impl StartArgs {
+    /// The orchestrator function, in whichever way it was given.
+    pub(super) fn function(&self) -> &str {
+        self.name.as_deref().or(self.function_name.as_deref()).unwrap_or_default()
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct StatusArgs {
+    #[command(flatten)]
+    pub(super) instance: InstanceArgs,
+    /// Show the input
+    #[arg(long)]
+    pub(super) show_input: bool,
+    /// Show the output
+    #[arg(long)]
+    pub(super) show_output: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct InstanceArgs {
+    /// The instance
+    #[arg(long)]
+    pub(super) id: String,
+    #[command(flatten)]
+    pub(super) target: TargetArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct EventArgs {
+    #[command(flatten)]
+    pub(super) instance: InstanceArgs,
+    /// The event's name; upper and lower case are the same
+    #[arg(long, value_name = "NAME")]
+    pub(super) event_name: String,
+    /// What comes with it: JSON, or @FILE
+    #[arg(long, value_name = "JSON")]
+    pub(super) event_data: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ReasonArgs {
+    #[command(flatten)]
+    pub(super) instance: InstanceArgs,
+    /// Why
+    #[arg(long)]
+    pub(super) reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CompileArgs {
+    /// The component
+    #[arg(long)]
+    pub(super) input: PathBuf,
+    /// Where the compiled code goes
+    #[arg(long)]
+    pub(super) output: PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_function_is_named_in_either_way_but_once() {
+        let function = |args: &[&str]| match Cli::try_parse_from(args).map(|cli| cli.verb) {
+            Ok(Verb::StartNew(args)) => Some(args.function().to_owned()),
+            _ => None,
+        };
+        assert_eq!(function(&["durawasm", "start-new", "Hello"]).as_deref(), Some("Hello"));
+        assert_eq!(function(&["durawasm", "start-new", "--function-name", "Hello"]).as_deref(), Some("Hello"));
+        assert_eq!(function(&["durawasm", "start-new"]), None);
+        assert_eq!(function(&["durawasm", "start-new", "A", "--function-name", "B"]), None);
+    }
+}

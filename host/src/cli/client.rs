@@ -1,0 +1,140 @@
+//! Talks to a server's HTTP API on behalf of a verb.
+
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+
+use super::CliError;
+use super::args::TargetArgs;
+
+/// A server may have to compile a large component before it answers.
+const TIMEOUT: Duration = Duration::from_secs(600);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A server.
+pub(super) struct Client {
+    http: reqwest::Client,
+    url: String,
+    key: Option<String>,
+}
+
+/// What is sent.
+pub(super) enum Body {
+    None,
+    Json(String),
+    Component(Vec<u8>),
+}
+
+/// What it answered.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) text: String,
+}
+
+impl Client {
+    pub(super) fn new(target: &TargetArgs) -> Result<Self, CliError> {
+        let http = reqwest::Client::builder().timeout(TIMEOUT).connect_timeout(CONNECT_TIMEOUT).build();
+        let http = http.map_err(|error| CliError::Refused(format!("cannot make requests: {error}")))?;
+        if !target.url.starts_with("http://") {
+            return Err(CliError::Usage(format!("--url must begin with http://, unlike '{}'", target.url)));
+        }
+        Ok(Self { http, url: target.url.trim_end_matches('/').to_owned(), key: target.key.clone() })
+    }
+
+    /// Sends a request; `path` begins with a slash and is encoded already.
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, &str)],
+        body: Body,
+    ) -> Result<Answer, CliError> {
+        let mut request = self.http.request(method, format!("{}{path}", self.url)).query(query);
+        if let Some(key) = &self.key {
+            request = request.header("x-functions-key", key);
+        }
+        request = match body {
+            Body::None => request,
+            Body::Json(text) => request.header("content-type", "application/json").body(text),
+            Body::Component(bytes) => request.header("content-type", "application/wasm").body(bytes),
+        };
+        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let status = response.status();
+        let text = response.text().await.map_err(|error| self.unreachable(&error))?;
+        Ok(Answer { status, text })
+    }
+
+    fn unreachable(&self, error: &reqwest::Error) -> CliError {
+        if error.is_builder() {
+            return CliError::Usage(format!("'{}' is no URL of a server", self.url));
+        }
+        let what = if error.is_timeout() { "did not answer in time" } else { "cannot be reached" };
+        CliError::Unreachable(format!(
+            "the server at {} {what}. Is the server running? Start it with `durawasm serve`.",
+            self.url
+        ))
+    }
+}
+
+impl Answer {
+    /// The answer, if the server did what was asked; `missing` and `ended` are what 404 and 410 without text mean.
+    pub(super) fn accepted(self, missing: &str, ended: &str) -> Result<Self, CliError> {
+        if self.status.is_success() {
+            return Ok(self);
+        }
+        let text = match (self.message(), self.status) {
+            (Some(message), _) => message,
+            (None, StatusCode::NOT_FOUND) => missing.to_owned(),
+            (None, StatusCode::GONE) => ended.to_owned(),
+            (None, StatusCode::UNAUTHORIZED) => {
+                "the server wants its key: give it with --key or DURAWASM_KEY".to_owned()
+            }
+            (None, status) => format!("the server answered {status}"),
+        };
+        Err(CliError::Refused(text))
+    }
+
+    /// The answer as JSON.
+    pub(super) fn json(&self) -> Result<Value, CliError> {
+        serde_json::from_str(&self.text)
+            .map_err(|_| CliError::Refused("the server's answer is not JSON; is it a durawasm server?".to_owned()))
+    }
+
+    /// The error's text, in either of the two forms.
+    fn message(&self) -> Option<String> {
+        let body: Value = serde_json::from_str(&self.text).ok()?;
+        let text = body.get("Message").or_else(|| body.pointer("/error/message"))?;
+        text.as_str().map(str::to_owned)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(status: StatusCode, text: &str) -> String {
+        let answer = Answer { status, text: text.to_owned() };
+        answer.accepted("missing", "ended").err().map(|error| error.text().to_owned()).unwrap_or_default()
+    }
+
+    #[test]
+    fn the_servers_words_come_first() {
+        assert_eq!(refused(StatusCode::CONFLICT, r#"{"Message":"taken"}"#), "taken");
+        assert_eq!(refused(StatusCode::BAD_REQUEST, r#"{"error":{"code":"c","message":"bad"}}"#), "bad");
+        assert_eq!(refused(StatusCode::NOT_FOUND, ""), "missing");
+        assert_eq!(refused(StatusCode::GONE, ""), "ended");
+        assert!(refused(StatusCode::UNAUTHORIZED, "").contains("--key"));
+        assert_eq!(refused(StatusCode::OK, "[]"), "");
+    }
+
+    #[tokio::test]
+    async fn nobody_there_is_unreachable() {
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let target =
+            TargetArgs { hub: "default".into(), url: format!("http://127.0.0.1:{port}"), key: None, json: false };
+        let answer = Client::new(&target).unwrap().send(Method::GET, "/healthz", &[], Body::None).await;
+        assert!(matches!(answer, Err(CliError::Unreachable(text)) if text.contains("`durawasm serve`")));
+    }
+}

@@ -1,0 +1,99 @@
+//! Says which apps changed: their source, not what a build makes of it.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher as _};
+use tokio::sync::mpsc;
+
+use super::apps::{App, is_ignored};
+use crate::cli::CliError;
+
+/// Editors save in several steps; a build starts when nothing has happened for this long.
+const QUIET: Duration = Duration::from_millis(300);
+
+/// Watches the folders of apps.
+pub(super) struct Watcher {
+    folders: Vec<PathBuf>,
+    events: mpsc::UnboundedReceiver<PathBuf>,
+    /// Stops when dropped.
+    _inner: RecommendedWatcher,
+}
+
+impl Watcher {
+    pub(super) fn new(apps: &[App]) -> Result<Self, CliError> {
+        let failed = |error: notify::Error| CliError::Refused(format!("cannot watch for changes: {error}"));
+        let (sender, events) = mpsc::unbounded_channel();
+        let mut inner = notify::recommended_watcher(move |event: notify::Result<Event>| {
+            // Errors of single files (one vanished while being looked at) are no reason to build.
+            let Ok(event) = event else { return };
+            if !event.kind.is_access() {
+                for path in event.paths {
+                    // Nobody listens any more: the program ends.
+                    let _ended = sender.send(path);
+                }
+            }
+        })
+        .map_err(failed)?;
+        for app in apps {
+            // Folder by folder, because a build writes thousands of files under target/.
+            inner.watch(&app.folder, RecursiveMode::NonRecursive).map_err(failed)?;
+            for folder in source_folders(&app.folder) {
+                inner.watch(&folder, RecursiveMode::Recursive).map_err(failed)?;
+            }
+        }
+        let folders = apps.iter().map(|app| app.folder.clone()).collect();
+        Ok(Self { folders, events, _inner: inner })
+    }
+
+    /// Waits for changes and returns the indexes of the apps they are in; none when watching has ended.
+    pub(super) async fn changed(&mut self) -> Option<BTreeSet<usize>> {
+        let mut changed = BTreeSet::new();
+        while changed.is_empty() {
+            changed.extend(app_of(&self.folders, &self.events.recv().await?));
+        }
+        while let Ok(Some(path)) = tokio::time::timeout(QUIET, self.events.recv()).await {
+            changed.extend(app_of(&self.folders, &path));
+        }
+        Some(changed)
+    }
+}
+
+fn source_folders(folder: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
+    let is_source = |entry: &std::fs::DirEntry| {
+        entry.file_type().is_ok_and(|kind| kind.is_dir()) && !is_ignored(&entry.file_name().to_string_lossy())
+    };
+    entries.flatten().filter(is_source).map(|entry| entry.path()).collect()
+}
+
+/// The app a path belongs to, if a change of it means a build: the one whose folder is nearest.
+fn app_of(folders: &[PathBuf], path: &Path) -> Option<usize> {
+    let (index, rest) = folders
+        .iter()
+        .enumerate()
+        .filter_map(|(index, folder)| Some((index, path.strip_prefix(folder).ok()?)))
+        .min_by_key(|(_, rest)| rest.components().count())?;
+    let first = rest.components().next()?.as_os_str().to_string_lossy().into_owned();
+    // Cargo writes its lock file itself.
+    let built = is_ignored(&first) || first == "Cargo.lock";
+    if built { None } else { Some(index) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_belong_to_the_nearest_app() {
+        let folders = [PathBuf::from("/a"), PathBuf::from("/a/b")];
+        let app = |path: &str| app_of(&folders, Path::new(path));
+        assert_eq!(app("/a/src/lib.rs"), Some(0));
+        assert_eq!(app("/a/b/src/lib.rs"), Some(1));
+        assert_eq!(app("/a/target/x"), None);
+        assert_eq!(app("/a/b/Cargo.lock"), None);
+        assert_eq!(app("/c"), None);
+        assert_eq!(app("/a"), None);
+    }
+}

@@ -1,0 +1,45 @@
+//! `durawasm serve`.
+
+use super::args::ServeArgs;
+use super::{CliError, show};
+use crate::server::Server;
+
+pub(super) async fn serve(args: ServeArgs) -> Result<(), CliError> {
+    log("info");
+    let mut server = Server::start(args.options()).await.map_err(CliError::Usage)?;
+    show::line(&format!("durawasm listens on http://{}", server.address()));
+    let engine = tokio::select! {
+        engine = server.engine() => engine.map_err(CliError::Refused)?,
+        () = stop_signal() => return Ok(()),
+    };
+    stop_signal().await;
+    show::line("stopping");
+    server.stop(engine).await.map_err(CliError::Refused)
+}
+
+/// Logs to standard error; `RUST_LOG` overrides the level.
+pub(super) fn log(level: &str) {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
+    // A second initialisation fails and changes nothing: the first one's settings stay.
+    let _already = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+}
+
+/// Ctrl-C, and SIGTERM where there is one.
+pub(super) async fn stop_signal() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+            tokio::select! {
+                _ = tokio::signal::ctrl_c() => {}
+                _ = terminate.recv() => {}
+            }
+            return;
+        }
+    }
+    // Without a handler nobody can ask us to stop: then only a kill ends the process, which loses nothing.
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

@@ -1,0 +1,65 @@
+//! Running activities: at least once, each attempt in a fresh guest, its outcome back into the caller's mailbox.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use durawasm_core::model::Outcome;
+use durawasm_core::retry::duration_of_millis;
+use durawasm_core::{ActivityCall, Message};
+use tokio::task::AbortHandle;
+
+use super::Inner;
+use super::executor::ActivityRun;
+use crate::store::InstanceRecord;
+
+/// No attempt may take longer, whatever its call says.
+const LONGEST_ATTEMPT: Duration = Duration::from_secs(24 * 3600);
+/// Waits between tries while the host itself cannot run guests: doubled from the first to the last.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+impl Inner {
+    /// Runs an attempt whose scheduling is durable.
+    pub(super) fn run_activity(self: &Arc<Self>, caller: &InstanceRecord, call: ActivityCall) -> AbortHandle {
+        let engine = Arc::clone(self);
+        let caller = caller.clone();
+        tokio::spawn(async move {
+            let (task, attempt) = (call.task, call.attempt);
+            let outcome = engine.attempt(&caller, call).await;
+            engine.post_for(caller.number, &caller.execution_id, Message::ActivityEnded { task, attempt, outcome });
+        })
+        .abort_handle()
+    }
+
+    async fn attempt(&self, caller: &InstanceRecord, call: ActivityCall) -> Outcome {
+        let digest = self.apps.find_activity(&caller.hub, (&caller.app, caller.digest), &call.name)?;
+        let asked = call.timeout_ms.map(|millis| Duration::try_from(duration_of_millis(millis)).unwrap_or_default());
+        let timeout = asked.unwrap_or(self.settings.activity_timeout).min(LONGEST_ATTEMPT);
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let run = ActivityRun {
+                digest,
+                hub: caller.hub.clone(),
+                name: call.name.clone(),
+                input: call.input.clone(),
+                instance_id: caller.id.clone(),
+                task: call.task.0,
+                attempt: call.attempt,
+                idempotency_key: format!("{}:{}:{}", caller.execution_id, call.task, call.attempt),
+                timeout,
+            };
+            // The semaphore is never closed; without a permit the attempt would only be less orderly.
+            let permit = self.activity_permits.acquire().await.ok();
+            let ended = self.executor.run_activity(run).await;
+            drop(permit);
+            match ended {
+                Ok(outcome) => return outcome,
+                Err(fault) => {
+                    tracing::warn!(instance = %caller.id, activity = %call.name, %fault, "activity postponed");
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+        }
+    }
+}

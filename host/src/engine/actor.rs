@@ -1,0 +1,244 @@
+//! Instances as actors: a mailbox each, one episode at a time, no task and no memory while nothing happens.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use durawasm_core::{Message, TaskId};
+use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
+
+use super::Inner;
+use super::client::SendError;
+use super::episode::{Live, Step};
+use crate::store::{InstanceNumber, StoreError};
+
+/// How long an instance rests after the store or the host failed it.
+const REST: Duration = Duration::from_millis(500);
+
+/// Something in a mailbox.
+pub(super) struct Envelope {
+    /// None: look what there is to do.
+    pub(super) message: Option<Message>,
+    /// The execution it is for; none: whichever is current.
+    pub(super) execution: Option<String>,
+    /// Who waits for it to be durable.
+    pub(super) ack: Option<oneshot::Sender<Result<(), SendError>>>,
+}
+
+/// An attempt of an activity that this process is running.
+pub(super) struct InFlight {
+    pub(super) attempt: u32,
+    pub(super) handle: AbortHandle,
+}
+
+pub(super) struct Actor {
+    pub(super) number: InstanceNumber,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    mailbox: VecDeque<Envelope>,
+    running: bool,
+    live: Option<Box<Live>>,
+    in_flight: HashMap<TaskId, InFlight>,
+}
+
+/// All actors that have something to do or to remember.
+#[derive(Default)]
+pub(super) struct Actors {
+    by_number: Mutex<HashMap<InstanceNumber, Arc<Actor>>>,
+}
+
+impl Actors {
+    fn lock(&self) -> MutexGuard<'_, HashMap<InstanceNumber, Arc<Actor>>> {
+        self.by_number.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Drops the guest of an actor that does not run.
+    pub(super) fn drop_idle(&self, number: InstanceNumber) {
+        let mut actors = self.lock();
+        let Some(actor) = actors.get(&number).cloned() else { return };
+        let mut state = actor.lock();
+        if state.running {
+            return;
+        }
+        let dropped = state.live.take();
+        if state.in_flight.is_empty() {
+            actors.remove(&number);
+        }
+        drop(state);
+        drop(actors);
+        // A guest's memory is given back outside the locks.
+        drop(dropped);
+    }
+
+    /// Gives a freshly started instance its actor. False: it has one already, which has loaded it from the store.
+    pub(super) fn adopt(&self, number: InstanceNumber, live: Box<Live>) -> Option<Arc<Actor>> {
+        let mut actors = self.lock();
+        if actors.contains_key(&number) {
+            return None;
+        }
+        let state = State { live: Some(live), running: true, ..State::default() };
+        let actor = Arc::new(Actor { number, state: Mutex::new(state) });
+        actors.insert(number, Arc::clone(&actor));
+        Some(actor)
+    }
+}
+
+impl Actor {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn is_in_flight(&self, task: TaskId, attempt: u32) -> bool {
+        self.lock().in_flight.get(&task).is_some_and(|running| running.attempt == attempt)
+    }
+
+    pub(super) fn started(&self, task: TaskId, running: InFlight) {
+        self.lock().in_flight.insert(task, running);
+    }
+
+    /// The outcome of this attempt is durable (or nobody wants it).
+    pub(super) fn consumed(&self, task: TaskId, attempt: u32) {
+        let in_flight = &mut self.lock().in_flight;
+        if in_flight.get(&task).is_some_and(|running| running.attempt == attempt) {
+            in_flight.remove(&task);
+        }
+    }
+
+    pub(super) fn cancel(&self, task: TaskId) {
+        if let Some(running) = self.lock().in_flight.remove(&task) {
+            running.handle.abort();
+        }
+    }
+
+    /// The execution is over: its activities go on, but nobody waits for them.
+    pub(super) fn forget_activities(&self) {
+        self.lock().in_flight.clear();
+    }
+}
+
+impl Inner {
+    /// Puts something into an instance's mailbox and sees that it is read.
+    fn put(self: &Arc<Self>, number: InstanceNumber, envelope: Envelope) {
+        let mut actors = self.actors.lock();
+        let actor = actors.entry(number).or_insert_with(|| Arc::new(Actor { number, state: Mutex::default() }));
+        let actor = Arc::clone(actor);
+        let mut state = actor.lock();
+        state.mailbox.push_back(envelope);
+        if !state.running {
+            state.running = true;
+            drop(state);
+            drop(actors);
+            tokio::spawn(Arc::clone(self).drive(actor));
+        }
+    }
+
+    /// A message that nobody waits for.
+    pub(super) fn post(self: &Arc<Self>, number: InstanceNumber, message: Message) {
+        self.put(number, Envelope { message: Some(message), execution: None, ack: None });
+    }
+
+    /// A message for one execution only.
+    pub(super) fn post_for(self: &Arc<Self>, number: InstanceNumber, execution: &str, message: Message) {
+        let envelope = Envelope { message: Some(message), execution: Some(execution.to_owned()), ack: None };
+        self.put(number, envelope);
+    }
+
+    /// Lets the instance look what there is to do.
+    pub(super) fn wake(self: &Arc<Self>, number: InstanceNumber) {
+        self.put(number, Envelope { message: None, execution: None, ack: None });
+    }
+
+    /// A message whose sender waits until it is durable.
+    pub(super) async fn deliver(self: &Arc<Self>, number: InstanceNumber, message: Message) -> Result<(), SendError> {
+        let (ack, answer) = oneshot::channel();
+        self.put(number, Envelope { message: Some(message), execution: None, ack: Some(ack) });
+        match answer.await {
+            Ok(answer) => answer,
+            Err(_) => {
+                Err(StoreError::Unavailable("the instance was interrupted by a fault of the host".to_owned()).into())
+            }
+        }
+    }
+
+    /// Runs an actor until its mailbox is empty.
+    pub(super) async fn drive(self: Arc<Self>, actor: Arc<Actor>) {
+        let mut running = Running { engine: &self, actor: &actor, orderly: false };
+        while let Some((batch, live)) = running.next() {
+            if self.is_stopping() {
+                continue;
+            }
+            match self.step(&actor, live, batch).await {
+                Step::Parked(live) => running.park(live),
+                Step::Over => {}
+                Step::Failed => {
+                    tokio::time::sleep(REST).await;
+                    running.again();
+                }
+            }
+        }
+        running.orderly = true;
+    }
+}
+
+/// Holds an actor's `running` mark; gives it back even when an episode panics, so that the instance is not stuck.
+struct Running<'a> {
+    engine: &'a Arc<Inner>,
+    actor: &'a Arc<Actor>,
+    orderly: bool,
+}
+
+impl Running<'_> {
+    /// The waiting envelopes and the guest; none: the mailbox is empty and the actor rests.
+    fn next(&mut self) -> Option<(Vec<Envelope>, Option<Box<Live>>)> {
+        let mut actors = self.engine.actors.lock();
+        let mut state = self.actor.lock();
+        if !state.mailbox.is_empty() {
+            let batch = state.mailbox.drain(..).collect();
+            let live = state.live.take();
+            drop(state);
+            drop(actors);
+            self.engine.hot.taken(self.actor.number);
+            return Some((batch, live));
+        }
+        state.running = false;
+        let parked = state.live.is_some();
+        if !parked && state.in_flight.is_empty() {
+            actors.remove(&self.actor.number);
+        }
+        drop(state);
+        drop(actors);
+        if parked && let Some(oldest) = self.engine.hot.parked(self.actor.number) {
+            self.engine.actors.drop_idle(oldest);
+        }
+        None
+    }
+
+    fn park(&self, live: Box<Live>) {
+        self.actor.lock().live = Some(live);
+    }
+
+    fn again(&self) {
+        self.actor.lock().mailbox.push_back(Envelope { message: None, execution: None, ack: None });
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        if self.orderly {
+            return;
+        }
+        // An episode panicked (or the runtime is going down): what it held is lost, the store is not.
+        let mut actors = self.engine.actors.lock();
+        let mut state = self.actor.lock();
+        state.running = false;
+        state.live = None;
+        state.mailbox.clear();
+        if state.in_flight.is_empty() {
+            actors.remove(&self.actor.number);
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The apps of all hubs: what is deployed, and which component a function's name leads to.
+
+use std::collections::HashMap;
+use std::sync::{PoisonError, RwLock};
+
+use durawasm_core::Failure;
+
+use super::Inner;
+use super::client::{DeployError, Deployed};
+use crate::store::{AppRecord, AppVersion, CommitError, Digest, FunctionKind, HubName, Store, StoreError};
+
+/// Letters of an app's name at most: it is part of URLs.
+const LONGEST_APP_NAME: usize = 63;
+
+pub(super) struct Apps {
+    /// By hub, then by app.
+    table: RwLock<HashMap<HubName, HashMap<String, AppRecord>>>,
+    /// One deployment at a time decides; admitting components goes on beside it.
+    deciding: tokio::sync::Mutex<()>,
+}
+
+/// Where a function is.
+pub(super) struct Found {
+    pub(super) app: String,
+    pub(super) digest: Digest,
+    pub(super) label: Option<String>,
+}
+
+impl AppRecord {
+    fn current_version(&self) -> Option<&AppVersion> {
+        self.versions.iter().find(|version| version.digest == self.current)
+    }
+}
+
+impl Apps {
+    pub(super) async fn load(store: &dyn Store) -> Result<Self, StoreError> {
+        let mut table: HashMap<HubName, HashMap<String, AppRecord>> = HashMap::new();
+        for app in store.apps().await? {
+            table.entry(app.hub.clone()).or_default().insert(app.name.clone(), app);
+        }
+        Ok(Self { table: RwLock::new(table), deciding: tokio::sync::Mutex::default() })
+    }
+
+    pub(super) fn get(&self, hub: &HubName, app: &str) -> Option<AppRecord> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner).get(hub)?.get(app).cloned()
+    }
+
+    fn put(&self, app: AppRecord) {
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        table.entry(app.hub.clone()).or_default().insert(app.name.clone(), app);
+    }
+
+    /// The current version that declares this function, in whichever app of the hub.
+    pub(super) fn find(&self, hub: &HubName, kind: FunctionKind, name: &str) -> Option<Found> {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        table.get(hub)?.values().find_map(|app| {
+            let version = app.current_version()?;
+            let declared = version.functions.iter().any(|(k, n)| *k == kind && n == name);
+            declared.then(|| Found { app: app.name.clone(), digest: app.current, label: version.label.clone() })
+        })
+    }
+
+    /// The component for an activity call: the caller's own version if that declares it, else whichever app's current.
+    pub(super) fn find_activity(
+        &self,
+        hub: &HubName,
+        (app, digest): (&str, Digest),
+        name: &str,
+    ) -> Result<Digest, Failure> {
+        let own = self.get(hub, app).and_then(|record| {
+            let version = record.versions.iter().find(|version| version.digest == digest)?;
+            let declared = version.functions.iter().any(|(k, n)| *k == FunctionKind::Activity && n == name);
+            declared.then_some(digest)
+        });
+        own.or_else(|| self.find(hub, FunctionKind::Activity, name).map(|found| found.digest)).ok_or_else(|| {
+            let known = self.names(hub, FunctionKind::Activity);
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            Failure::new(
+                "FunctionNotFound",
+                format!("the activity function '{name}' doesn't exist in hub '{hub}'; its activities are: {known}"),
+            )
+            .non_retriable()
+        })
+    }
+
+    /// Declared functions of a kind, sorted, at most 20.
+    pub(super) fn names(&self, hub: &HubName, kind: FunctionKind) -> Vec<String> {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let versions = table.get(hub).into_iter().flat_map(HashMap::values).filter_map(AppRecord::current_version);
+        let mut names: Vec<_> = versions
+            .flat_map(|version| version.functions.iter().filter(|(k, _)| *k == kind).map(|(_, name)| name.clone()))
+            .collect();
+        names.sort_unstable();
+        names.truncate(20);
+        names
+    }
+
+    fn taken(&self, hub: &HubName, app: &str, version: &AppVersion) -> Option<DeployError> {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let others = table.get(hub)?.values().filter(|other| other.name != app);
+        let declared = others.filter_map(|other| Some((other, other.current_version()?)));
+        let (other, (kind, function)) = declared
+            .flat_map(|(other, theirs)| theirs.functions.iter().map(move |function| (other, function)))
+            .find(|(_, function)| version.functions.contains(function))?;
+        let kind = match kind {
+            FunctionKind::Orchestrator => "orchestrator",
+            FunctionKind::Activity => "activity",
+        };
+        Some(DeployError::FunctionTaken { kind, function: function.clone(), app: other.name.clone() })
+    }
+}
+
+fn check_app_name(name: &str) -> Result<(), DeployError> {
+    let fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    if name.is_empty() || name.len() > LONGEST_APP_NAME || !name.chars().all(fine) || name.starts_with('-') {
+        return Err(DeployError::BadName(format!(
+            "'{}' is no name for an app: 1 to {LONGEST_APP_NAME} of a-z, 0-9 and '-', not beginning with '-'",
+            name.escape_debug()
+        )));
+    }
+    Ok(())
+}
+
+impl Inner {
+    pub(super) async fn deploy(
+        &self,
+        hub: &HubName,
+        app: &str,
+        component: bytes::Bytes,
+    ) -> Result<Deployed, DeployError> {
+        check_app_name(app)?;
+        let version = self.executor.admit(component).await?;
+        let _one_at_a_time = self.apps.deciding.lock().await;
+        if let Some(taken) = self.apps.taken(hub, app, &version) {
+            return Err(taken);
+        }
+        let digest = version.digest;
+        let before = self.apps.get(hub, app);
+        if before.as_ref().is_some_and(|record| record.current == digest) {
+            return Ok(Deployed { digest, changed: false });
+        }
+        let expected = before.as_ref().map_or(0, |record| record.generation);
+        let after = with_version(before, (hub, app), version);
+        match self.store.put_app(after.clone(), expected).await {
+            Ok(()) => {
+                self.apps.put(after);
+                Ok(Deployed { digest, changed: true })
+            }
+            Err(CommitError::Store(error)) => Err(error.into()),
+            Err(CommitError::Conflict | CommitError::Exists(_)) => {
+                Err(StoreError::Unavailable("the app was changed by somebody else; deploy again".to_owned()).into())
+            }
+        }
+    }
+}
+
+fn with_version(before: Option<AppRecord>, (hub, app): (&HubName, &str), version: AppVersion) -> AppRecord {
+    let mut record = before.unwrap_or_else(|| AppRecord {
+        hub: hub.clone(),
+        name: app.to_owned(),
+        generation: 0,
+        current: version.digest,
+        versions: Vec::new(),
+    });
+    record.generation += 1;
+    record.current = version.digest;
+    if !record.versions.iter().any(|known| known.digest == version.digest) {
+        record.versions.push(version);
+    }
+    record
+}

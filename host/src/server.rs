@@ -1,0 +1,213 @@
+//! Assembly: the store, the executor, the engine and the HTTP surface put together. The only place that names
+//! backends.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::api::{self, ApiSettings, ApiState, EngineSlot};
+use crate::engine::executor::Executor;
+use crate::engine::{self, Engine, Settings};
+use crate::store::SharedStore;
+
+/// How long requests in flight may take to end when the server stops: longer than any but a start that waits.
+const DRAIN: Duration = Duration::from_secs(10);
+
+/// Where data is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StoreChoice {
+    /// `sled:PATH`: in this directory.
+    Sled(PathBuf),
+    /// `memory`: nowhere; gone with the process.
+    Memory,
+}
+
+impl FromStr for StoreChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once(':') {
+            Some(("sled", path)) if !path.is_empty() => Ok(Self::Sled(PathBuf::from(path))),
+            None if text == "memory" => Ok(Self::Memory),
+            Some(_) | None => Err(format!("a store is 'sled:DIRECTORY' or 'memory', not '{text}'")),
+        }
+    }
+}
+
+/// What an operator decides when a server is started.
+#[derive(Clone, Debug)]
+pub struct ServerOptions {
+    /// `host:port` to listen on.
+    pub listen: String,
+    /// Where data is kept.
+    pub store: StoreChoice,
+    /// The key that opens everything; without one only loopback addresses are served.
+    pub admin_key: Option<String>,
+    /// The origin of links when a request names none; none: the listen address.
+    pub public_url: Option<String>,
+    /// Believe `X-Forwarded-Host` and `X-Forwarded-Proto`.
+    pub trust_proxy: bool,
+}
+
+/// A server that listens. Its engine opens behind it: health is answered meanwhile.
+pub struct Server {
+    address: SocketAddr,
+    http: JoinHandle<std::io::Result<()>>,
+    opening: JoinHandle<Result<Engine, String>>,
+    stop: watch::Sender<bool>,
+}
+
+impl Server {
+    /// Binds the address, serves, and begins to open the store.
+    ///
+    /// # Errors
+    /// For people: why this address cannot be served.
+    pub async fn start(options: ServerOptions) -> Result<Self, String> {
+        let address = resolve(&options.listen).await?;
+        check_exposure(address, options.admin_key.as_deref())?;
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|error| format!("cannot listen on {address}: {error}. Choose another address with --listen."))?;
+        let address = listener.local_addr().map_err(|error| error.to_string())?;
+        let slot = EngineSlot::new();
+        let settings = ApiSettings {
+            admin_key: options.admin_key,
+            trust_proxy: options.trust_proxy,
+            ..ApiSettings::new(options.public_url.unwrap_or_else(|| format!("http://{address}")))
+        };
+        let router = api::router(ApiState::new(slot.clone(), settings));
+        let (stop, mut stopped) = watch::channel(false);
+        let until_stopped = async move {
+            // An error means that the server was dropped, which is a reason to stop as well.
+            let _dropped = stopped.wait_for(|stop| *stop).await;
+        };
+        let serve = axum::serve(listener, router).with_graceful_shutdown(until_stopped);
+        let http = tokio::spawn(async move { serve.await });
+        let opening = tokio::spawn(open_engine(options.store, slot));
+        Ok(Self { address, http, opening, stop })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Waits until the engine is open.
+    ///
+    /// # Errors
+    /// For people: why it did not open.
+    pub async fn engine(&mut self) -> Result<Engine, String> {
+        (&mut self.opening).await.map_err(|error| format!("opening the store failed: {error}"))?
+    }
+
+    /// Takes no more requests, lets those in flight end, stops the engine.
+    ///
+    /// # Errors
+    /// For people: what went wrong with the listener.
+    pub async fn stop(self, engine: Engine) -> Result<(), String> {
+        self.stop.send_replace(true);
+        match tokio::time::timeout(DRAIN, self.http).await {
+            Ok(Ok(served)) => served.map_err(|error| error.to_string())?,
+            Ok(Err(error)) => return Err(error.to_string()),
+            Err(_) => tracing::warn!("requests were still in flight when the server stopped"),
+        }
+        engine.stop();
+        Ok(())
+    }
+}
+
+/// Without a key nothing but this machine may reach the server.
+fn check_exposure(address: SocketAddr, admin_key: Option<&str>) -> Result<(), String> {
+    match admin_key {
+        Some(key) if key.trim().is_empty() => {
+            Err("the admin key is empty; leave it out to serve this machine only".to_owned())
+        }
+        None if !address.ip().is_loopback() => Err(format!(
+            "refusing to listen on {address} without a key: anyone who reaches it could run code here. \
+             Give one with --admin-key (or DURAWASM_ADMIN_KEY), or listen on 127.0.0.1."
+        )),
+        Some(_) | None => Ok(()),
+    }
+}
+
+async fn resolve(listen: &str) -> Result<SocketAddr, String> {
+    let problem = |why: String| format!("'{listen}' is no address to listen on ({why}); write it as 127.0.0.1:7071");
+    let mut found = tokio::net::lookup_host(listen).await.map_err(|error| problem(error.to_string()))?;
+    found.next().ok_or_else(|| problem("the name has no address".to_owned()))
+}
+
+async fn open_engine(choice: StoreChoice, slot: EngineSlot) -> Result<Engine, String> {
+    // Opening reads and repairs files: not for the threads that answer health checks.
+    let opened = tokio::task::spawn_blocking(move || {
+        let store = open_store(&choice)?;
+        let executor = open_executor(data_directory(&choice))?;
+        Ok::<_, String>((store, executor))
+    });
+    let (store, executor) = opened.await.map_err(|error| format!("opening the store failed: {error}"))??;
+    let engine = Engine::open(store, executor, Settings::default(), engine::system_clock())
+        .await
+        .map_err(|error| error.to_string())?;
+    slot.set(engine.clone());
+    Ok(engine)
+}
+
+/// Where files of the server may lie; none: nowhere.
+fn data_directory(choice: &StoreChoice) -> Option<&Path> {
+    match choice {
+        StoreChoice::Sled(path) => Some(path),
+        StoreChoice::Memory => None,
+    }
+}
+
+/// Opens the store that was chosen. Blocks.
+fn open_store(choice: &StoreChoice) -> Result<SharedStore, String> {
+    match choice {
+        StoreChoice::Sled(path) => Err(format!("this build cannot open a sled store at {}", path.display())),
+        StoreChoice::Memory => Err("this build has no store in memory".to_owned()),
+    }
+}
+
+/// Opens what runs guests; it keeps components and compiled code under `data`. Blocks.
+fn open_executor(data: Option<&Path>) -> Result<Arc<dyn Executor>, String> {
+    Err(format!("this build cannot run components (data directory: {data:?})"))
+}
+
+/// Compiles a component; runs in a process of its own, so that it can be limited and stopped.
+///
+/// # Errors
+/// For people: what is wrong with the component.
+pub fn compile_component(input: &Path, output: &Path) -> Result<(), String> {
+    Err(format!("this build cannot compile {} to {}", input.display(), output.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stores_are_named() {
+        assert_eq!("memory".parse(), Ok(StoreChoice::Memory));
+        assert_eq!("sled:./.durawasm".parse(), Ok(StoreChoice::Sled("./.durawasm".into())));
+        for bad in ["", "sled", "sled:", "memory:", "postgres:x"] {
+            assert!(bad.parse::<StoreChoice>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_loopback_is_served_without_a_key() {
+        let loopback = "127.0.0.1:7071".parse().unwrap();
+        let anywhere = "0.0.0.0:7071".parse().unwrap();
+        assert!(check_exposure(loopback, None).is_ok());
+        assert!(check_exposure("[::1]:7071".parse().unwrap(), None).is_ok());
+        assert!(check_exposure(anywhere, None).is_err_and(|text| text.contains("--admin-key")));
+        assert!(check_exposure(anywhere, Some("k")).is_ok());
+        assert!(check_exposure(loopback, Some(" ")).is_err());
+    }
+}

@@ -1,0 +1,189 @@
+//! The store in memory: nothing survives the process. It is the reference that other backends are compared with.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use durawasm_core::{HistoryEvent, Timestamp};
+
+use super::{
+    AppRecord, BoxFuture, Commit, CommitError, Committed, Expect, HubName, InstanceNumber, InstanceRecord,
+    PayloadChanges, Payloads, Reuse, Store, StoreError, TimerRow,
+};
+
+/// A [`Store`] that forgets everything when it is dropped.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    rows: Mutex<Rows>,
+}
+
+#[derive(Debug, Default)]
+struct Rows {
+    last_number: u64,
+    numbers: BTreeMap<(HubName, String), InstanceNumber>,
+    instances: BTreeMap<InstanceNumber, Instance>,
+    ready: BTreeSet<InstanceNumber>,
+    timers: BTreeSet<TimerRow>,
+    apps: BTreeMap<(HubName, String), AppRecord>,
+}
+
+#[derive(Debug)]
+struct Instance {
+    record: InstanceRecord,
+    payloads: Payloads,
+    history: Vec<HistoryEvent>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A panic elsewhere cannot leave the rows half changed: every change is decided before the first row is touched.
+    fn rows(&self) -> MutexGuard<'_, Rows> {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Rows {
+    fn commit(&mut self, commit: Commit) -> Result<Committed, CommitError> {
+        match commit.expect {
+            Expect::Startable(reuse) => self.start(commit, reuse),
+            Expect::Revision(revision) => {
+                let number = commit.record.number;
+                match self.instances.get(&number) {
+                    Some(instance) if instance.record.revision == revision => {}
+                    Some(_) | None => return Err(CommitError::Conflict),
+                }
+                Ok(self.apply(commit, number, revision + 1))
+            }
+        }
+    }
+
+    fn start(&mut self, commit: Commit, reuse: Reuse) -> Result<Committed, CommitError> {
+        let key = (commit.record.hub.clone(), commit.record.id.to_string());
+        if let Some(existing) = self.numbers.get(&key).and_then(|number| self.instances.get(number)) {
+            let replaceable = match reuse {
+                Reuse::Never => false,
+                Reuse::Terminal => existing.record.status.is_terminal(),
+            };
+            if !replaceable {
+                return Err(CommitError::Exists(Box::new(existing.record.clone())));
+            }
+            let old = existing.record.number;
+            self.instances.remove(&old);
+            self.ready.remove(&old);
+            self.timers.retain(|timer| timer.number != old);
+        }
+        self.last_number += 1;
+        let number = InstanceNumber(self.last_number);
+        self.numbers.insert(key, number);
+        Ok(self.apply(commit, number, 1))
+    }
+
+    fn apply(&mut self, commit: Commit, number: InstanceNumber, revision: u64) -> Committed {
+        let mut record = commit.record;
+        record.number = number;
+        record.revision = revision;
+        if record.ready {
+            self.ready.insert(number);
+        } else {
+            self.ready.remove(&number);
+        }
+        for (task, due) in commit.timers_cleared {
+            self.timers.remove(&TimerRow { due, number, task });
+        }
+        for (task, due) in commit.timers_set {
+            self.timers.insert(TimerRow { due, number, task });
+        }
+        let instance = self.instances.entry(number).or_insert_with(|| Instance {
+            record: record.clone(),
+            payloads: Payloads::default(),
+            history: Vec::new(),
+        });
+        instance.record = record;
+        change(&mut instance.payloads, commit.payloads);
+        if commit.fresh_history {
+            instance.history.clear();
+        }
+        instance.history.extend(commit.events);
+        Committed { number, revision }
+    }
+
+    fn put_app(&mut self, mut app: AppRecord, expected: u32) -> Result<(), CommitError> {
+        let key = (app.hub.clone(), app.name.clone());
+        let found = self.apps.get(&key).map_or(0, |app| app.generation);
+        if found != expected {
+            return Err(CommitError::Conflict);
+        }
+        app.generation = expected + 1;
+        self.apps.insert(key, app);
+        Ok(())
+    }
+}
+
+fn change(payloads: &mut Payloads, changes: PayloadChanges) {
+    let PayloadChanges { input, output, custom_status } = changes;
+    if let Some(input) = input {
+        payloads.input = input;
+    }
+    if let Some(output) = output {
+        payloads.output = output;
+    }
+    if let Some(custom_status) = custom_status {
+        payloads.custom_status = custom_status;
+    }
+}
+
+impl Store for MemoryStore {
+    fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, CommitError>> {
+        Box::pin(async move { self.rows().commit(commit) })
+    }
+
+    fn instance(&self, hub: &HubName, id: &str) -> BoxFuture<'_, Result<Option<InstanceRecord>, StoreError>> {
+        let key = (hub.clone(), id.to_owned());
+        Box::pin(async move {
+            let rows = self.rows();
+            Ok(rows.numbers.get(&key).and_then(|number| rows.instances.get(number)).map(|found| found.record.clone()))
+        })
+    }
+
+    fn payloads(&self, number: InstanceNumber) -> BoxFuture<'_, Result<Payloads, StoreError>> {
+        Box::pin(async move {
+            Ok(self.rows().instances.get(&number).map(|found| found.payloads.clone()).unwrap_or_default())
+        })
+    }
+
+    fn history(
+        &self,
+        number: InstanceNumber,
+    ) -> BoxFuture<'_, Result<Option<(InstanceRecord, Vec<HistoryEvent>)>, StoreError>> {
+        Box::pin(async move {
+            Ok(self.rows().instances.get(&number).map(|found| (found.record.clone(), found.history.clone())))
+        })
+    }
+
+    fn ready(
+        &self,
+        after: Option<InstanceNumber>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<InstanceNumber>, StoreError>> {
+        let from = InstanceNumber(after.map_or(0, |number| number.0.saturating_add(1)));
+        Box::pin(async move { Ok(self.rows().ready.range(from..).take(limit).copied().collect()) })
+    }
+
+    fn timers(&self, until: Timestamp, limit: usize) -> BoxFuture<'_, Result<Vec<TimerRow>, StoreError>> {
+        Box::pin(async move {
+            Ok(self.rows().timers.iter().take_while(|timer| timer.due <= until).take(limit).copied().collect())
+        })
+    }
+
+    fn apps(&self) -> BoxFuture<'_, Result<Vec<AppRecord>, StoreError>> {
+        Box::pin(async move { Ok(self.rows().apps.values().cloned().collect()) })
+    }
+
+    fn put_app(&self, app: AppRecord, expected: u32) -> BoxFuture<'_, Result<(), CommitError>> {
+        Box::pin(async move { self.rows().put_app(app, expected) })
+    }
+}

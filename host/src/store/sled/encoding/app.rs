@@ -1,0 +1,126 @@
+//! App records.
+
+use std::sync::Arc;
+
+use minicbor::{Decode, Encode};
+
+use super::{Time, corrupt, decode, encode};
+use crate::store::{AppRecord, AppVersion, Digest, FunctionKind, StoreError};
+
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+struct AppRow<'a> {
+    #[b(0)]
+    hub: &'a str,
+    #[b(1)]
+    name: &'a str,
+    #[n(2)]
+    generation: u32,
+    #[cbor(b(3), with = "minicbor::bytes")]
+    current: &'a [u8],
+    #[b(4)]
+    versions: Vec<VersionRow<'a>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+struct VersionRow<'a> {
+    #[cbor(b(0), with = "minicbor::bytes")]
+    digest: &'a [u8],
+    #[b(1)]
+    label: Option<&'a str>,
+    #[b(2)]
+    sdk: &'a str,
+    #[n(3)]
+    deployed: Time,
+    #[n(4)]
+    size: u64,
+    #[b(5)]
+    functions: Vec<FunctionRow<'a>>,
+    #[b(6)]
+    imports: Vec<&'a str>,
+}
+
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+struct FunctionRow<'a> {
+    #[n(0)]
+    kind: u8,
+    #[b(1)]
+    name: &'a str,
+}
+
+const ORCHESTRATOR: u8 = 1;
+const ACTIVITY: u8 = 2;
+
+/// The record as bytes.
+pub(in crate::store::sled) fn encode_app(app: &AppRecord) -> Result<Vec<u8>, StoreError> {
+    encode(&AppRow {
+        hub: &app.hub,
+        name: &app.name,
+        generation: app.generation,
+        current: &app.current.0,
+        versions: app.versions.iter().map(VersionRow::new).collect(),
+    })
+}
+
+/// The record of these bytes.
+pub(in crate::store::sled) fn decode_app(bytes: &[u8]) -> Result<AppRecord, StoreError> {
+    let row: AppRow<'_> = decode(bytes, "an app record")?;
+    Ok(AppRecord {
+        hub: Arc::from(row.hub),
+        name: row.name.to_owned(),
+        generation: row.generation,
+        current: digest(row.current)?,
+        versions: row.versions.iter().map(VersionRow::load).collect::<Result<_, _>>()?,
+    })
+}
+
+impl<'a> VersionRow<'a> {
+    fn new(version: &'a AppVersion) -> Self {
+        Self {
+            digest: &version.digest.0,
+            label: version.label.as_deref(),
+            sdk: &version.sdk,
+            deployed: Time(version.deployed),
+            size: version.size,
+            functions: version.functions.iter().map(FunctionRow::new).collect(),
+            imports: version.imports.iter().map(String::as_str).collect(),
+        }
+    }
+
+    fn load(&self) -> Result<AppVersion, StoreError> {
+        Ok(AppVersion {
+            digest: digest(self.digest)?,
+            label: self.label.map(str::to_owned),
+            sdk: self.sdk.to_owned(),
+            deployed: self.deployed.0,
+            size: self.size,
+            functions: self.functions.iter().map(FunctionRow::load).collect::<Result<_, _>>()?,
+            imports: self.imports.iter().map(|import| (*import).to_owned()).collect(),
+        })
+    }
+}
+
+impl<'a> FunctionRow<'a> {
+    fn new((kind, name): &'a (FunctionKind, String)) -> Self {
+        let kind = match kind {
+            FunctionKind::Orchestrator => ORCHESTRATOR,
+            FunctionKind::Activity => ACTIVITY,
+        };
+        Self { kind, name }
+    }
+
+    fn load(&self) -> Result<(FunctionKind, String), StoreError> {
+        let kind = match self.kind {
+            ORCHESTRATOR => FunctionKind::Orchestrator,
+            ACTIVITY => FunctionKind::Activity,
+            unknown => return Err(corrupt(format!("function kind {unknown} of an app is unknown"))),
+        };
+        Ok((kind, self.name.to_owned()))
+    }
+}
+
+fn digest(bytes: &[u8]) -> Result<Digest, StoreError> {
+    <[u8; 32]>::try_from(bytes).map(Digest).map_err(|_| corrupt("a digest in an app record must have 32 bytes"))
+}

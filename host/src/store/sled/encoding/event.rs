@@ -1,0 +1,466 @@
+//! History events.
+
+use std::sync::Arc;
+
+use durawasm_core::history::Ending;
+use durawasm_core::model::Outcome;
+use durawasm_core::{
+    Cause, EventKind, ExecutionStarted, Failure, HistoryEvent, Payload, RetryPolicy, TaskId, Timestamp,
+};
+use minicbor::{Decode, Encode};
+
+use super::{LoadPieces, PayloadRow, PieceRow, Pieces, TagsRow, Time, corrupt, decode, encode, status, tags, tags_row};
+use crate::store::StoreError;
+
+/// The events of one commit: in the row, or where they lie if they are many.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+pub(in crate::store::sled) struct HistoryRow<'a> {
+    /// An encoded [`EventsRow`].
+    #[cbor(b(0), with = "minicbor::bytes")]
+    pub(in crate::store::sled) events: Option<&'a [u8]>,
+    #[n(1)]
+    pub(in crate::store::sled) piece: Option<PieceRow>,
+}
+
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+struct EventsRow<'a> {
+    #[b(0)]
+    events: Vec<EventRow<'a>>,
+}
+
+/// Any event: `kind` says which, and with it which fields it has.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+pub(super) struct EventRow<'a> {
+    #[n(0)]
+    at: Time,
+    #[n(1)]
+    pub(super) kind: u16,
+    #[n(2)]
+    task: Option<u32>,
+    #[b(3)]
+    name: Option<&'a str>,
+    /// Input or result.
+    #[b(4)]
+    payload: Option<PayloadRow<'a>>,
+    #[n(5)]
+    retry: Option<RetryRow>,
+    #[n(6)]
+    timeout_ms: Option<f64>,
+    #[b(7)]
+    tags: TagsRow<'a>,
+    #[n(8)]
+    attempt: Option<u32>,
+    #[b(9)]
+    failure: Option<FailureRow<'a>>,
+    /// The moment of the next attempt, or a timer's.
+    #[n(10)]
+    due: Option<Time>,
+    #[b(11)]
+    reason: Option<&'a str>,
+    #[n(12)]
+    waits_served: Option<u32>,
+    #[n(13)]
+    status: Option<u8>,
+    #[b(14)]
+    started: Option<StartedRow<'a>>,
+    /// Present: the function asked for a fresh execution; says whether events go along.
+    #[n(15)]
+    keep_events: Option<bool>,
+}
+
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+struct StartedRow<'a> {
+    #[b(0)]
+    instance_id: &'a str,
+    #[b(1)]
+    execution_id: &'a str,
+    #[b(2)]
+    parent_instance_id: Option<&'a str>,
+    #[b(3)]
+    version: Option<&'a str>,
+    #[b(4)]
+    trace_parent: Option<&'a str>,
+}
+
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+struct RetryRow {
+    #[n(0)]
+    first_retry_interval_ms: f64,
+    #[n(1)]
+    max_attempts: u32,
+    #[n(2)]
+    backoff_coefficient: f64,
+    #[n(3)]
+    max_retry_interval_ms: Option<f64>,
+    #[n(4)]
+    retry_timeout_ms: Option<f64>,
+}
+
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+struct FailureRow<'a> {
+    #[b(0)]
+    error_type: &'a str,
+    #[b(1)]
+    message: &'a str,
+    #[b(2)]
+    stack_trace: Option<&'a str>,
+    #[n(3)]
+    non_retriable: Option<bool>,
+    #[b(4)]
+    causes: Option<Vec<CauseRow<'a>>>,
+    #[b(5)]
+    properties: Option<PayloadRow<'a>>,
+}
+
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+struct CauseRow<'a> {
+    #[b(0)]
+    error_type: &'a str,
+    #[b(1)]
+    message: &'a str,
+    #[b(2)]
+    stack_trace: Option<&'a str>,
+}
+
+/// The numbers of the kinds.
+mod kind {
+    pub(super) const EXECUTION_STARTED: u16 = 1;
+    pub(super) const TASK_SCHEDULED: u16 = 2;
+    pub(super) const TASK_ATTEMPT_FAILED: u16 = 3;
+    pub(super) const TASK_RETRIED: u16 = 4;
+    pub(super) const TASK_COMPLETED: u16 = 5;
+    pub(super) const TASK_FAILED: u16 = 6;
+    pub(super) const TIMER_CREATED: u16 = 7;
+    pub(super) const TIMER_FIRED: u16 = 8;
+    pub(super) const EVENT_AWAITED: u16 = 9;
+    pub(super) const EVENT_RAISED: u16 = 10;
+    pub(super) const TASK_CANCELED: u16 = 11;
+    pub(super) const EXECUTION_SUSPENDED: u16 = 12;
+    pub(super) const EXECUTION_RESUMED: u16 = 13;
+    pub(super) const EXECUTION_TERMINATED: u16 = 14;
+    pub(super) const ORCHESTRATOR_RETURNED: u16 = 15;
+    pub(super) const EPISODE_COMPLETED: u16 = 16;
+    pub(super) const EXECUTION_COMPLETED: u16 = 17;
+}
+
+/// The events as bytes; their large payloads go to `pieces`.
+pub(in crate::store::sled) fn encode_events(
+    events: &[HistoryEvent],
+    pieces: &mut Pieces,
+) -> Result<Vec<u8>, StoreError> {
+    encode(&EventsRow { events: events.iter().map(|event| EventRow::new(event, pieces)).collect() })
+}
+
+/// Appends the events of these bytes.
+pub(in crate::store::sled) fn decode_events(
+    bytes: &[u8],
+    pieces: &mut dyn LoadPieces,
+    into: &mut Vec<HistoryEvent>,
+) -> Result<(), StoreError> {
+    let row: EventsRow<'_> = decode(bytes, "events of a history")?;
+    into.reserve(row.events.len());
+    for event in &row.events {
+        into.push(event.load(pieces)?);
+    }
+    Ok(())
+}
+
+impl<'a> EventRow<'a> {
+    fn empty(at: Timestamp, kind: u16) -> Self {
+        Self {
+            at: Time(at),
+            kind,
+            task: None,
+            name: None,
+            payload: None,
+            retry: None,
+            timeout_ms: None,
+            tags: None,
+            attempt: None,
+            failure: None,
+            due: None,
+            reason: None,
+            waits_served: None,
+            status: None,
+            started: None,
+            keep_events: None,
+        }
+    }
+
+    fn of_task(at: Timestamp, kind: u16, task: TaskId) -> Self {
+        Self { task: Some(task.0), ..Self::empty(at, kind) }
+    }
+
+    fn of_reason(at: Timestamp, kind: u16, reason: Option<&'a str>) -> Self {
+        Self { reason, ..Self::empty(at, kind) }
+    }
+
+    fn new(event: &'a HistoryEvent, pieces: &mut Pieces) -> Self {
+        let at = event.at;
+        match &event.kind {
+            EventKind::ExecutionStarted(started) => Self::of_start(at, started, pieces),
+            EventKind::TaskScheduled { task, name, input, retry, timeout_ms, tags } => Self {
+                name: Some(name),
+                payload: payload_row(input.as_ref(), pieces),
+                retry: retry.as_ref().map(RetryRow::new),
+                timeout_ms: *timeout_ms,
+                tags: tags_row(tags),
+                ..Self::of_task(at, kind::TASK_SCHEDULED, *task)
+            },
+            EventKind::TaskAttemptFailed { task, attempt, failure, retry_at } => Self {
+                attempt: Some(*attempt),
+                failure: Some(FailureRow::new(failure, pieces)),
+                due: Some(Time(*retry_at)),
+                ..Self::of_task(at, kind::TASK_ATTEMPT_FAILED, *task)
+            },
+            EventKind::TaskRetried { task, attempt } => {
+                Self { attempt: Some(*attempt), ..Self::of_task(at, kind::TASK_RETRIED, *task) }
+            }
+            EventKind::TaskCompleted { task, result } => {
+                Self { payload: payload_row(result.as_ref(), pieces), ..Self::of_task(at, kind::TASK_COMPLETED, *task) }
+            }
+            EventKind::TaskFailed { task, failure } => {
+                Self { failure: Some(FailureRow::new(failure, pieces)), ..Self::of_task(at, kind::TASK_FAILED, *task) }
+            }
+            EventKind::TimerCreated { task, fire_at } => {
+                Self { due: Some(Time(*fire_at)), ..Self::of_task(at, kind::TIMER_CREATED, *task) }
+            }
+            EventKind::TimerFired { task } => Self::of_task(at, kind::TIMER_FIRED, *task),
+            EventKind::EventAwaited { task, name } => {
+                Self { name: Some(name), ..Self::of_task(at, kind::EVENT_AWAITED, *task) }
+            }
+            EventKind::EventRaised { name, input } => Self {
+                name: Some(name),
+                payload: payload_row(input.as_ref(), pieces),
+                ..Self::empty(at, kind::EVENT_RAISED)
+            },
+            EventKind::TaskCanceled { task } => Self::of_task(at, kind::TASK_CANCELED, *task),
+            EventKind::ExecutionSuspended { reason } => {
+                Self::of_reason(at, kind::EXECUTION_SUSPENDED, reason.as_deref())
+            }
+            EventKind::ExecutionResumed { reason } => Self::of_reason(at, kind::EXECUTION_RESUMED, reason.as_deref()),
+            EventKind::ExecutionTerminated { reason } => {
+                Self::of_reason(at, kind::EXECUTION_TERMINATED, reason.as_deref())
+            }
+            EventKind::OrchestratorReturned { ending } => Self::of_ending(at, ending, pieces),
+            EventKind::EpisodeCompleted { waits_served } => {
+                Self { waits_served: Some(*waits_served), ..Self::empty(at, kind::EPISODE_COMPLETED) }
+            }
+            EventKind::ExecutionCompleted { status, outcome } => {
+                Self { status: Some(*status as u8), ..Self::of_outcome(at, kind::EXECUTION_COMPLETED, outcome, pieces) }
+            }
+        }
+    }
+
+    fn of_start(at: Timestamp, started: &'a ExecutionStarted, pieces: &mut Pieces) -> Self {
+        Self {
+            name: Some(&started.name),
+            payload: payload_row(started.input.as_ref(), pieces),
+            tags: tags_row(&started.tags),
+            started: Some(StartedRow {
+                instance_id: &started.instance_id,
+                execution_id: &started.execution_id,
+                parent_instance_id: started.parent_instance_id.as_deref(),
+                version: started.version.as_deref(),
+                trace_parent: started.trace_parent.as_deref(),
+            }),
+            ..Self::empty(at, kind::EXECUTION_STARTED)
+        }
+    }
+
+    /// A failure if there is one, otherwise what was returned, which may be nothing.
+    fn of_outcome(at: Timestamp, kind: u16, outcome: &'a Outcome, pieces: &mut Pieces) -> Self {
+        match outcome {
+            Ok(output) => Self { payload: payload_row(output.as_ref(), pieces), ..Self::empty(at, kind) },
+            Err(failure) => Self { failure: Some(FailureRow::new(failure, pieces)), ..Self::empty(at, kind) },
+        }
+    }
+
+    fn of_ending(at: Timestamp, ending: &'a Ending, pieces: &mut Pieces) -> Self {
+        match ending {
+            Ending::Returned(outcome) => Self::of_outcome(at, kind::ORCHESTRATOR_RETURNED, outcome, pieces),
+            Ending::ContinuedAsNew { input, keep_events } => Self {
+                payload: payload_row(input.as_ref(), pieces),
+                keep_events: Some(*keep_events),
+                ..Self::empty(at, kind::ORCHESTRATOR_RETURNED)
+            },
+        }
+    }
+
+    pub(super) fn load(&self, pieces: &mut dyn LoadPieces) -> Result<HistoryEvent, StoreError> {
+        let kind = match self.kind {
+            kind::EXECUTION_STARTED => self.load_start(pieces)?,
+            kind::TASK_SCHEDULED => EventKind::TaskScheduled {
+                task: self.task()?,
+                name: self.name()?,
+                input: self.payload(pieces)?,
+                retry: self.retry.as_ref().map(RetryRow::load),
+                timeout_ms: self.timeout_ms,
+                tags: tags(&self.tags),
+            },
+            kind::TASK_ATTEMPT_FAILED => EventKind::TaskAttemptFailed {
+                task: self.task()?,
+                attempt: self.needed(self.attempt, "attempt")?,
+                failure: self.failure(pieces)?,
+                retry_at: self.needed(self.due, "due time")?.0,
+            },
+            kind::TASK_RETRIED => {
+                EventKind::TaskRetried { task: self.task()?, attempt: self.needed(self.attempt, "attempt")? }
+            }
+            kind::TASK_COMPLETED => EventKind::TaskCompleted { task: self.task()?, result: self.payload(pieces)? },
+            kind::TASK_FAILED => EventKind::TaskFailed { task: self.task()?, failure: self.failure(pieces)? },
+            kind::TIMER_CREATED => {
+                EventKind::TimerCreated { task: self.task()?, fire_at: self.needed(self.due, "due time")?.0 }
+            }
+            kind::TIMER_FIRED => EventKind::TimerFired { task: self.task()? },
+            kind::EVENT_AWAITED => EventKind::EventAwaited { task: self.task()?, name: self.name()? },
+            kind::EVENT_RAISED => EventKind::EventRaised { name: self.name()?, input: self.payload(pieces)? },
+            kind::TASK_CANCELED => EventKind::TaskCanceled { task: self.task()? },
+            kind::EXECUTION_SUSPENDED => EventKind::ExecutionSuspended { reason: self.reason() },
+            kind::EXECUTION_RESUMED => EventKind::ExecutionResumed { reason: self.reason() },
+            kind::EXECUTION_TERMINATED => EventKind::ExecutionTerminated { reason: self.reason() },
+            kind::ORCHESTRATOR_RETURNED => EventKind::OrchestratorReturned { ending: self.load_ending(pieces)? },
+            kind::EPISODE_COMPLETED => {
+                EventKind::EpisodeCompleted { waits_served: self.needed(self.waits_served, "count of waits")? }
+            }
+            kind::EXECUTION_COMPLETED => EventKind::ExecutionCompleted {
+                status: status(self.needed(self.status, "status")?)?,
+                outcome: self.outcome(pieces)?,
+            },
+            unknown => return Err(corrupt(format!("history event kind {unknown} is unknown"))),
+        };
+        Ok(HistoryEvent { at: self.at.0, kind })
+    }
+
+    fn load_start(&self, pieces: &mut dyn LoadPieces) -> Result<EventKind, StoreError> {
+        let started = self.needed(self.started.as_ref(), "description of the start")?;
+        Ok(EventKind::ExecutionStarted(Box::new(ExecutionStarted {
+            name: self.name()?,
+            instance_id: Arc::from(started.instance_id),
+            execution_id: started.execution_id.to_owned(),
+            input: self.payload(pieces)?,
+            parent_instance_id: started.parent_instance_id.map(Arc::from),
+            version: started.version.map(str::to_owned),
+            tags: tags(&self.tags),
+            trace_parent: started.trace_parent.map(str::to_owned),
+        })))
+    }
+
+    fn load_ending(&self, pieces: &mut dyn LoadPieces) -> Result<Ending, StoreError> {
+        match self.keep_events {
+            Some(keep_events) => Ok(Ending::ContinuedAsNew { input: self.payload(pieces)?, keep_events }),
+            None => Ok(Ending::Returned(self.outcome(pieces)?)),
+        }
+    }
+
+    fn outcome(&self, pieces: &mut dyn LoadPieces) -> Result<Outcome, StoreError> {
+        match &self.failure {
+            Some(failure) => Ok(Err(failure.load(pieces)?)),
+            None => Ok(Ok(self.payload(pieces)?)),
+        }
+    }
+
+    fn needed<T>(&self, field: Option<T>, what: &str) -> Result<T, StoreError> {
+        field.ok_or_else(|| corrupt(format!("a history event of kind {} lacks its {what}", self.kind)))
+    }
+
+    fn task(&self) -> Result<TaskId, StoreError> {
+        self.needed(self.task, "task").map(TaskId)
+    }
+
+    fn name(&self) -> Result<String, StoreError> {
+        self.needed(self.name, "name").map(str::to_owned)
+    }
+
+    fn reason(&self) -> Option<String> {
+        self.reason.map(str::to_owned)
+    }
+
+    fn payload(&self, pieces: &mut dyn LoadPieces) -> Result<Option<Payload>, StoreError> {
+        self.payload.map(|payload| payload.load(pieces)).transpose()
+    }
+
+    fn failure(&self, pieces: &mut dyn LoadPieces) -> Result<Failure, StoreError> {
+        self.needed(self.failure.as_ref(), "failure")?.load(pieces)
+    }
+}
+
+fn payload_row<'a>(payload: Option<&'a Payload>, pieces: &mut Pieces) -> Option<PayloadRow<'a>> {
+    payload.map(|payload| pieces.event(payload))
+}
+
+impl RetryRow {
+    fn new(policy: &RetryPolicy) -> Self {
+        let RetryPolicy {
+            first_retry_interval_ms,
+            max_attempts,
+            backoff_coefficient,
+            max_retry_interval_ms,
+            retry_timeout_ms,
+        } = *policy;
+        Self { first_retry_interval_ms, max_attempts, backoff_coefficient, max_retry_interval_ms, retry_timeout_ms }
+    }
+
+    fn load(&self) -> RetryPolicy {
+        let Self {
+            first_retry_interval_ms,
+            max_attempts,
+            backoff_coefficient,
+            max_retry_interval_ms,
+            retry_timeout_ms,
+        } = *self;
+        RetryPolicy {
+            first_retry_interval_ms,
+            max_attempts,
+            backoff_coefficient,
+            max_retry_interval_ms,
+            retry_timeout_ms,
+        }
+    }
+}
+
+impl<'a> FailureRow<'a> {
+    fn new(failure: &'a Failure, pieces: &mut Pieces) -> Self {
+        let causes: Vec<_> = failure.causes.iter().map(CauseRow::new).collect();
+        Self {
+            error_type: &failure.error_type,
+            message: &failure.message,
+            stack_trace: failure.stack_trace.as_deref(),
+            non_retriable: failure.non_retriable.then_some(true),
+            causes: (!causes.is_empty()).then_some(causes),
+            properties: payload_row(failure.properties.as_ref(), pieces),
+        }
+    }
+
+    fn load(&self, pieces: &mut dyn LoadPieces) -> Result<Failure, StoreError> {
+        Ok(Failure {
+            error_type: self.error_type.to_owned(),
+            message: self.message.to_owned(),
+            stack_trace: self.stack_trace.map(str::to_owned),
+            non_retriable: self.non_retriable.unwrap_or(false),
+            causes: self.causes.iter().flatten().map(CauseRow::load).collect(),
+            properties: self.properties.map(|properties| properties.load(pieces)).transpose()?,
+        })
+    }
+}
+
+impl<'a> CauseRow<'a> {
+    fn new(cause: &'a Cause) -> Self {
+        Self { error_type: &cause.error_type, message: &cause.message, stack_trace: cause.stack_trace.as_deref() }
+    }
+
+    fn load(&self) -> Cause {
+        Cause {
+            error_type: self.error_type.to_owned(),
+            message: self.message.to_owned(),
+            stack_trace: self.stack_trace.map(str::to_owned),
+        }
+    }
+}

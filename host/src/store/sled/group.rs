@@ -1,0 +1,240 @@
+//! Decides the commits of one group: each against the store, and none against another of the same group. A commit
+//! whose instance the group has already changed waits for the next one, so that it too is checked against rows.
+
+use std::collections::HashSet;
+
+use super::collect::{self, Changes, Task};
+use super::encoding::{self, Head, NumberRow};
+use super::keys;
+use super::prepare::{MAX_VALUE, Prepared};
+use super::read::{self, failed};
+use crate::store::{AppRecord, CommitError, Committed, Expect, InstanceNumber, Reuse, StoreError, TimerRow};
+
+/// Rows that a commit removes itself; what is more is removed behind.
+const INLINE_REMOVALS: usize = 64;
+
+/// What the group has changed so far.
+#[derive(Debug, Default)]
+pub(super) struct Touched {
+    numbers: HashSet<u64>,
+    keys: HashSet<Vec<u8>>,
+}
+
+/// A commit that applies.
+#[derive(Debug)]
+pub(super) struct Decision {
+    pub(super) committed: Committed,
+    pub(super) changes: Changes,
+    /// What is left to remove behind; `changes` remember it.
+    pub(super) garbage: Vec<Task>,
+}
+
+impl Decision {
+    fn new(number: u64, revision: u64) -> Self {
+        let committed = Committed { number: InstanceNumber(number), revision };
+        Self { committed, changes: Changes::new(), garbage: Vec::new() }
+    }
+
+    fn write(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.changes.push((key, Some(value)));
+    }
+
+    fn remove(&mut self, key: Vec<u8>) {
+        self.changes.push((key, None));
+    }
+
+    fn collect(&mut self, tree: &sled::Tree, task: Task, keep: &HashSet<(u64, u32)>) -> Result<(), StoreError> {
+        if !task.collect(tree, INLINE_REMOVALS, keep, &mut self.changes)? {
+            self.write(task.key(), Vec::new());
+            self.garbage.push(task);
+        }
+        Ok(())
+    }
+}
+
+impl Touched {
+    /// True: the group has changed this instance.
+    pub(super) fn has(&self, number: u64) -> bool {
+        self.numbers.contains(&number)
+    }
+
+    /// Decides a commit; a new instance gets `next_number`. None: it must wait for the next group.
+    pub(super) fn commit(
+        &mut self,
+        tree: &sled::Tree,
+        prepared: &Prepared,
+        next_number: u64,
+    ) -> Result<Option<Decision>, CommitError> {
+        match prepared.expect {
+            Expect::Startable(reuse) => self.start(tree, prepared, reuse, next_number),
+            Expect::Revision(revision) => self.advance(tree, prepared, revision),
+        }
+    }
+
+    fn start(
+        &mut self,
+        tree: &sled::Tree,
+        prepared: &Prepared,
+        reuse: Reuse,
+        number: u64,
+    ) -> Result<Option<Decision>, CommitError> {
+        if self.keys.contains(&prepared.number_key) {
+            return Ok(None);
+        }
+        let mut decision = Decision::new(number, prepared.revision);
+        let old = read::number(tree, &prepared.number_key)?;
+        if let Some(old) = old {
+            if self.has(old) {
+                return Ok(None);
+            }
+            replace(tree, prepared, (old, reuse), &mut decision)?;
+        }
+        decision.write(prepared.number_key.clone(), encoding::encode(&NumberRow { number })?);
+        write_rows(prepared, None, &mut decision)?;
+        self.numbers.extend(old);
+        self.numbers.insert(number);
+        self.keys.insert(prepared.number_key.clone());
+        Ok(Some(decision))
+    }
+
+    fn advance(
+        &mut self,
+        tree: &sled::Tree,
+        prepared: &Prepared,
+        revision: u64,
+    ) -> Result<Option<Decision>, CommitError> {
+        let number = prepared.number;
+        if self.has(number) {
+            return Ok(None);
+        }
+        let Some(row) = tree.get(keys::instance(number)).map_err(failed)? else { return Err(CommitError::Conflict) };
+        let head = encoding::decode_head(&row)?;
+        if head.revision != revision {
+            return Err(CommitError::Conflict);
+        }
+        let mut decision = Decision::new(number, prepared.revision);
+        drop_old_payloads(tree, prepared, &mut decision)?;
+        write_rows(prepared, Some(&head), &mut decision)?;
+        self.numbers.insert(number);
+        Ok(Some(decision))
+    }
+
+    /// Decides an app's record. None: it must wait for the next group.
+    pub(super) fn put_app(
+        &mut self,
+        tree: &sled::Tree,
+        app: &AppRecord,
+        expected: u32,
+    ) -> Result<Option<Changes>, CommitError> {
+        let (prefix, _) = keys::app_chunks(&app.hub, &app.name);
+        if self.keys.contains(&prefix) {
+            return Ok(None);
+        }
+        let found = read::app(tree, &prefix)?.map_or(0, |app| app.generation);
+        if found != expected {
+            return Err(CommitError::Conflict);
+        }
+        let bytes = encoding::encode_app(&AppRecord { generation: expected.saturating_add(1), ..app.clone() })?;
+        let mut changes = Changes::new();
+        for key in tree.scan_prefix(&prefix).keys() {
+            changes.push((key.map_err(failed)?.to_vec(), None));
+        }
+        for (chunk, part) in (0u32..).zip(bytes.chunks(MAX_VALUE)) {
+            changes.push((keys::app(&app.hub, &app.name, chunk), Some(part.to_vec())));
+        }
+        self.keys.insert(prefix);
+        Ok(Some(changes))
+    }
+}
+
+/// Removes the instance that a start replaces, if it may.
+fn replace(
+    tree: &sled::Tree,
+    prepared: &Prepared,
+    (old, reuse): (u64, Reuse),
+    decision: &mut Decision,
+) -> Result<(), CommitError> {
+    let Some(row) = tree.get(keys::instance(old)).map_err(failed)? else {
+        return Err(
+            StoreError::Corrupt(format!("instance number {old} has no record, though an id leads to it")).into()
+        );
+    };
+    let (head, record) = encoding::decode_record(old, &row)?;
+    let replaceable = match reuse {
+        Reuse::Never => false,
+        Reuse::Terminal => head.status.is_terminal(),
+    };
+    if !replaceable {
+        return Err(CommitError::Exists(Box::new(record)));
+    }
+    decision.remove(keys::instance(old));
+    decision.remove(keys::created(&prepared.hub, head.created, old));
+    if head.ready {
+        decision.remove(keys::ready(old));
+    }
+    decision.collect(tree, Task::All { number: old }, &HashSet::new())?;
+    Ok(())
+}
+
+/// Removes the large payloads that this commit replaces, and the history that it drops.
+fn drop_old_payloads(tree: &sled::Tree, prepared: &Prepared, decision: &mut Decision) -> Result<(), StoreError> {
+    if prepared.slots.is_empty() && !prepared.fresh_history {
+        return Ok(());
+    }
+    let number = prepared.number;
+    let mut keep = HashSet::new();
+    for (slot, piece) in collect::slot_pieces(tree, number)? {
+        if prepared.slots.iter().all(|(changed, _)| *changed != slot) {
+            keep.insert((piece.revision, piece.piece));
+        } else if piece.piece >= encoding::SLOT_PIECES {
+            let task = Task::Piece { number, revision: piece.revision, piece: piece.piece };
+            decision.collect(tree, task, &HashSet::new())?;
+        }
+    }
+    if prepared.fresh_history {
+        let task = Task::HistoryBefore { number, revision: prepared.revision };
+        decision.collect(tree, task, &keep)?;
+    }
+    Ok(())
+}
+
+/// The rows of the instance as it is after the commit. `before`: none for a start.
+fn write_rows(prepared: &Prepared, before: Option<&Head>, decision: &mut Decision) -> Result<(), StoreError> {
+    let Committed { number: InstanceNumber(number), revision } = decision.committed;
+    let &Prepared { status, ready, created, .. } = prepared;
+    let history_from = match before {
+        Some(before) if !prepared.fresh_history => before.history_from,
+        Some(_) | None => revision,
+    };
+    let head = Head { revision, history_from, status, ready, created };
+    decision.write(keys::instance(number), encoding::encode_record(&head, &prepared.body)?);
+    // Index rows are touched only when they change: rows are what writing costs.
+    match (before.is_some_and(|before| before.ready), ready) {
+        (false, true) => decision.write(keys::ready(number), Vec::new()),
+        (true, false) => decision.remove(keys::ready(number)),
+        (false, false) | (true, true) => {}
+    }
+    if before.is_none_or(|before| before.created != created) {
+        if let Some(before) = before {
+            decision.remove(keys::created(&prepared.hub, before.created, number));
+        }
+        decision.write(keys::created(&prepared.hub, created, number), Vec::new());
+    }
+    if let Some(history) = &prepared.history {
+        decision.write(keys::history(number, revision), history.clone());
+    }
+    for (slot, row) in &prepared.slots {
+        match row {
+            Some(row) => decision.write(keys::slot(number, *slot), row.clone()),
+            None => decision.remove(keys::slot(number, *slot)),
+        }
+    }
+    let timer = |&(task, due)| keys::timer(&TimerRow { due, number: InstanceNumber(number), task });
+    for key in prepared.timers_cleared.iter().map(timer) {
+        decision.remove(key);
+    }
+    for key in prepared.timers_set.iter().map(timer) {
+        decision.write(key, Vec::new());
+    }
+    Ok(())
+}

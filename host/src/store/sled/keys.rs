@@ -1,0 +1,249 @@
+//! The keys of the rows. One byte says which kind of row it is; what follows is ordered such that every question is
+//! one range scan. Numbers are big-endian, so that bytes sort as numbers do.
+
+use durawasm_core::{TaskId, Timestamp};
+
+use crate::store::{InstanceNumber, StoreError, TimerRow};
+
+/// The one row about the store as a whole.
+pub(super) const META: &[u8] = b"!";
+
+const APP: u8 = b'a';
+const CREATED: u8 = b'c';
+const GARBAGE: u8 = b'g';
+const HISTORY: u8 = b'h';
+const INSTANCE: u8 = b'i';
+const NUMBER: u8 = b'm';
+const PIECE: u8 = b'p';
+const READY: u8 = b'r';
+const TIMER: u8 = b't';
+const SLOT: u8 = b'y';
+
+/// Keys from the first up to, but not including, the second.
+pub(super) type KeyRange = (Vec<u8>, Vec<u8>);
+
+/// Builds keys by appending their parts.
+struct Key(Vec<u8>);
+
+impl Key {
+    fn new(kind: u8) -> Self {
+        let mut key = Vec::with_capacity(32);
+        key.push(kind);
+        Self(key)
+    }
+
+    fn u64(mut self, part: u64) -> Self {
+        self.0.extend_from_slice(&part.to_be_bytes());
+        self
+    }
+
+    fn u32(mut self, part: u32) -> Self {
+        self.0.extend_from_slice(&part.to_be_bytes());
+        self
+    }
+
+    fn u8(mut self, part: u8) -> Self {
+        self.0.push(part);
+        self
+    }
+
+    /// With its length in front: no name is then the beginning of another.
+    fn name(mut self, part: &str) -> Self {
+        self.0.extend_from_slice(&u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes());
+        self.0.extend_from_slice(part.as_bytes());
+        self
+    }
+
+    /// Seconds with the sign bit turned, then nanoseconds of the second counted forward: sorts as time does.
+    fn time(self, at: Timestamp) -> Self {
+        let nanoseconds = at.as_nanosecond();
+        let seconds = i64::try_from(nanoseconds.div_euclid(1_000_000_000)).unwrap_or(i64::MAX);
+        let rest = u32::try_from(nanoseconds.rem_euclid(1_000_000_000)).unwrap_or(0);
+        self.u64(seconds.cast_unsigned() ^ (1 << 63)).u32(rest)
+    }
+}
+
+/// The rows that begin with these bytes.
+fn all(prefix: Key) -> KeyRange {
+    let mut end = prefix.0.clone();
+    while let Some(last) = end.pop() {
+        if last < u8::MAX {
+            end.push(last + 1);
+            break;
+        }
+    }
+    (prefix.0, end)
+}
+
+/// Hub and id to number.
+pub(super) fn number(hub: &str, id: &str) -> Vec<u8> {
+    let mut key = Key::new(NUMBER).name(hub);
+    key.0.extend_from_slice(id.as_bytes());
+    key.0
+}
+
+pub(super) fn instance(number: u64) -> Vec<u8> {
+    Key::new(INSTANCE).u64(number).0
+}
+
+/// The index by time of start.
+pub(super) fn created(hub: &str, at: Timestamp, number: u64) -> Vec<u8> {
+    Key::new(CREATED).name(hub).time(at).u64(number).0
+}
+
+pub(super) fn ready(number: u64) -> Vec<u8> {
+    Key::new(READY).u64(number).0
+}
+
+/// The ready rows after this number.
+pub(super) fn ready_after(after: Option<InstanceNumber>) -> KeyRange {
+    let (_, end) = all(Key::new(READY));
+    (ready(after.map_or(0, |number| number.0.saturating_add(1))), end)
+}
+
+/// The number at the end of a ready row's key.
+pub(super) fn ready_number(key: &[u8]) -> Result<InstanceNumber, StoreError> {
+    let mut parts = Parts(key.get(1..).unwrap_or_default());
+    Ok(InstanceNumber(parts.u64()?))
+}
+
+/// The events of one commit.
+pub(super) fn history(number: u64, revision: u64) -> Vec<u8> {
+    Key::new(HISTORY).u64(number).u64(revision).0
+}
+
+/// The history rows of an instance from one revision up to, but not including, another.
+pub(super) fn histories(number: u64, from: u64, until: u64) -> KeyRange {
+    (history(number, from), history(number, until))
+}
+
+pub(super) fn all_history(number: u64) -> KeyRange {
+    all(Key::new(HISTORY).u64(number))
+}
+
+/// One chunk of a large value that the commit with this revision wrote.
+pub(super) fn chunk(number: u64, revision: u64, piece: u32, chunk: u32) -> Vec<u8> {
+    Key::new(PIECE).u64(number).u64(revision).u32(piece).u32(chunk).0
+}
+
+/// All chunks of one large value.
+pub(super) fn chunks(number: u64, revision: u64, piece: u32) -> KeyRange {
+    all(Key::new(PIECE).u64(number).u64(revision).u32(piece))
+}
+
+/// All chunks that one commit wrote.
+pub(super) fn chunks_of_commit(number: u64, revision: u64) -> KeyRange {
+    all(Key::new(PIECE).u64(number).u64(revision))
+}
+
+/// All chunks written before the commit with this revision.
+pub(super) fn chunks_before(number: u64, revision: u64) -> KeyRange {
+    (Key::new(PIECE).u64(number).0, Key::new(PIECE).u64(number).u64(revision).0)
+}
+
+pub(super) fn all_chunks(number: u64) -> KeyRange {
+    all(Key::new(PIECE).u64(number))
+}
+
+/// Revision and piece of a chunk's key.
+pub(super) fn chunk_piece(key: &[u8]) -> Result<(u64, u32), StoreError> {
+    let mut parts = Parts(key.get(9..).unwrap_or_default());
+    Ok((parts.u64()?, parts.u32()?))
+}
+
+/// One payload of an instance: input, output or custom status.
+pub(super) fn slot(number: u64, slot: u8) -> Vec<u8> {
+    Key::new(SLOT).u64(number).u8(slot).0
+}
+
+pub(super) fn all_slots(number: u64) -> KeyRange {
+    all(Key::new(SLOT).u64(number))
+}
+
+pub(super) fn timer(row: &TimerRow) -> Vec<u8> {
+    Key::new(TIMER).time(row.due).u64(row.number.0).u32(row.task.0).0
+}
+
+/// The timers due up to and including this moment.
+pub(super) fn timers_until(until: Timestamp) -> KeyRange {
+    (vec![TIMER], all(Key::new(TIMER).time(until)).1)
+}
+
+/// The timer that a key says.
+pub(super) fn timer_row(key: &[u8]) -> Result<TimerRow, StoreError> {
+    let mut parts = Parts(key.get(1..).unwrap_or_default());
+    let due = parts.time()?;
+    Ok(TimerRow { due, number: InstanceNumber(parts.u64()?), task: TaskId(parts.u32()?) })
+}
+
+/// Rows still to be removed; see [`super::collect`].
+pub(super) fn garbage(number: u64, kind: u8, revision: u64, piece: u32) -> Vec<u8> {
+    Key::new(GARBAGE).u64(number).u8(kind).u64(revision).u32(piece).0
+}
+
+pub(super) fn all_garbage() -> KeyRange {
+    all(Key::new(GARBAGE))
+}
+
+/// Number, kind, revision and piece of a garbage row's key.
+pub(super) fn garbage_parts(key: &[u8]) -> Result<(u64, u8, u64, u32), StoreError> {
+    let mut parts = Parts(key.get(1..).unwrap_or_default());
+    Ok((parts.u64()?, parts.u8()?, parts.u64()?, parts.u32()?))
+}
+
+fn app_prefix(hub: &str, name: &str) -> Key {
+    Key::new(APP).name(hub).name(name)
+}
+
+/// One chunk of an app's record.
+pub(super) fn app(hub: &str, name: &str, chunk: u32) -> Vec<u8> {
+    app_prefix(hub, name).u32(chunk).0
+}
+
+/// The chunks of one app's record.
+pub(super) fn app_chunks(hub: &str, name: &str) -> KeyRange {
+    all(app_prefix(hub, name))
+}
+
+pub(super) fn all_apps() -> KeyRange {
+    all(Key::new(APP))
+}
+
+/// The part of an app chunk's key that all chunks of the app share.
+pub(super) fn app_of_chunk(key: &[u8]) -> &[u8] {
+    &key[..key.len().saturating_sub(4)]
+}
+
+/// Takes a key apart again.
+struct Parts<'a>(&'a [u8]);
+
+impl Parts<'_> {
+    fn take<const N: usize>(&mut self) -> Result<[u8; N], StoreError> {
+        match self.0.split_first_chunk::<N>() {
+            Some((part, rest)) => {
+                self.0 = rest;
+                Ok(*part)
+            }
+            None => Err(StoreError::Corrupt("a key is shorter than its kind of row allows".into())),
+        }
+    }
+
+    fn u64(&mut self) -> Result<u64, StoreError> {
+        self.take().map(u64::from_be_bytes)
+    }
+
+    fn u32(&mut self) -> Result<u32, StoreError> {
+        self.take().map(u32::from_be_bytes)
+    }
+
+    fn u8(&mut self) -> Result<u8, StoreError> {
+        self.take().map(u8::from_be_bytes)
+    }
+
+    fn time(&mut self) -> Result<Timestamp, StoreError> {
+        let seconds = (self.u64()? ^ (1 << 63)).cast_signed();
+        let rest = self.u32()?;
+        Timestamp::from_nanosecond(i128::from(seconds) * 1_000_000_000 + i128::from(rest))
+            .map_err(|error| StoreError::Corrupt(format!("the time in a key is out of range: {error}")))
+    }
+}

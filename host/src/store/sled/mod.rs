@@ -1,0 +1,227 @@
+//! The embedded store, on sled. One tree with a byte per kind of row in front of each key, because a batch is atomic
+//! within a tree only; one thread that writes; and readers who answer only with what is durable.
+
+mod collect;
+mod durable;
+mod encoding;
+mod gate;
+mod group;
+mod keys;
+mod open;
+mod prepare;
+mod read;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use durawasm_core::{HistoryEvent, Timestamp};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+pub use gate::SyncGate;
+pub use open::OpenError;
+
+use self::durable::Durable;
+use self::prepare::Prepared;
+use self::writer::{Job, Work, Writer};
+use super::{
+    AppRecord, BoxFuture, Commit, CommitError, Committed, HubName, InstanceNumber, InstanceRecord, Payloads, Store,
+    StoreError, TimerRow,
+};
+
+/// Commits that may wait for the writer; further ones wait for a place before they are queued.
+const QUEUE: usize = 4096;
+
+/// How to run a [`SledStore`].
+#[derive(Clone, Debug)]
+pub struct SledOptions {
+    /// What sled may keep in memory of its pages, in bytes.
+    pub cache_bytes: u64,
+    /// Added to every sync, for benchmarks that imitate a slower disk.
+    pub sync_delay: Option<Duration>,
+    /// Lets a test hold back syncs or make one fail.
+    pub sync_gate: Option<SyncGate>,
+}
+
+impl Default for SledOptions {
+    fn default() -> Self {
+        Self { cache_bytes: 32 << 20, sync_delay: None, sync_gate: None }
+    }
+}
+
+/// What writer and readers share.
+struct Shared {
+    db: sled::Db,
+    tree: sled::Tree,
+    durable: Durable,
+    options: SledOptions,
+    _lock: File,
+}
+
+/// A [`Store`] in a directory of this machine.
+///
+/// Dropping it waits until what was sent is written. After a failed write or sync it answers nothing any more, see
+/// [`SledStore::failed`]: only opening it anew shows what is on the disk.
+pub struct SledStore {
+    shared: Arc<Shared>,
+    places: Arc<Semaphore>,
+    jobs: Option<mpsc::Sender<Job>>,
+    writer: Option<JoinHandle<()>>,
+}
+
+impl SledStore {
+    /// Opens the store in this directory, and creates it if the directory is empty or missing. Blocks for about a
+    /// second per gigabyte after an unclean stop.
+    ///
+    /// # Errors
+    /// When the directory is in use, holds something else or another format, has lost acknowledged work, or cannot be
+    /// read or written.
+    pub fn open(path: &Path, options: SledOptions) -> Result<Self, OpenError> {
+        let open::Opened { db, data, lock, sidecar, meta } = open::open(path, &options)?;
+        let tree = sled::Tree::clone(&db);
+        let shared = Arc::new(Shared { db, tree, durable: Durable::new(meta.sequence), options, _lock: lock });
+        let (sender, jobs) = mpsc::channel();
+        let mut writer = Writer::new(shared.clone(), jobs, data, sidecar, meta);
+        collect::remembered(&shared.tree)
+            .and_then(|tasks| writer.recover(tasks))
+            .map_err(|error| open::store_error(path, error))?;
+        let thread =
+            std::thread::Builder::new().name("store-writer".into()).spawn(move || writer.run()).map_err(|source| {
+                OpenError::Io { what: "cannot start the writer thread for", path: path.into(), source }
+            })?;
+        let places = Arc::new(Semaphore::new(QUEUE));
+        Ok(Self { shared, places, jobs: Some(sender), writer: Some(thread) })
+    }
+
+    /// Why the store has stopped, if it has: a write or a sync failed, and the process should end and be started
+    /// again.
+    #[must_use]
+    pub fn failed(&self) -> Option<String> {
+        self.shared.durable.failed()
+    }
+
+    async fn place(&self) -> Result<OwnedSemaphorePermit, StoreError> {
+        self.shared.durable.check()?;
+        self.places.clone().acquire_owned().await.map_err(|_| self.stopped())
+    }
+
+    fn send(&self, work: Work, place: Option<OwnedSemaphorePermit>) -> Result<(), StoreError> {
+        let Some(jobs) = &self.jobs else { return Err(self.stopped()) };
+        jobs.send(Job { work, place }).map_err(|_| self.stopped())
+    }
+
+    fn stopped(&self) -> StoreError {
+        StoreError::Unavailable(self.failed().unwrap_or_else(|| "the store is closed".into()))
+    }
+
+    /// Answers once what was read is durable.
+    async fn answer<T>(&self, read: Result<T, StoreError>) -> Result<T, StoreError> {
+        self.shared.durable.settled().await?;
+        read
+    }
+
+    /// Reads on a thread that may block for long.
+    async fn read_aside<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&sled::Tree) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let shared = self.shared.clone();
+        tokio::task::spawn_blocking(move || read(&shared.tree))
+            .await
+            .map_err(|error| StoreError::Unavailable(format!("a read did not end: {error}")))?
+    }
+}
+
+impl Drop for SledStore {
+    fn drop(&mut self) {
+        self.jobs = None;
+        if let Some(writer) = self.writer.take()
+            && writer.join().is_err()
+        {
+            tracing::error!("the store's writer thread panicked");
+        }
+    }
+}
+
+impl std::fmt::Debug for SledStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SledStore").field("failed", &self.failed()).finish_non_exhaustive()
+    }
+}
+
+impl Store for SledStore {
+    fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, CommitError>> {
+        Box::pin(async move {
+            let place = self.place().await?;
+            let prepared = Prepared::new(commit)?;
+            let (reply, answer) = oneshot::channel();
+            self.send(Work::Commit(Box::new(prepared), reply), Some(place))?;
+            answer.await.map_err(|_| self.stopped())?
+        })
+    }
+
+    fn instance(&self, hub: &HubName, id: &str) -> BoxFuture<'_, Result<Option<InstanceRecord>, StoreError>> {
+        let (hub, id) = (hub.clone(), id.to_owned());
+        Box::pin(async move { self.answer(read::instance(&self.shared.tree, &hub, &id)).await })
+    }
+
+    fn payloads(&self, number: InstanceNumber) -> BoxFuture<'_, Result<Payloads, StoreError>> {
+        Box::pin(async move {
+            let found = self.read_aside(move |tree| read::payloads(tree, number)).await;
+            self.answer(found).await
+        })
+    }
+
+    fn history(
+        &self,
+        number: InstanceNumber,
+    ) -> BoxFuture<'_, Result<Option<(InstanceRecord, Vec<HistoryEvent>)>, StoreError>> {
+        Box::pin(async move {
+            let tree = &self.shared.tree;
+            let found = match read::history_rows(tree, number) {
+                Ok(None) => Ok(None),
+                Ok(Some(rows)) if rows <= read::SHORT_HISTORY => read::history(tree, number),
+                Ok(Some(_)) => self.read_aside(move |tree| read::history(tree, number)).await,
+                Err(error) => Err(error),
+            };
+            self.answer(found).await
+        })
+    }
+
+    fn ready(
+        &self,
+        after: Option<InstanceNumber>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<InstanceNumber>, StoreError>> {
+        Box::pin(async move { self.answer(read::ready(&self.shared.tree, after, limit)).await })
+    }
+
+    fn timers(&self, until: Timestamp, limit: usize) -> BoxFuture<'_, Result<Vec<TimerRow>, StoreError>> {
+        Box::pin(async move {
+            let found = read::timers(&self.shared.tree, until, limit);
+            let (live, stale) = self.answer(found).await?;
+            if !stale.is_empty() {
+                self.send(Work::Forget(stale), None)?;
+            }
+            Ok(live)
+        })
+    }
+
+    fn apps(&self) -> BoxFuture<'_, Result<Vec<AppRecord>, StoreError>> {
+        Box::pin(async move { self.answer(read::apps(&self.shared.tree)).await })
+    }
+
+    fn put_app(&self, app: AppRecord, expected: u32) -> BoxFuture<'_, Result<(), CommitError>> {
+        Box::pin(async move {
+            let place = self.place().await?;
+            let (reply, answer) = oneshot::channel();
+            self.send(Work::PutApp(Box::new(app), expected, reply), Some(place))?;
+            answer.await.map_err(|_| self.stopped())?
+        })
+    }
+}

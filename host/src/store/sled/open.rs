@@ -1,0 +1,250 @@
+//! Opening and creating a data directory.
+//!
+//! Beside sled's own files (`db`, `conf`, `blobs`) it holds `format` (which layout the rows have), `lock` (held by the
+//! process that uses it) and `sequence` (how far acknowledgements went).
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+use super::encoding::{self, MetaRow};
+use super::{SledOptions, keys};
+use crate::store::StoreError;
+
+/// The layout of the rows that this version writes and reads.
+const FORMAT: &str = "durawasm store, format 1\n";
+
+/// A page beyond a quarter of a segment becomes a file under `blobs`, which sled never syncs; see
+/// [`super::prepare::MAX_VALUE`].
+const SEGMENT_BYTES: usize = 4 << 20;
+
+/// Why a data directory cannot be used. Nothing in it was changed, unless said otherwise.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it open.
+    #[error("the data directory {} is in use by another process; stop that one, or choose another directory with --store", .0.display())]
+    InUse(PathBuf),
+    /// It holds something else.
+    #[error("the directory {} holds files, but no durawasm store; choose an empty or new directory", .0.display())]
+    Foreign(PathBuf),
+    /// It was written by a version with another layout.
+    #[error("the data directory {} has the format '{found}', and this version reads only '{expected}'; use the version of durawasm that wrote it", path.display())]
+    Format {
+        /// The directory.
+        path: PathBuf,
+        /// What its format file says.
+        found: String,
+        /// What this version reads.
+        expected: String,
+    },
+    /// Acknowledged work is missing: the log was damaged, cut, or replaced by an older copy.
+    #[error(
+        "the data directory {} has lost acknowledged work: {} batches of commits are missing (numbers {} to {promised}){}. \
+         Restore the directory from a backup, or check the disk. To go on without what is lost, delete the file 'sequence' in it",
+        path.display(), promised - stored, stored + 1, instances_lost(*instances)
+    )]
+    Shortfall {
+        /// The directory. sled may already have cut its log to what it could read.
+        path: PathBuf,
+        /// The last batch that is there.
+        stored: u64,
+        /// The last batch that was acknowledged.
+        promised: u64,
+        /// How many instances were started in the missing batches.
+        instances: u64,
+    },
+    /// The file system refused.
+    #[error("{what} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        what: &'static str,
+        /// With which file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The rows could not be read.
+    #[error("the data directory {} cannot be opened: {source}", path.display())]
+    Store {
+        /// The directory.
+        path: PathBuf,
+        /// Why not.
+        source: StoreError,
+    },
+}
+
+fn instances_lost(instances: u64) -> String {
+    match instances {
+        0 => ", all of instances that exist".into(),
+        1 => ", with one started instance".into(),
+        many => format!(", with {many} started instances"),
+    }
+}
+
+/// What an open data directory consists of.
+pub(super) struct Opened {
+    pub(super) db: sled::Db,
+    /// The log, for syncing it.
+    pub(super) data: File,
+    /// Held as long as the directory is used.
+    pub(super) lock: File,
+    pub(super) sidecar: Sidecar,
+    pub(super) meta: MetaRow,
+}
+
+/// Opens the directory, and creates it if there is none or it is empty.
+pub(super) fn open(path: &Path, options: &SledOptions) -> Result<Opened, OpenError> {
+    // The last file that a creation makes: without it, nobody can know that the first syncs were done.
+    let created = !path.join("sequence").exists();
+    fs::create_dir_all(path).map_err(io_error("cannot create the data directory", path))?;
+    let mut format = String::new();
+    let format_path = path.join("format");
+    match File::open(&format_path) {
+        Ok(mut file) => drop(file.read_to_string(&mut format).map_err(io_error("cannot read", &format_path))?),
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(io_error("cannot read", &format_path)(error)),
+    }
+    if format.is_empty() && !is_new(path)? {
+        return Err(OpenError::Foreign(path.to_owned()));
+    }
+    let lock = lock(path)?;
+    if format.is_empty() {
+        write_synced(&format_path, FORMAT.as_bytes())?;
+    } else if format != FORMAT {
+        let (found, expected) = (format.trim().to_owned(), FORMAT.trim().to_owned());
+        return Err(OpenError::Format { path: path.to_owned(), found, expected });
+    }
+    let db = sled::Config::new()
+        .path(path)
+        .cache_capacity(options.cache_bytes)
+        .segment_size(SEGMENT_BYTES)
+        .flush_every_ms(None)
+        .open()
+        .map_err(|error| store_error(path, super::read::failed(error)))?;
+    let log = path.join("db");
+    let data = File::options().read(true).write(true).open(&log).map_err(io_error("cannot open", &log))?;
+    if created {
+        sync_created(path, &data)?;
+    }
+    let meta = match db.get(keys::META).map_err(|error| store_error(path, super::read::failed(error)))? {
+        Some(row) => encoding::decode(&row, "the row about the store").map_err(|error| store_error(path, error))?,
+        None => MetaRow { sequence: 0, next_number: 1 },
+    };
+    let (sidecar, promised) = Sidecar::open(path)?;
+    if promised.sequence > meta.sequence {
+        return Err(OpenError::Shortfall {
+            path: path.to_owned(),
+            stored: meta.sequence,
+            promised: promised.sequence,
+            instances: promised.next_number.saturating_sub(meta.next_number),
+        });
+    }
+    Ok(Opened { db, data, lock, sidecar, meta })
+}
+
+/// True: nothing is in the directory but what a creation that was cut short may have left.
+fn is_new(path: &Path) -> Result<bool, OpenError> {
+    for entry in fs::read_dir(path).map_err(io_error("cannot read", path))? {
+        let name = entry.map_err(io_error("cannot read", path))?.file_name();
+        if name != "lock" && name != "format" {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn lock(path: &Path) -> Result<File, OpenError> {
+    let file = path.join("lock");
+    let lock = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&file)
+        .map_err(io_error("cannot open", &file))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
+        Err(TryLockError::Error(error)) => Err(io_error("cannot take hold of", &file)(error)),
+    }
+}
+
+/// sled never syncs its `conf` file, and without it the log cannot be read; nor does it sync directories.
+fn sync_created(path: &Path, data: &File) -> Result<(), OpenError> {
+    data.sync_all().map_err(io_error("cannot sync", path))?;
+    let mut parents = vec![path.join("conf"), path.join("blobs"), path.to_owned()];
+    parents.extend(path.parent().filter(|parent| !parent.as_os_str().is_empty()).map(Path::to_owned));
+    for path in parents {
+        File::open(&path).and_then(|file| file.sync_all()).map_err(io_error("cannot sync", &path))?;
+    }
+    Ok(())
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), OpenError> {
+    File::create(path)
+        .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+        .map_err(io_error("cannot write", path))
+}
+
+fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> OpenError {
+    let path = path.to_owned();
+    move |source| OpenError::Io { what, path, source }
+}
+
+pub(super) fn store_error(path: &Path, source: StoreError) -> OpenError {
+    OpenError::Store { path: path.to_owned(), source }
+}
+
+/// The file that says how far acknowledgements went. It is written after each sync and not synced itself: it need not
+/// survive a power cut, only damage to the log.
+#[derive(Debug)]
+pub(super) struct Sidecar(File);
+
+impl Sidecar {
+    /// The file, and what it says; nothing, if it is not there or was torn.
+    fn open(path: &Path) -> Result<(Self, MetaRow), OpenError> {
+        let path = path.join("sequence");
+        let mut file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&path)
+            .map_err(io_error("cannot open", &path))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(io_error("cannot read", &path))?;
+        let meta = match <[u8; 24]>::try_from(bytes.as_slice()) {
+            Ok(bytes) => decode_promise(&bytes),
+            Err(_) => None,
+        };
+        if meta.is_none() && !bytes.is_empty() {
+            tracing::warn!(path = %path.display(), "the file is torn; whether acknowledged work is missing cannot be checked");
+        }
+        Ok((Self(file), meta.unwrap_or_default()))
+    }
+
+    /// Everything up to here is about to be acknowledged. A failure makes the next check weaker, nothing else.
+    pub(super) fn promise(&self, meta: MetaRow) {
+        if let Err(error) = self.0.write_all_at(&encode_promise(meta), 0) {
+            tracing::warn!(%error, "the file 'sequence' in the data directory could not be written");
+        }
+    }
+}
+
+fn encode_promise(meta: MetaRow) -> [u8; 24] {
+    let mut bytes = [0; 24];
+    bytes[..8].copy_from_slice(&meta.sequence.to_be_bytes());
+    bytes[8..16].copy_from_slice(&meta.next_number.to_be_bytes());
+    let checksum = Sha256::digest(&bytes[..16]);
+    bytes[16..].copy_from_slice(&checksum[..8]);
+    bytes
+}
+
+fn decode_promise(bytes: &[u8; 24]) -> Option<MetaRow> {
+    let (sequence, rest) = bytes.split_first_chunk::<8>()?;
+    let next_number = rest.first_chunk::<8>()?;
+    let meta = MetaRow { sequence: u64::from_be_bytes(*sequence), next_number: u64::from_be_bytes(*next_number) };
+    (encode_promise(meta) == *bytes).then_some(meta)
+}

@@ -1,0 +1,305 @@
+//! What only this store promises: what survives, what is refused, and that nothing is shown before it is durable.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use durawasm_core::{Status, TaskId};
+use tempfile::TempDir;
+use tokio::time::timeout;
+
+use super::{OpenError, SledOptions, SledStore, SyncGate, keys};
+use crate::store::conformance::{at, completed, history, hub, next, payload, start};
+use crate::store::{Commit, CommitError, Store, StoreError};
+
+const SOON: Duration = Duration::from_millis(100);
+
+fn open(path: &Path) -> SledStore {
+    SledStore::open(path, SledOptions::default()).unwrap()
+}
+
+fn gated(path: &Path) -> (Arc<SledStore>, SyncGate) {
+    let gate = SyncGate::new();
+    let options = SledOptions { sync_gate: Some(gate.clone()), ..SledOptions::default() };
+    (Arc::new(SledStore::open(path, options).unwrap()), gate)
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+fn rows(store: &SledStore, range: keys::KeyRange) -> usize {
+    store.shared.tree.range(range.0..range.1).count()
+}
+
+/// Waits until the writer has removed what is to be removed behind.
+async fn swept(store: &SledStore) {
+    for _ in 0..200 {
+        if rows(store, keys::all_garbage()) == 0 {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("garbage is left");
+}
+
+#[tokio::test]
+async fn everything_is_there_after_reopening() {
+    let directory = TempDir::new().unwrap();
+    let store = open(directory.path());
+    let mut commit = start("a");
+    commit.payloads.input = Some(Some(payload(100_000)));
+    commit.timers_set = vec![(TaskId(1), at(10))];
+    commit.events = vec![completed(1, 5), completed(2, 2_000_000)];
+    let done = store.commit(commit).await.unwrap();
+    let before = store.history(done.number).await.unwrap();
+    drop(store);
+    let store = open(directory.path());
+    assert!(store.history(done.number).await.unwrap() == before);
+    assert_eq!(store.payloads(done.number).await.unwrap().input, Some(payload(100_000)));
+    assert_eq!(store.ready(None, 9).await.unwrap(), [done.number]);
+    assert_eq!(store.timers(at(10), 9).await.unwrap().len(), 1);
+    assert!(store.commit(start("b")).await.unwrap().number > done.number);
+}
+
+#[tokio::test]
+async fn a_second_process_is_refused() {
+    let directory = TempDir::new().unwrap();
+    let store = open(directory.path());
+    let second = SledStore::open(directory.path(), SledOptions::default());
+    assert!(matches!(second, Err(OpenError::InUse(_))));
+    drop(store);
+    open(directory.path());
+}
+
+#[test]
+fn foreign_directories_and_formats_are_refused() {
+    let directory = TempDir::new().unwrap();
+    fs::write(directory.path().join("letter.txt"), "dear").unwrap();
+    let refused = SledStore::open(directory.path(), SledOptions::default());
+    assert!(matches!(refused, Err(OpenError::Foreign(_))));
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    fs::write(directory.path().join("format"), "durawasm store, format 9\n").unwrap();
+    match SledStore::open(directory.path(), SledOptions::default()) {
+        Err(OpenError::Format { found, .. }) => assert_eq!(found, "durawasm store, format 9"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_log_that_lost_commits_is_refused() {
+    let directory = TempDir::new().unwrap();
+    let (data, old) = (directory.path().join("data"), directory.path().join("old"));
+    let store = open(&data);
+    let first = store.commit(start("a")).await.unwrap();
+    copy(&data, &old);
+    store.commit(next("a", first)).await.unwrap();
+    store.commit(start("b")).await.unwrap();
+    drop(store);
+    fs::copy(data.join("sequence"), old.join("sequence")).unwrap();
+    match SledStore::open(&old, SledOptions::default()) {
+        Err(OpenError::Shortfall { stored: 1, promised: 3, instances: 1, .. }) => {}
+        other => panic!("{other:?}"),
+    }
+    fs::remove_file(old.join("sequence")).unwrap();
+    assert!(open(&old).instance(&hub(), "a").await.unwrap().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_shown_before_it_is_durable() {
+    let directory = TempDir::new().unwrap();
+    let (store, gate) = gated(directory.path());
+    let before = store.commit(start("before")).await.unwrap();
+    gate.hold();
+    let first = tokio::spawn({
+        let store = store.clone();
+        async move { store.commit(start("a")).await }
+    });
+    // Until the row is visible inside.
+    while super::read::instance(&store.shared.tree, "hub", "a").unwrap().is_none() {
+        tokio::task::yield_now().await;
+    }
+    assert!(timeout(SOON, store.instance(&hub(), "a")).await.is_err());
+    assert!(timeout(SOON, store.ready(None, 9)).await.is_err());
+    assert!(timeout(SOON, store.history(before.number)).await.is_err());
+    let mut second = tokio::spawn({
+        let store = store.clone();
+        async move { store.commit(start("a")).await }
+    });
+    assert!(timeout(SOON, &mut second).await.is_err());
+    assert!(!first.is_finished());
+    gate.release();
+    let first = first.await.unwrap().unwrap();
+    assert!(matches!(second.await.unwrap(), Err(CommitError::Exists(found)) if found.number == first.number));
+    assert!(store.instance(&hub(), "a").await.unwrap().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_failed_sync_stops_the_store() {
+    let directory = TempDir::new().unwrap();
+    let (store, gate) = gated(directory.path());
+    let first = store.commit(start("a")).await.unwrap();
+    gate.hold();
+    gate.fail_next("the disk is gone");
+    let failing = tokio::spawn({
+        let store = store.clone();
+        async move { store.commit(next("a", first)).await }
+    });
+    while super::read::instance(&store.shared.tree, "hub", "a").unwrap().unwrap().revision < 2 {
+        tokio::task::yield_now().await;
+    }
+    let reading = tokio::spawn({
+        let store = store.clone();
+        async move { store.instance(&hub(), "a").await }
+    });
+    gate.release();
+    let unavailable = |error: &StoreError| error.to_string().contains("the disk is gone");
+    assert!(matches!(failing.await.unwrap(), Err(CommitError::Store(error)) if unavailable(&error)));
+    assert!(matches!(reading.await.unwrap(), Err(error) if unavailable(&error)));
+    assert!(matches!(store.commit(start("b")).await, Err(CommitError::Store(error)) if unavailable(&error)));
+    assert!(matches!(store.ready(None, 1).await, Err(error) if unavailable(&error)));
+    assert!(store.failed().unwrap().contains("the disk is gone"));
+}
+
+#[tokio::test]
+async fn no_payload_makes_a_blob_file() {
+    let directory = TempDir::new().unwrap();
+    let store = open(directory.path());
+    for bytes in [1, 1000, 1024, 1025, 16_000, 32 * 1024, 32 * 1024 + 1, 100_000, 1_000_000, 20_000_000] {
+        for copy in 0..if bytes > 100_000 { 1 } else { 40 } {
+            let mut commit = start(&format!("{bytes}-{copy}"));
+            commit.payloads.input = Some(Some(payload(bytes)));
+            commit.events = vec![completed(1, bytes)];
+            store.commit(commit).await.unwrap();
+        }
+    }
+    let events: Vec<_> = (0..20_000).map(|task| completed(task, 1000)).collect();
+    store.commit(Commit { events, ..start("many") }).await.unwrap();
+    drop(store);
+    assert_eq!(fs::read_dir(directory.path().join("blobs")).unwrap().count(), 0);
+}
+
+#[tokio::test]
+async fn equal_payloads_are_stored_once_and_collected() {
+    let directory = TempDir::new().unwrap();
+    let store = open(directory.path());
+    let shared = payload(100_000);
+    let raised = || {
+        let kind = durawasm_core::EventKind::EventRaised { name: "e".into(), input: Some(shared.clone()) };
+        crate::store::conformance::event(kind)
+    };
+    let mut commit = Commit { events: vec![raised(), raised()], ..start("a") };
+    commit.payloads.input = Some(Some(shared.clone()));
+    commit.payloads.custom_status = Some(Some(payload(40_000)));
+    let done = store.commit(commit).await.unwrap();
+    assert_eq!(rows(&store, keys::all_chunks(done.number.0)), 4 + 2);
+    let mut commit = Commit { fresh_history: true, events: vec![completed(1, 1)], ..next("a", done) };
+    commit.payloads.custom_status = Some(Some(payload(5000)));
+    let done = store.commit(commit).await.unwrap();
+    assert_eq!(rows(&store, keys::all_chunks(done.number.0)), 4 + 1, "the input stays");
+    let mut commit = Commit { fresh_history: true, ..next("a", done) };
+    commit.payloads.input = Some(Some(payload(1)));
+    let done = store.commit(commit).await.unwrap();
+    assert_eq!(rows(&store, keys::all_chunks(done.number.0)), 1, "the custom status stays");
+    assert_eq!(rows(&store, keys::all_history(done.number.0)), 0);
+    assert_eq!(store.payloads(done.number).await.unwrap().custom_status, Some(payload(5000)));
+}
+
+#[tokio::test]
+async fn a_replaced_instance_is_removed_behind_even_after_a_restart() {
+    let directory = TempDir::new().unwrap();
+    let (data, cut) = (directory.path().join("data"), directory.path().join("cut"));
+    let store = open(&data);
+    let mut commit = Commit { events: vec![completed(1, 20_000_000)], ..start("a") };
+    commit.record.status = Status::Completed;
+    commit.timers_set = vec![(TaskId(1), at(0))];
+    let old = store.commit(commit).await.unwrap().number.0;
+    store.commit(start("a")).await.unwrap();
+    // Some of it is certainly left at this moment: one group removes fewer rows.
+    copy(&data, &cut);
+    for store in [store, open(&cut)] {
+        swept(&store).await;
+        assert!(store.timers(at(0), 9).await.unwrap().is_empty());
+        store.commit(start("b")).await.unwrap();
+        store.commit(start("c")).await.unwrap();
+        for range in [keys::all_chunks(old), keys::all_history(old), keys::all_slots(old)] {
+            assert_eq!(rows(&store, range), 0);
+        }
+        assert_eq!(rows(&store, keys::timers_until(at(0))), 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pieces_of_a_commit_that_never_came_are_collected() {
+    let directory = TempDir::new().unwrap();
+    let (data, cut) = (directory.path().join("data"), directory.path().join("cut"));
+    let store = open(&data);
+    let done = store.commit(start("a")).await.unwrap();
+    drop(store);
+    // What a process leaves that ends between the pieces and their commit.
+    copy(&data, &cut);
+    {
+        let db = sled::Config::new().path(&cut).segment_size(4 << 20).open().unwrap();
+        let task = super::collect::Task::Ahead { number: done.number.0, revision: 2 };
+        db.insert(task.key(), Vec::new()).unwrap();
+        for chunk in 0..1000 {
+            db.insert(keys::chunk(done.number.0, 2, 0, chunk), b"orphan".as_slice()).unwrap();
+        }
+    }
+    let store = open(&cut);
+    assert_eq!(rows(&store, keys::all_chunks(done.number.0)), 0);
+    assert_eq!(rows(&store, keys::all_garbage()), 0);
+    let done = store.commit(Commit { events: vec![completed(1, 40_000)], ..next("a", done) }).await.unwrap();
+    assert_eq!(history(&store, done.number).await, [completed(1, 40_000)]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn acknowledged_commits_are_in_every_copy() {
+    let directory = TempDir::new().unwrap();
+    let data = directory.path().join("data");
+    let store = Arc::new(open(&data));
+    let acknowledged = Arc::new(std::sync::Mutex::new(std::collections::BTreeMap::new()));
+    let writers: Vec<_> = (0..8)
+        .map(|writer| {
+            let (store, acknowledged) = (store.clone(), acknowledged.clone());
+            tokio::spawn(async move {
+                let id = format!("instance {writer}");
+                let mut done = store.commit(start(&id)).await.unwrap();
+                for round in 0..400_u32 {
+                    acknowledged.lock().unwrap().insert(id.clone(), done);
+                    let size = if round % 50 == 49 { 300_000 } else { 50 };
+                    let events = vec![completed(round, size)];
+                    done = store.commit(Commit { events, ..next(&id, done) }).await.unwrap();
+                }
+            })
+        })
+        .collect();
+    for cut in 0..6 {
+        tokio::time::sleep(Duration::from_millis(7 * cut)).await;
+        let promised = acknowledged.lock().unwrap().clone();
+        let path = directory.path().join(format!("cut {cut}"));
+        // The log is copied last: it then holds at least what the other files say.
+        copy(&data, &path);
+        fs::copy(data.join("db"), path.join("db")).unwrap();
+        let copied = open(&path);
+        for (id, done) in promised {
+            let record = copied.instance(&hub(), &id).await.unwrap().unwrap();
+            assert!(record.revision >= done.revision, "{id}: {} of {}", record.revision, done.revision);
+            let events = history(&copied, done.number).await;
+            assert_eq!(events.len() as u64 + 1, record.revision);
+        }
+    }
+    for writer in writers {
+        writer.await.unwrap();
+    }
+}

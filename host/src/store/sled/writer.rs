@@ -1,0 +1,384 @@
+//! The one thread that writes. It gathers what waits into a group, checks each commit against the store, applies the
+//! group in batches, syncs once, and only then acknowledges.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use super::collect::{Changes, Task};
+use super::encoding::{self, MetaRow};
+use super::group::{Decision, Touched};
+use super::open::Sidecar;
+use super::prepare::Prepared;
+use super::{Shared, keys};
+use crate::store::{AppRecord, CommitError, Committed, StoreError, TimerRow};
+
+/// Commits in one group, at most: what is lost by waiting grows beyond it, what is won by sharing a sync no longer.
+const GROUP_JOBS: usize = 1024;
+/// Bytes of large payloads in one group, at which no more is added.
+const GROUP_BYTES: usize = 4 << 20;
+/// Rows in one batch: readers wait while a batch is applied, so it takes a few milliseconds at most.
+const BATCH_ROWS: usize = 512;
+/// Bytes in one batch.
+const BATCH_BYTES: usize = 1 << 20;
+/// Rows removed with each group.
+const GARBAGE_ROWS: usize = 256;
+/// How long a group waits for those who were acknowledged a moment ago and will soon be back.
+const GATHER: Duration = Duration::from_micros(300);
+/// sled leaves evicted pages to epoch garbage, which grows without bound unless somebody collects it; each call
+/// collects a part.
+const EPOCH_FLUSHES: usize = 4;
+
+/// Work for the writer.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// A commit.
+    Commit(Box<Prepared>, oneshot::Sender<Result<Committed, CommitError>>),
+    /// An app's record and the generation it replaces.
+    PutApp(Box<AppRecord>, u32, oneshot::Sender<Result<(), CommitError>>),
+    /// Timers of instances that are gone.
+    Forget(Vec<TimerRow>),
+}
+
+/// Work, and the place in the queue that it takes until it is done.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) work: Work,
+    pub(super) place: Option<OwnedSemaphorePermit>,
+}
+
+/// An answer that waits for the sync.
+enum Answer {
+    Commit(oneshot::Sender<Result<Committed, CommitError>>, Result<Committed, CommitError>),
+    PutApp(oneshot::Sender<Result<(), CommitError>>, Result<(), CommitError>),
+}
+
+impl Answer {
+    /// Nobody listens any more if the caller was dropped; the commit stands all the same.
+    fn send(self) {
+        match self {
+            Self::Commit(reply, result) => drop(reply.send(result)),
+            Self::PutApp(reply, result) => drop(reply.send(result)),
+        }
+    }
+}
+
+/// Rows that are applied together.
+#[derive(Default)]
+struct Batch {
+    changes: Changes,
+    bytes: usize,
+}
+
+impl Batch {
+    fn add(&mut self, changes: Changes) {
+        self.bytes += changes.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len)).sum::<usize>();
+        self.changes.extend(changes);
+    }
+
+    fn is_full(&self) -> bool {
+        self.changes.len() >= BATCH_ROWS || self.bytes >= BATCH_BYTES
+    }
+}
+
+/// The thread's state.
+pub(super) struct Writer {
+    pub(super) shared: Arc<Shared>,
+    pub(super) jobs: Receiver<Job>,
+    pub(super) data: File,
+    pub(super) sidecar: Sidecar,
+    pub(super) meta: MetaRow,
+    pub(super) garbage: VecDeque<Task>,
+    later: Vec<Job>,
+    batch: Batch,
+    /// Answers of the last group, when they went out, and what its sync took.
+    acknowledged: usize,
+    acknowledged_at: Instant,
+    sync_took: Duration,
+}
+
+/// Tells everybody when the thread ends by a panic, for instance one inside sled.
+struct Watch(Arc<Shared>);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.durable.fail("the writer thread panicked; see the log");
+        }
+    }
+}
+
+impl Writer {
+    pub(super) fn new(shared: Arc<Shared>, jobs: Receiver<Job>, data: File, sidecar: Sidecar, meta: MetaRow) -> Self {
+        Self {
+            shared,
+            jobs,
+            data,
+            sidecar,
+            meta,
+            garbage: VecDeque::new(),
+            later: Vec::new(),
+            batch: Batch::default(),
+            acknowledged: 0,
+            acknowledged_at: Instant::now(),
+            sync_took: Duration::ZERO,
+        }
+    }
+
+    /// Works until nobody can send any more, or until writing fails. What waits then is dropped, and with it the
+    /// reply channels: their owners find the reason in the published state.
+    pub(super) fn run(mut self) {
+        let _watch = Watch(self.shared.clone());
+        while let Some(group) = self.gather() {
+            if let Err(error) = self.write(group) {
+                self.shared.durable.fail(&error.to_string());
+                return;
+            }
+        }
+    }
+
+    /// The next group; empty if there is only garbage to remove; none if the store is closed.
+    fn gather(&mut self) -> Option<Vec<Job>> {
+        let mut group = std::mem::take(&mut self.later);
+        if group.is_empty() {
+            if self.garbage.is_empty() {
+                group.push(self.jobs.recv().ok()?);
+            } else {
+                match self.jobs.try_recv() {
+                    Ok(job) => group.push(job),
+                    Err(TryRecvError::Empty) => return Some(group),
+                    Err(TryRecvError::Disconnected) => return None,
+                }
+            }
+        }
+        let mut bytes: usize = group.iter().map(job_bytes).sum();
+        // A lone commit never waits. Others wait for as long as a sync takes, if that spares one.
+        let until =
+            (group.len() > 1 || self.acknowledged > 1).then(|| self.acknowledged_at + GATHER.min(self.sync_took));
+        while group.len() < GROUP_JOBS && bytes < GROUP_BYTES {
+            let job = match self.jobs.try_recv() {
+                Ok(job) => job,
+                Err(TryRecvError::Disconnected) => break,
+                Err(TryRecvError::Empty) => {
+                    let wait = until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
+                    if group.len() < 2 || group.len() >= self.acknowledged || wait.is_zero() {
+                        break;
+                    }
+                    match self.jobs.recv_timeout(wait) {
+                        Ok(job) => job,
+                        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
+                    }
+                }
+            };
+            bytes += job_bytes(&job);
+            group.push(job);
+        }
+        Some(group)
+    }
+
+    /// Writes a group and answers it. An error is final: whether the rows are on the disk is unknown.
+    fn write(&mut self, group: Vec<Job>) -> Result<(), StoreError> {
+        let before = self.meta.sequence;
+        let mut touched = Touched::default();
+        let mut answers = Vec::with_capacity(group.len());
+        let mut places = Vec::with_capacity(group.len());
+        for Job { work, place } in group {
+            match work {
+                Work::Commit(prepared, reply) => match self.commit(&prepared, &mut touched)? {
+                    Some(result) => answers.push(Answer::Commit(reply, result)),
+                    None => {
+                        self.later.push(Job { work: Work::Commit(prepared, reply), place });
+                        continue;
+                    }
+                },
+                Work::PutApp(app, expected, reply) => match touched.put_app(&self.shared.tree, &app, expected) {
+                    Ok(Some(changes)) => {
+                        self.add(changes)?;
+                        answers.push(Answer::PutApp(reply, Ok(())));
+                    }
+                    Ok(None) => {
+                        self.later.push(Job { work: Work::PutApp(app, expected, reply), place });
+                        continue;
+                    }
+                    Err(error) => answers.push(Answer::PutApp(reply, Err(error))),
+                },
+                Work::Forget(timers) => {
+                    self.add(timers.iter().map(|timer| (keys::timer(timer), None)).collect())?;
+                }
+            }
+            places.push(place);
+        }
+        self.remove_garbage(&touched)?;
+        self.apply_pending()?;
+        if self.meta.sequence > before {
+            self.sync()?;
+        }
+        self.acknowledged = answers.len();
+        answers.into_iter().for_each(Answer::send);
+        self.acknowledged_at = Instant::now();
+        for _ in 0..EPOCH_FLUSHES {
+            crossbeam_epoch::pin().flush();
+        }
+        Ok(())
+    }
+
+    /// Decides one commit. None: it must wait for the next group. The outer error is final.
+    fn commit(
+        &mut self,
+        prepared: &Prepared,
+        touched: &mut Touched,
+    ) -> Result<Option<Result<Committed, CommitError>>, StoreError> {
+        let decision = touched.commit(&self.shared.tree, prepared, self.meta.next_number);
+        let Decision { committed, mut changes, garbage } = match decision {
+            Ok(Some(decision)) => decision,
+            Ok(None) => return Ok(None),
+            Err(error) => return Ok(Some(Err(error))),
+        };
+        self.meta.next_number = self.meta.next_number.max(committed.number.0 + 1);
+        self.write_pieces(prepared, committed, &mut changes)?;
+        self.add(changes)?;
+        self.garbage.extend(garbage);
+        Ok(Some(Ok(committed)))
+    }
+
+    /// Writes the large values of a commit: with it when they are few, otherwise ahead of it in batches of their own,
+    /// with a row that lets the next start find them if the commit itself never comes.
+    fn write_pieces(
+        &mut self,
+        prepared: &Prepared,
+        committed: Committed,
+        changes: &mut Changes,
+    ) -> Result<(), StoreError> {
+        let (number, revision) = (committed.number.0, committed.revision);
+        let chunks = prepared.pieces.iter().flat_map(|(piece, data)| {
+            data.as_bytes()
+                .chunks(super::prepare::MAX_VALUE)
+                .zip(0u32..)
+                .map(move |(bytes, chunk)| (keys::chunk(number, revision, *piece, chunk), Some(bytes.to_vec())))
+        });
+        if prepared.piece_bytes() <= BATCH_BYTES / 4 {
+            changes.extend(chunks);
+            return Ok(());
+        }
+        let reminder = Task::Ahead { number, revision }.key();
+        changes.push((reminder.clone(), None));
+        let mut batch = Batch::default();
+        batch.add(vec![(reminder, Some(Vec::new()))]);
+        for chunk in chunks {
+            batch.add(vec![chunk]);
+            if batch.is_full() {
+                self.apply(std::mem::take(&mut batch))?;
+            }
+        }
+        self.apply(batch)
+    }
+
+    fn add(&mut self, changes: Changes) -> Result<(), StoreError> {
+        self.batch.add(changes);
+        if self.batch.is_full() { self.apply_pending() } else { Ok(()) }
+    }
+
+    fn apply_pending(&mut self) -> Result<(), StoreError> {
+        let batch = std::mem::take(&mut self.batch);
+        self.apply(batch)
+    }
+
+    fn apply(&mut self, batch: Batch) -> Result<(), StoreError> {
+        if batch.changes.is_empty() {
+            return Ok(());
+        }
+        self.meta.sequence += 1;
+        let mut rows = sled::Batch::default();
+        for (key, value) in batch.changes {
+            match value {
+                Some(value) => rows.insert(key, value),
+                None => rows.remove(key),
+            }
+        }
+        rows.insert(keys::META, encoding::encode(&self.meta)?);
+        self.shared.durable.announce(self.meta.sequence);
+        self.shared.tree.apply_batch(rows).map_err(|error| stopped("a batch could not be written", &error))
+    }
+
+    fn sync(&mut self) -> Result<(), StoreError> {
+        let began = Instant::now();
+        self.shared.db.flush().map_err(|error| stopped("a flush failed", &error))?;
+        if let Some(gate) = &self.shared.options.sync_gate {
+            gate.pass().map_err(|error| stopped("a sync failed", &error))?;
+        }
+        if let Some(delay) = self.shared.options.sync_delay {
+            std::thread::sleep(delay);
+        }
+        // sled's flush calls sync_file_range, which leaves the file's length and the disk's cache alone.
+        self.data.sync_data().map_err(|error| stopped("a sync failed", &error))?;
+        self.sync_took = began.elapsed();
+        self.sidecar.promise(self.meta);
+        self.shared.durable.publish();
+        Ok(())
+    }
+
+    /// Removes some garbage along with the group. What the group itself has touched waits, because its rows are not
+    /// all in the store yet.
+    fn remove_garbage(&mut self, touched: &Touched) -> Result<(), StoreError> {
+        let Some(task) = self.garbage.front().copied() else { return Ok(()) };
+        if touched.has(task.number()) {
+            self.garbage.rotate_left(1);
+            return Ok(());
+        }
+        let mut changes = Changes::new();
+        let done = match task.go_on(&self.shared.tree, GARBAGE_ROWS, &mut changes) {
+            Ok(done) => done,
+            Err(error) => {
+                // Rows that cannot be read cost space, nothing else; they stay remembered for a later version.
+                tracing::warn!(%error, ?task, "rows that are no longer needed could not be removed");
+                self.garbage.pop_front();
+                return Ok(());
+            }
+        };
+        if done {
+            changes.push((task.key(), None));
+            self.garbage.pop_front();
+        }
+        self.add(changes)
+    }
+
+    /// Removes what earlier processes left behind by writing ahead. It must be gone before the first commit, which
+    /// may write the same keys.
+    pub(super) fn recover(&mut self, remembered: Vec<Task>) -> Result<(), StoreError> {
+        let before = self.meta.sequence;
+        for task in remembered {
+            match task {
+                Task::Ahead { .. } => loop {
+                    let mut changes = Changes::new();
+                    let done = task.go_on(&self.shared.tree, BATCH_ROWS, &mut changes)?;
+                    if done {
+                        changes.push((task.key(), None));
+                    }
+                    self.add(changes)?;
+                    self.apply_pending()?;
+                    if done {
+                        break;
+                    }
+                },
+                Task::All { .. } | Task::HistoryBefore { .. } | Task::Piece { .. } => self.garbage.push_back(task),
+            }
+        }
+        if self.meta.sequence > before { self.sync() } else { Ok(()) }
+    }
+}
+
+fn job_bytes(job: &Job) -> usize {
+    match &job.work {
+        Work::Commit(prepared, _) => prepared.piece_bytes(),
+        Work::PutApp(..) | Work::Forget(_) => 0,
+    }
+}
+
+/// After this nothing is tried again: the kernel may have dropped the pages that it could not write.
+fn stopped(what: &str, error: &dyn std::fmt::Display) -> StoreError {
+    StoreError::Unavailable(format!("{what} ({error}); what was not acknowledged may be lost"))
+}

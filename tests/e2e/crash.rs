@@ -1,0 +1,91 @@
+//! The store dies after every possible commit; a new host on what was durable finishes with the same output.
+
+use std::sync::Arc;
+
+use durawasm::engine::{Settings, StartRequest, system_clock};
+use durawasm::store::memory::MemoryStore;
+use durawasm::store::sled::{SledOptions, SledStore};
+use durawasm::store::{HubName, Reuse, SharedStore};
+use durawasm_tests::{DyingStore, Host, guests};
+use serde_json::{Value, json};
+
+const ID: &str = "survivor";
+
+async fn start(host: &Host, function: &str, input: Value) -> bool {
+    let request = StartRequest {
+        hub: HubName::from("default"),
+        function: function.to_owned(),
+        instance_id: Some(ID.to_owned()),
+        input: Some(input.to_string().into()),
+        version: None,
+        tags: Default::default(),
+        reuse: Reuse::Terminal,
+        trace_parent: None,
+    };
+    host.engine.start(request).await.is_ok()
+}
+
+/// Patience enough that the start and its first episode always share a commit.
+fn settings() -> Settings {
+    Settings { start_patience: std::time::Duration::from_secs(30), ..Settings::default() }
+}
+
+/// Runs to the death of the store after `lives` commits, then on the same data with a new host. The status at the end.
+async fn die_and_go_on(store: SharedStore, lives: usize, (function, input): (&str, Value)) -> Option<Value> {
+    let dying = DyingStore::new(Arc::clone(&store), lives);
+    let first = Host::with(dying.clone(), settings(), system_clock()).await;
+    let acknowledged = start(&first, function, input).await;
+    while acknowledged && !dying.is_dead() {
+        if first.status(ID).await["output"] != Value::Null {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
+    first.engine.stop();
+    assert_eq!(acknowledged, lives > 0, "a start is acknowledged when its commit is durable, and only then");
+    if !acknowledged {
+        return None;
+    }
+    let second = Host::with(store, settings(), system_clock()).await;
+    Some(second.ended(ID).await)
+}
+
+async fn deploy(store: &SharedStore, app: &str, component: axum::body::Bytes) {
+    Host::on(Arc::clone(store)).await.deploy(app, component).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_steps_take_four_commits() {
+    let store: SharedStore = Arc::new(MemoryStore::default());
+    deploy(&store, "hello-cities", guests::example("hello-cities")).await;
+    let counting = DyingStore::new(store, usize::MAX);
+    let host = Host::with(counting.clone(), settings(), system_clock()).await;
+    assert!(start(&host, "E1_HelloSequence", Value::Null).await);
+    host.ended(ID).await;
+    assert_eq!(counting.commits(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hello_cities_survives_a_crash_after_every_commit() {
+    for lives in 0..=4 {
+        let store: SharedStore = Arc::new(MemoryStore::default());
+        deploy(&store, "hello-cities", guests::example("hello-cities")).await;
+        let status = die_and_go_on(store, lives, ("E1_HelloSequence", Value::Null)).await;
+        let Some(status) = status else { continue };
+        assert_eq!(status["output"], json!(["Hello Tokyo!", "Hello Seattle!", "Hello London!"]), "died after {lives}");
+        let completed = status["historyEvents"].as_array().unwrap().iter();
+        let completed = completed.filter(|event| event["EventType"] == "TaskCompleted").count();
+        assert_eq!(completed, 3, "died after {lives}: {status}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fan_out_survives_a_crash_in_sled_after_every_few_commits() {
+    for lives in [1, 2, 5, 9] {
+        let folder = tempfile::tempdir().unwrap();
+        let store: SharedStore = Arc::new(SledStore::open(folder.path(), SledOptions::default()).unwrap());
+        deploy(&store, "fan-out", guests::example("fan-out")).await;
+        let status = die_and_go_on(store, lives, ("E2_FanOut", json!(12))).await.unwrap();
+        assert_eq!(status["output"], json!(650), "died after {lives}: {status}");
+    }
+}

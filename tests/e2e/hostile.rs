@@ -1,0 +1,85 @@
+//! Guests that misbehave fail their own instance, with a reason, and nobody else notices.
+
+use durawasm_tests::{Host, guests};
+use serde_json::{Value, json};
+
+async fn host() -> Host {
+    let host = Host::new().await;
+    host.deploy("hostile", guests::guest("hostile")).await;
+    host.deploy("hello-cities", guests::example("hello-cities")).await;
+    host
+}
+
+/// The neighbour still gets its greetings.
+async fn neighbour(host: &Host) {
+    let status = host.run("E1_HelloSequence", Value::Null).await;
+    assert_eq!(status["output"], json!(["Hello Tokyo!", "Hello Seattle!", "Hello London!"]), "{status}");
+}
+
+async fn fails(function: &str, words: &[&str]) {
+    let host = host().await;
+    let id = host.start(function, Value::Null).await;
+    neighbour(&host).await;
+    let status = host.ended(&id).await;
+    assert_eq!(status["runtimeStatus"], "Failed", "{function}: {status}");
+    let output = status["output"].as_str().unwrap();
+    for word in words {
+        assert!(output.contains(word), "{function}: '{word}' is not in: {output}");
+    }
+    assert!(output.len() < 20_000, "{function}: a reason of {} bytes", output.len());
+    neighbour(&host).await;
+}
+
+macro_rules! hostile {
+    ($($test:ident: $function:literal => $words:expr;)*) => {$(
+        #[tokio::test(flavor = "multi_thread")]
+        async fn $test() {
+            fails($function, &$words).await;
+        }
+    )*};
+}
+
+hostile! {
+    a_loop_for_ever_is_stopped: "LoopForever" => ["time"];
+    memory_without_end_is_stopped: "GrowMemory" => ["memory"];
+    a_stack_overflow_is_stopped: "StackOverflow" => ["stack"];
+    a_panic_is_told_with_its_message: "Panic" => ["boom at work"];
+    a_result_of_100_mb_is_refused: "Return100MB" => ["limit"];
+    bad_json_as_a_result_is_refused: "BadJson" => ["JSON"];
+    bad_json_as_an_input_is_refused: "BadJsonInput" => ["JSON"];
+    a_huge_input_is_refused: "HugeInput" => ["limit"];
+    a_bad_custom_status_is_refused: "BadStatus" => ["JSON"];
+    a_huge_custom_status_is_refused: "HugeStatus" => ["custom status"];
+    a_bad_timer_is_refused: "BadTimer" => ["tomorrow"];
+    a_million_tasks_are_refused: "MillionTasks" => ["tasks"];
+    a_million_timers_are_refused: "MillionTimers" => ["tasks"];
+    a_result_nobody_delivered_is_refused: "ForeignResult" => ["task 1"];
+    an_unknown_task_is_refused: "UnknownTask" => ["4000000000"];
+    cancelling_an_unknown_task_is_refused: "CancelUnknown" => ["task 0"];
+    waiting_for_nothing_is_refused: "EmptyAny" => ["empty list"];
+    an_activity_call_in_an_orchestrator_is_refused: "WrongRole" => ["activity"];
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn activities_that_misbehave_fail_their_call() {
+    let host = host().await;
+    host.deploy("flow", guests::guest("flow")).await;
+    for (activity, word) in
+        [("GrowMemory", "memory"), ("StackOverflow", "stack"), ("Panic", "boom at work"), ("Return100MB", "limit")]
+    {
+        let status = host.run("OneActivity", json!([activity, null])).await;
+        assert_eq!(status["runtimeStatus"], "Failed", "{activity}: {status}");
+        assert!(status["output"].as_str().unwrap().contains(word), "{activity}: {status}");
+    }
+    neighbour(&host).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn floods_of_logs_do_no_harm() {
+    let host = host().await;
+    for function in ["HugeLog", "PrintForever"] {
+        let status = host.run(function, Value::Null).await;
+        assert!(status["runtimeStatus"] == "Completed" || status["runtimeStatus"] == "Failed", "{function}: {status}");
+    }
+    neighbour(&host).await;
+}

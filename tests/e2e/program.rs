@@ -1,0 +1,124 @@
+//! The real program: started, killed, started again.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use durawasm_tests::guests;
+use serde_json::{Value, json};
+
+struct Program {
+    child: Child,
+    url: String,
+    http: reqwest::Client,
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // SIGKILL: nothing of the process gets a chance to tidy up.
+        let _killed = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
+
+/// A port that was free a moment ago.
+fn port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+impl Program {
+    async fn serve(data: &Path) -> Self {
+        let listen = format!("127.0.0.1:{}", port());
+        let child = Command::new(env!("CARGO_BIN_EXE_durawasm-e2e"))
+            .args(["serve", "--listen", &listen, "--store"])
+            .arg(format!("sled:{}", data.display()))
+            .stdout(Stdio::null())
+            .stderr(Stdio::inherit())
+            .spawn()
+            .unwrap();
+        let program = Self { child, url: format!("http://{listen}"), http: reqwest::Client::new() };
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while program.get("/readyz").await.is_none_or(|(status, _)| status != 200) {
+            assert!(Instant::now() < deadline, "the program does not become ready");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        program
+    }
+
+    async fn get(&self, path: &str) -> Option<(u16, String)> {
+        let answer = self.http.get(format!("{}{path}", self.url)).send().await.ok()?;
+        Some((answer.status().as_u16(), answer.text().await.ok()?))
+    }
+
+    async fn deploy(&self, app: &str, component: axum::body::Bytes) {
+        let url = format!("{}/admin/hubs/default/apps/{app}", self.url);
+        let request = self.http.put(url).header("content-type", "application/wasm").body(component);
+        let answer = request.send().await.unwrap();
+        assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+    }
+
+    async fn start(&self, function: &str, id: &str, input: Value) -> u16 {
+        let url = format!("{}/runtime/webhooks/durabletask/orchestrators/{function}/{id}", self.url);
+        self.http.post(url).body(input.to_string()).send().await.unwrap().status().as_u16()
+    }
+
+    async fn ended(&self, id: &str) -> Value {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        loop {
+            let (code, body) = self.get(&format!("/runtime/webhooks/durabletask/instances/{id}")).await.unwrap();
+            assert!(code == 200 || code == 202, "{id}: {code} {body}");
+            let status: Value = serde_json::from_str(&body).unwrap();
+            if code == 200 {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "{id} does not end: {status}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn instances_survive_kill_9_of_the_program() {
+    let data = tempfile::tempdir().unwrap();
+    let greetings = json!(["Hello Tokyo!", "Hello Seattle!", "Hello London!"]);
+    let mut started = Vec::new();
+    for round in 0..4 {
+        let program = Program::serve(data.path()).await;
+        if round == 0 {
+            program.deploy("hello-cities", guests::example("hello-cities")).await;
+        }
+        for number in 0..20 {
+            let id = format!("r{round}n{number}");
+            assert_eq!(program.start("E1_HelloSequence", &id, Value::Null).await, 202);
+            started.push(id);
+        }
+        // Dropped here, with some finished and some not: kill -9.
+    }
+    let program = Program::serve(data.path()).await;
+    for id in &started {
+        let status = program.ended(id).await;
+        assert_eq!((&status["runtimeStatus"], &status["output"]), (&json!("Completed"), &greetings), "{id}");
+    }
+    assert_eq!(program.start("E1_HelloSequence", &started[0], Value::Null).await, 202, "an ended id is free again");
+}
+
+#[test]
+fn a_keyless_server_refuses_to_be_reached_from_outside() {
+    let output = Command::new(env!("CARGO_BIN_EXE_durawasm-e2e"))
+        .args(["serve", "--listen", "0.0.0.0:0", "--store", "memory"])
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("--admin-key"), "{said}");
+}
+
+#[test]
+fn a_server_that_is_not_there_is_said_plainly() {
+    let output = Command::new(env!("CARGO_BIN_EXE_durawasm-e2e"))
+        .args(["get-runtime-status", "--id", "x", "--url", "http://127.0.0.1:1"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("durawasm serve"));
+}

@@ -1,0 +1,58 @@
+//! Orchestrators for everything an orchestrator can do, and the activities they need.
+
+mod activities;
+mod calls;
+mod context;
+mod failures;
+mod waits;
+
+durawasm::app!(
+    activities::describe_call,
+    activities::echo,
+    activities::fail,
+    activities::fail_until,
+    activities::heartbeats,
+    activities::log_line,
+    activities::sleep,
+    activities::slow,
+    activities::square,
+    calls::child,
+    calls::fan_out,
+    calls::fire_and_forget,
+    calls::join_mixed,
+    calls::one_activity,
+    calls::parent,
+    calls::race,
+    calls::select_all,
+    calls::sequence,
+    calls::unheard,
+    context::continue_as_new,
+    context::custom,
+    context::eternal,
+    context::guids,
+    context::identity,
+    context::logs,
+    context::print,
+    context::send_event,
+    failures::activity_fails,
+    failures::activity_times_out,
+    failures::catches,
+    failures::child_fails,
+    failures::fails,
+    failures::join_failing,
+    failures::retry,
+    failures::retry_predicate,
+    failures::stalls,
+    failures::typed_input,
+    failures::unknown_activity,
+    waits::canceled_timer,
+    waits::collect_events,
+    waits::event,
+    waits::event_or_timeout,
+    waits::fan_in_or_timeout,
+    waits::race_loop,
+    waits::std_sleep,
+    waits::timer,
+    waits::timers_in_order,
+    waits::two_waiters,
+);

@@ -1,0 +1,82 @@
+//! A store that counts commits and dies after a chosen one: what a crash leaves is what was durable by then.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use durawasm::store::{
+    AppRecord, BoxFuture, Commit, CommitError, Committed, HubName, InstanceNumber, InstanceRecord, Payloads,
+    SharedStore, Store, StoreError, TimerRow,
+};
+use durawasm_core::{HistoryEvent, Timestamp};
+
+/// See the module.
+pub struct DyingStore {
+    inner: SharedStore,
+    commits: AtomicUsize,
+    lives: usize,
+}
+
+impl DyingStore {
+    /// Lets `lives` commits of instances through; all later ones fail as if the process had died.
+    #[must_use]
+    pub fn new(inner: SharedStore, lives: usize) -> Arc<Self> {
+        Arc::new(Self { inner, commits: AtomicUsize::new(0), lives })
+    }
+
+    /// Commits of instances that became durable.
+    #[must_use]
+    pub fn commits(&self) -> usize {
+        self.commits.load(Ordering::SeqCst).min(self.lives)
+    }
+
+    /// True: a commit was refused because the store is dead.
+    #[must_use]
+    pub fn is_dead(&self) -> bool {
+        self.commits.load(Ordering::SeqCst) > self.lives
+    }
+}
+
+impl Store for DyingStore {
+    fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, CommitError>> {
+        if self.commits.fetch_add(1, Ordering::SeqCst) >= self.lives {
+            return Box::pin(async { Err(StoreError::Unavailable("the test let the store die".to_owned()).into()) });
+        }
+        self.inner.commit(commit)
+    }
+
+    fn instance(&self, hub: &HubName, id: &str) -> BoxFuture<'_, Result<Option<InstanceRecord>, StoreError>> {
+        let (hub, id) = (hub.clone(), id.to_owned());
+        Box::pin(async move { self.inner.instance(&hub, &id).await })
+    }
+
+    fn payloads(&self, number: InstanceNumber) -> BoxFuture<'_, Result<Payloads, StoreError>> {
+        self.inner.payloads(number)
+    }
+
+    fn history(
+        &self,
+        number: InstanceNumber,
+    ) -> BoxFuture<'_, Result<Option<(InstanceRecord, Vec<HistoryEvent>)>, StoreError>> {
+        self.inner.history(number)
+    }
+
+    fn ready(
+        &self,
+        after: Option<InstanceNumber>,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<InstanceNumber>, StoreError>> {
+        self.inner.ready(after, limit)
+    }
+
+    fn timers(&self, until: Timestamp, limit: usize) -> BoxFuture<'_, Result<Vec<TimerRow>, StoreError>> {
+        self.inner.timers(until, limit)
+    }
+
+    fn apps(&self) -> BoxFuture<'_, Result<Vec<AppRecord>, StoreError>> {
+        self.inner.apps()
+    }
+
+    fn put_app(&self, app: AppRecord, expected: u32) -> BoxFuture<'_, Result<(), CommitError>> {
+        self.inner.put_app(app, expected)
+    }
+}

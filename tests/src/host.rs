@@ -1,0 +1,182 @@
+//! A host in the test's process, spoken to through its real router.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::http::{HeaderMap, Request, StatusCode};
+use durawasm::api::{ApiSettings, ApiState, EngineSlot};
+use durawasm::engine::executor::Executor;
+use durawasm::engine::{Clock, Engine, Settings, Waited, system_clock};
+use durawasm::store::memory::MemoryStore;
+use durawasm::store::{HubName, SharedStore};
+use durawasm::wasm::{Config, WasmExecutor};
+use serde_json::Value;
+use tower::ServiceExt;
+
+/// How long a test waits for what should take milliseconds.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// An answer of the router.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status line's number.
+    pub status: StatusCode,
+    /// All headers.
+    pub headers: HeaderMap,
+    /// The body as it came.
+    pub body: Bytes,
+}
+
+impl Answer {
+    /// The body as JSON.
+    ///
+    /// # Panics
+    /// When it is none.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        match serde_json::from_slice(&self.body) {
+            Ok(json) => json,
+            Err(error) => panic!("{error}: {}", self.text()),
+        }
+    }
+
+    /// The body as text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+}
+
+/// See the module.
+pub struct Host {
+    /// The engine behind the router.
+    pub engine: Engine,
+    router: Router,
+}
+
+/// One executor for all tests of a run: each component is compiled once.
+#[must_use]
+pub fn executor() -> Arc<dyn Executor> {
+    static EXECUTOR: OnceLock<Arc<WasmExecutor>> = OnceLock::new();
+    let executor = EXECUTOR.get_or_init(|| {
+        let folder = std::env::temp_dir().join(format!("durawasm-e2e-{}", std::process::id()));
+        match WasmExecutor::new(Config::new(folder)) {
+            Ok(executor) => Arc::new(executor),
+            Err(error) => panic!("no executor: {error}"),
+        }
+    });
+    Arc::clone(executor) as Arc<dyn Executor>
+}
+
+impl Host {
+    /// A host on a store in memory, with the system's clock.
+    pub async fn new() -> Self {
+        Self::on(Arc::new(MemoryStore::default())).await
+    }
+
+    /// A host on this store.
+    pub async fn on(store: SharedStore) -> Self {
+        Self::with(store, Settings::default(), system_clock()).await
+    }
+
+    /// A host with all choices made by the test.
+    ///
+    /// # Panics
+    /// When the store does not open.
+    pub async fn with(store: SharedStore, settings: Settings, clock: Clock) -> Self {
+        let engine = match Engine::open(store, executor(), settings, clock).await {
+            Ok(engine) => engine,
+            Err(error) => panic!("the engine does not open: {error}"),
+        };
+        let slot = EngineSlot::new();
+        slot.set(engine.clone());
+        let router = durawasm::api::router(ApiState::new(slot, ApiSettings::new("http://localhost:7071")));
+        Self { engine, router }
+    }
+
+    /// Sends a request and reads its whole answer.
+    ///
+    /// # Panics
+    /// When the request cannot be made.
+    pub async fn send(&self, method: &str, path: &str, body: impl Into<Body>) -> Answer {
+        let kind = if method == "PUT" { "application/wasm" } else { "application/json" };
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "localhost:7071")
+            .header("content-type", kind)
+            .body(body.into());
+        let request = request.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
+        let response = match self.router.clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(never) => match never {},
+        };
+        let (parts, body) = response.into_parts();
+        let body = axum::body::to_bytes(body, 1 << 30).await.unwrap_or_default();
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+
+    /// Deploys a component to the default hub.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub async fn deploy(&self, app: &str, component: Bytes) -> Value {
+        let answer = self.send("PUT", &format!("/admin/hubs/default/apps/{app}"), component).await;
+        assert!(answer.status.is_success(), "{}: {}", answer.status, answer.text());
+        answer.json()
+    }
+
+    /// Starts an orchestration and returns its id.
+    ///
+    /// # Panics
+    /// When it is refused.
+    pub async fn start(&self, function: &str, input: Value) -> String {
+        let path = format!("/runtime/webhooks/durabletask/orchestrators/{function}");
+        let answer = self.send("POST", &path, input.to_string()).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.text());
+        answer.json()["id"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// The status of an instance, with its history.
+    pub async fn status(&self, id: &str) -> Value {
+        let query = "showHistory=true&showHistoryOutput=true";
+        self.send("GET", &format!("/runtime/webhooks/durabletask/instances/{id}?{query}"), "").await.json()
+    }
+
+    /// The status of an instance once it has ended.
+    ///
+    /// # Panics
+    /// When it does not end.
+    pub async fn ended(&self, id: &str) -> Value {
+        let hub: HubName = "default".into();
+        match self.engine.wait(&hub, id, PATIENCE).await {
+            Ok(Waited::Ended(_)) => self.status(id).await,
+            Ok(other) => panic!("{id} has not ended: {other:?} {}", self.status(id).await),
+            Err(error) => panic!("{id}: {error}"),
+        }
+    }
+
+    /// Starts an orchestration and returns its status once it has ended.
+    pub async fn run(&self, function: &str, input: Value) -> Value {
+        let id = self.start(function, input).await;
+        self.ended(&id).await
+    }
+
+    /// Waits until a condition on an instance's status holds, without a fixed pause deciding anything.
+    ///
+    /// # Panics
+    /// When it never holds.
+    pub async fn until(&self, id: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let status = self.status(id).await;
+            if holds(&status) {
+                return status;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{id} never came to '{what}': {status}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
