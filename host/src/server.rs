@@ -15,9 +15,15 @@ use crate::api::{self, ApiSettings, ApiState, EngineSlot};
 use crate::engine::executor::Executor;
 use crate::engine::{self, Engine, Settings};
 use crate::store::SharedStore;
+use crate::store::memory::MemoryStore;
+use crate::store::sled::{SledOptions, SledStore};
+use crate::wasm::{self, WasmExecutor};
 
 /// How long requests in flight may take to end when the server stops: longer than any but a start that waits.
 const DRAIN: Duration = Duration::from_secs(10);
+
+/// How often a server looks whether its store still works; what fails is refused at once in any case.
+const HEALTH_CHECK: Duration = Duration::from_millis(500);
 
 /// Where data is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +65,8 @@ pub struct ServerOptions {
 pub struct Server {
     address: SocketAddr,
     http: JoinHandle<std::io::Result<()>>,
-    opening: JoinHandle<Result<Engine, String>>,
+    opening: JoinHandle<Result<(Engine, DataFolder), String>>,
+    folder: Option<DataFolder>,
     stop: watch::Sender<bool>,
 }
 
@@ -90,7 +97,7 @@ impl Server {
         let serve = axum::serve(listener, router).with_graceful_shutdown(until_stopped);
         let http = tokio::spawn(async move { serve.await });
         let opening = tokio::spawn(open_engine(options.store, slot));
-        Ok(Self { address, http, opening, stop })
+        Ok(Self { address, http, opening, folder: None, stop })
     }
 
     /// Where it listens.
@@ -104,7 +111,10 @@ impl Server {
     /// # Errors
     /// For people: why it did not open.
     pub async fn engine(&mut self) -> Result<Engine, String> {
-        (&mut self.opening).await.map_err(|error| format!("opening the store failed: {error}"))?
+        let opened = (&mut self.opening).await.map_err(|error| format!("opening the store failed: {error}"))?;
+        let (engine, folder) = opened?;
+        self.folder = Some(folder);
+        Ok(engine)
     }
 
     /// Takes no more requests, lets those in flight end, stops the engine.
@@ -120,6 +130,16 @@ impl Server {
         }
         engine.stop();
         Ok(())
+    }
+}
+
+/// Returns once the store of this engine has stopped for good, with the reason.
+pub async fn store_failure(engine: &Engine) -> String {
+    loop {
+        if let Some(reason) = engine.store_failed() {
+            return reason;
+        }
+        tokio::time::sleep(HEALTH_CHECK).await;
     }
 }
 
@@ -143,40 +163,65 @@ async fn resolve(listen: &str) -> Result<SocketAddr, String> {
     found.next().ok_or_else(|| problem("the name has no address".to_owned()))
 }
 
-async fn open_engine(choice: StoreChoice, slot: EngineSlot) -> Result<Engine, String> {
+async fn open_engine(choice: StoreChoice, slot: EngineSlot) -> Result<(Engine, DataFolder), String> {
     // Opening reads and repairs files: not for the threads that answer health checks.
     let opened = tokio::task::spawn_blocking(move || {
         let store = open_store(&choice)?;
-        let executor = open_executor(data_directory(&choice))?;
-        Ok::<_, String>((store, executor))
+        let folder = DataFolder::of(&choice)?;
+        let executor = open_executor(folder.path())?;
+        Ok::<_, String>((store, executor, folder))
     });
-    let (store, executor) = opened.await.map_err(|error| format!("opening the store failed: {error}"))??;
+    let (store, executor, folder) = opened.await.map_err(|error| format!("opening the store failed: {error}"))??;
     let engine = Engine::open(store, executor, Settings::default(), engine::system_clock())
         .await
         .map_err(|error| error.to_string())?;
     slot.set(engine.clone());
-    Ok(engine)
+    Ok((engine, folder))
 }
 
-/// Where files of the server may lie; none: nowhere.
-fn data_directory(choice: &StoreChoice) -> Option<&Path> {
-    match choice {
-        StoreChoice::Sled(path) => Some(path),
-        StoreChoice::Memory => None,
+/// Where components and compiled code lie.
+enum DataFolder {
+    /// Beside the store.
+    Kept(PathBuf),
+    /// Gone with the server, as its store.
+    Temporary(tempfile::TempDir),
+}
+
+impl DataFolder {
+    fn of(choice: &StoreChoice) -> Result<Self, String> {
+        match choice {
+            StoreChoice::Sled(path) => Ok(Self::Kept(path.clone())),
+            StoreChoice::Memory => tempfile::tempdir()
+                .map(Self::Temporary)
+                .map_err(|error| format!("cannot make a temporary directory: {error}")),
+        }
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Kept(path) => path,
+            Self::Temporary(folder) => folder.path(),
+        }
     }
 }
 
 /// Opens the store that was chosen. Blocks.
 fn open_store(choice: &StoreChoice) -> Result<SharedStore, String> {
     match choice {
-        StoreChoice::Sled(path) => Err(format!("this build cannot open a sled store at {}", path.display())),
-        StoreChoice::Memory => Err("this build has no store in memory".to_owned()),
+        StoreChoice::Sled(path) => {
+            let store = SledStore::open(&path.join("store"), SledOptions::default());
+            Ok(Arc::new(store.map_err(|error| error.to_string())?))
+        }
+        StoreChoice::Memory => Ok(Arc::new(MemoryStore::default())),
     }
 }
 
 /// Opens what runs guests; it keeps components and compiled code under `data`. Blocks.
-fn open_executor(data: Option<&Path>) -> Result<Arc<dyn Executor>, String> {
-    Err(format!("this build cannot run components (data directory: {data:?})"))
+fn open_executor(data: &Path) -> Result<Arc<dyn Executor>, String> {
+    let program = std::env::current_exe().map_err(|error| format!("cannot find the program itself: {error}"))?;
+    let config = wasm::Config { compiler: wasm::Compiler::Child(program), ..wasm::Config::new(data.to_owned()) };
+    let executor = WasmExecutor::new(config);
+    Ok(Arc::new(executor.map_err(|error| format!("cannot run guests from {}: {error:#}", data.display()))?))
 }
 
 /// Compiles a component; runs in a process of its own, so that it can be limited and stopped.
@@ -184,7 +229,7 @@ fn open_executor(data: Option<&Path>) -> Result<Arc<dyn Executor>, String> {
 /// # Errors
 /// For people: what is wrong with the component.
 pub fn compile_component(input: &Path, output: &Path) -> Result<(), String> {
-    Err(format!("this build cannot compile {} to {}", input.display(), output.display()))
+    wasm::compile_file(input, output)
 }
 
 #[cfg(test)]

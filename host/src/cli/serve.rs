@@ -2,7 +2,7 @@
 
 use super::args::ServeArgs;
 use super::{CliError, show};
-use crate::server::Server;
+use crate::server::{Server, store_failure};
 
 pub(super) async fn serve(args: ServeArgs) -> Result<(), CliError> {
     log("info");
@@ -12,9 +12,16 @@ pub(super) async fn serve(args: ServeArgs) -> Result<(), CliError> {
         engine = server.engine() => engine.map_err(CliError::Refused)?,
         () = stop_signal() => return Ok(()),
     };
-    stop_signal().await;
-    show::line("stopping");
-    server.stop(engine).await.map_err(CliError::Refused)
+    tokio::select! {
+        () = stop_signal() => {
+            show::line("stopping");
+            server.stop(engine).await.map_err(CliError::Refused)
+        }
+        // What is on the disk is known only after opening it anew: a supervisor starts the process again.
+        reason = store_failure(&engine) => Err(CliError::Refused(format!(
+            "the store stopped: {reason}. Nothing acknowledged is lost; mend the cause (disk space, disk) and start again."
+        ))),
+    }
 }
 
 /// Logs to standard error; `RUST_LOG` overrides the level.

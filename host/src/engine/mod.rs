@@ -206,6 +206,12 @@ impl Engine {
         self.inner.recovered.load(Ordering::Acquire)
     }
 
+    /// Why the store has stopped for good, if it has: the process should end and be started again.
+    #[must_use]
+    pub fn store_failed(&self) -> Option<String> {
+        self.inner.store.failed()
+    }
+
     /// Drops every guest that waits in memory, as memory pressure would; they are replayed when they are needed.
     pub fn evict_all(&self) {
         for number in self.inner.hot.drain() {

@@ -85,6 +85,12 @@ pub trait Store: Send + Sync + 'static {
     /// Writes an app's record; durable on return. `expected`: the generation the caller saw (0: none yet); another
     /// one is a conflict.
     fn put_app(&self, app: AppRecord, expected: u32) -> BoxFuture<'_, Result<(), CommitError>>;
+
+    /// Why the store has stopped for good, if it has. The process should end and be started again: only opening the
+    /// store anew shows what is durable.
+    fn failed(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A store shared by everything.

@@ -47,6 +47,14 @@ pub struct Config {
     pub compiler: Compiler,
 }
 
+impl Config {
+    /// Default limits, compiling in this process.
+    #[must_use]
+    pub fn new(dir: PathBuf) -> Self {
+        Self { dir, limits: Limits::default(), compiler: Compiler::InProcess }
+    }
+}
+
 /// Runs guests in wasmtime.
 pub struct WasmExecutor {
     // Stops the ticker when it goes.

@@ -155,6 +155,10 @@ impl std::fmt::Debug for SledStore {
 }
 
 impl Store for SledStore {
+    fn failed(&self) -> Option<String> {
+        Self::failed(self)
+    }
+
     fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, CommitError>> {
         Box::pin(async move {
             let place = self.place().await?;
