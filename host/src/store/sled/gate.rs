@@ -17,6 +17,7 @@ struct Inner {
 #[derive(Debug, Default)]
 struct State {
     held: bool,
+    waiting: bool,
     failure: Option<String>,
 }
 
@@ -38,6 +39,12 @@ impl SyncGate {
         self.inner.changed.notify_all();
     }
 
+    /// True: the writer waits at the gate. Everything up to this sync is in the files, and nothing changes them.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        self.state().waiting
+    }
+
     /// The next sync fails with this message.
     pub fn fail_next(&self, message: &str) {
         self.state().failure = Some(message.to_owned());
@@ -47,8 +54,10 @@ impl SyncGate {
     pub(super) fn pass(&self) -> Result<(), String> {
         let mut state = self.state();
         while state.held {
+            state.waiting = true;
             state = self.inner.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
+        state.waiting = false;
         state.failure.take().map_or(Ok(()), Err)
     }
 

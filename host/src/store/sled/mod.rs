@@ -2,6 +2,8 @@
 //! within a tree only; one thread that writes; and readers who answer only with what is durable.
 
 mod collect;
+#[cfg(test)]
+mod crash;
 mod durable;
 mod encoding;
 mod gate;

@@ -7,6 +7,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
@@ -20,6 +21,10 @@ const FORMAT: &str = "durawasm store, format 1\n";
 /// A page beyond a quarter of a segment becomes a file under `blobs`, which sled never syncs; see
 /// [`super::prepare::MAX_VALUE`].
 const SEGMENT_BYTES: usize = 4 << 20;
+
+/// A lock may linger for a moment: in a child process between fork and exec, or in a store that is being dropped.
+const LOCK_PATIENCE: Duration = Duration::from_millis(300);
+const LOCK_STEP: Duration = Duration::from_millis(10);
 
 /// Why a data directory cannot be used. Nothing in it was changed, unless said otherwise.
 #[derive(Debug, thiserror::Error)]
@@ -117,13 +122,7 @@ pub(super) fn open(path: &Path, options: &SledOptions) -> Result<Opened, OpenErr
         let (found, expected) = (format.trim().to_owned(), FORMAT.trim().to_owned());
         return Err(OpenError::Format { path: path.to_owned(), found, expected });
     }
-    let db = sled::Config::new()
-        .path(path)
-        .cache_capacity(options.cache_bytes)
-        .segment_size(SEGMENT_BYTES)
-        .flush_every_ms(None)
-        .open()
-        .map_err(|error| store_error(path, super::read::failed(error)))?;
+    let db = open_sled(path, options)?;
     let log = path.join("db");
     let data = File::options().read(true).write(true).open(&log).map_err(io_error("cannot open", &log))?;
     if created {
@@ -164,11 +163,48 @@ fn lock(path: &Path) -> Result<File, OpenError> {
         .write(true)
         .open(&file)
         .map_err(io_error("cannot open", &file))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse(path.to_owned())),
-        Err(TryLockError::Error(error)) => Err(io_error("cannot take hold of", &file)(error)),
+    let mut patience = LOCK_PATIENCE;
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
+            Err(TryLockError::WouldBlock) if patience.is_zero() => return Err(OpenError::InUse(path.to_owned())),
+            Err(TryLockError::WouldBlock) => patience = wait(patience),
+            Err(TryLockError::Error(error)) => return Err(io_error("cannot take hold of", &file)(error)),
+        }
     }
+}
+
+fn wait(patience: Duration) -> Duration {
+    std::thread::sleep(LOCK_STEP);
+    patience.saturating_sub(LOCK_STEP)
+}
+
+/// Opens sled's part. Nobody else can have it, for the lock is ours; but what is left of a store that this process has
+/// just closed may take a moment to go.
+fn open_sled(path: &Path, options: &SledOptions) -> Result<sled::Db, OpenError> {
+    let config = sled::Config::new()
+        .path(path)
+        .cache_capacity(options.cache_bytes)
+        .segment_size(SEGMENT_BYTES)
+        .flush_every_ms(None);
+    let mut patience = LOCK_PATIENCE;
+    loop {
+        match config.open() {
+            Ok(db) => return Ok(db),
+            Err(sled::Error::Io(error)) if is_lock_error(&error) => {
+                if patience.is_zero() {
+                    return Err(OpenError::InUse(path.to_owned()));
+                }
+                patience = wait(patience);
+            }
+            Err(error) => return Err(store_error(path, super::read::failed(error))),
+        }
+    }
+}
+
+/// sled wraps the error of the system call in one of its own, which only its text tells from others.
+fn is_lock_error(error: &io::Error) -> bool {
+    error.to_string().contains("could not acquire lock")
 }
 
 /// sled never syncs its `conf` file, and without it the log cannot be read; nor does it sync directories.

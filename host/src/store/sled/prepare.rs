@@ -16,6 +16,9 @@ pub(super) const MAX_VALUE: usize = 32 * 1024;
 /// Encoded events beyond this many bytes are written as a piece.
 const MAX_EVENTS: usize = 16 * 1024;
 
+/// Slots and their rows; none: the row goes.
+type SlotRows = Vec<(u8, Option<Vec<u8>>)>;
+
 /// A commit, encoded but for what only the writer knows: the number of a new instance, the begin of its history.
 #[derive(Debug)]
 pub(super) struct Prepared {
@@ -33,7 +36,7 @@ pub(super) struct Prepared {
     pub(super) fresh_history: bool,
     pub(super) history: Option<Vec<u8>>,
     /// Written, or removed.
-    pub(super) slots: Vec<(u8, Option<Vec<u8>>)>,
+    pub(super) slots: SlotRows,
     pub(super) pieces: Vec<(u32, PieceData)>,
     pub(super) timers_set: Vec<(TaskId, Timestamp)>,
     pub(super) timers_cleared: Vec<(TaskId, Timestamp)>,
@@ -97,7 +100,7 @@ fn history_row(events: Vec<u8>, pieces: &mut Pieces) -> Result<Vec<u8>, StoreErr
     encoding::encode(&HistoryRow { events: None, piece: Some(piece) })
 }
 
-fn slot_rows(changes: &PayloadChanges, pieces: &mut Pieces) -> Result<Vec<(u8, Option<Vec<u8>>)>, StoreError> {
+fn slot_rows(changes: &PayloadChanges, pieces: &mut Pieces) -> Result<SlotRows, StoreError> {
     let PayloadChanges { input, output, custom_status } = changes;
     let mut rows = Vec::new();
     for (slot, change) in SLOTS.into_iter().zip([input, output, custom_status]) {

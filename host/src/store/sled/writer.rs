@@ -301,24 +301,32 @@ impl Writer {
         }
         rows.insert(keys::META, encoding::encode(&self.meta)?);
         self.shared.durable.announce(self.meta.sequence);
-        self.shared.tree.apply_batch(rows).map_err(|error| stopped("a batch could not be written", &error))
+        self.shared.tree.apply_batch(rows).map_err(|error| self.stopped("a batch could not be written", &error))
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {
         let began = Instant::now();
-        self.shared.db.flush().map_err(|error| stopped("a flush failed", &error))?;
+        self.shared.db.flush().map_err(|error| self.stopped("a flush failed", &error))?;
         if let Some(gate) = &self.shared.options.sync_gate {
-            gate.pass().map_err(|error| stopped("a sync failed", &error))?;
+            gate.pass().map_err(|error| self.stopped("a sync failed", &error))?;
         }
         if let Some(delay) = self.shared.options.sync_delay {
             std::thread::sleep(delay);
         }
         // sled's flush calls sync_file_range, which leaves the file's length and the disk's cache alone.
-        self.data.sync_data().map_err(|error| stopped("a sync failed", &error))?;
+        self.data.sync_data().map_err(|error| self.stopped("a sync failed", &error))?;
         self.sync_took = began.elapsed();
         self.sidecar.promise(self.meta);
         self.shared.durable.publish();
         Ok(())
+    }
+
+    /// After this nothing is tried again: the kernel may have dropped the pages that it could not write. The reason is
+    /// published before any answer is dropped, so that whoever waits for one finds it.
+    fn stopped(&self, what: &str, error: &dyn std::fmt::Display) -> StoreError {
+        let reason = format!("{what} ({error}); what was not acknowledged may be lost");
+        self.shared.durable.fail(&reason);
+        StoreError::Unavailable(reason)
     }
 
     /// Removes some garbage along with the group. What the group itself has touched waits, because its rows are not
@@ -376,9 +384,4 @@ fn job_bytes(job: &Job) -> usize {
         Work::Commit(prepared, _) => prepared.piece_bytes(),
         Work::PutApp(..) | Work::Forget(_) => 0,
     }
-}
-
-/// After this nothing is tried again: the kernel may have dropped the pages that it could not write.
-fn stopped(what: &str, error: &dyn std::fmt::Display) -> StoreError {
-    StoreError::Unavailable(format!("{what} ({error}); what was not acknowledged may be lost"))
 }

@@ -1,0 +1,151 @@
+//! Ends a process that commits at full speed, at any moment, and looks at what it leaves.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use durawasm_core::Status;
+use tempfile::TempDir;
+
+use super::{SledOptions, SledStore};
+use crate::store::conformance::{completed, hub, next, payload, start};
+use crate::store::{Commit, Committed, Store};
+
+/// Where the process to be killed keeps its store. Not set: the test that is this process does nothing.
+const DIRECTORY: &str = "DURAWASM_TEST_CRASH_DIRECTORY";
+
+/// Revisions of an instance before it ends and is replaced.
+const ROUNDS: u64 = 30;
+
+/// Instances that live, end and are replaced, one event a commit; says so after each acknowledgement.
+async fn commit_for_ever(store: Arc<SledStore>, id: String) {
+    let mut size = 0;
+    loop {
+        size = (size + 7919) % 3000;
+        let mut commit = Commit { events: vec![completed(0, size)], ..start(&id) };
+        commit.payloads.input = Some(Some(payload(size * 200)));
+        let mut done = store.commit(commit).await.unwrap();
+        println!("\nack {id} {} {}", done.number.0, done.revision);
+        while done.revision < ROUNDS {
+            let bytes = if done.revision == 9 { 700_000 } else { size };
+            let mut commit = Commit { events: vec![completed(1, bytes)], ..next(&id, done) };
+            if done.revision + 1 == ROUNDS {
+                commit.record.status = Status::Completed;
+            }
+            done = store.commit(commit).await.unwrap();
+            println!("\nack {id} {} {}", done.number.0, done.revision);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn process_to_be_killed() {
+    let Ok(directory) = std::env::var(DIRECTORY) else { return };
+    let store = Arc::new(SledStore::open(Path::new(&directory), SledOptions::default()).unwrap());
+    let tasks: Vec<_> = (0..8).map(|id| tokio::spawn(commit_for_ever(store.clone(), id.to_string()))).collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+}
+
+/// Runs the process for so long; returns the last acknowledgement of each id.
+fn run_and_kill(directory: &Path, after: Duration) -> BTreeMap<String, Committed> {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "store::sled::crash::process_to_be_killed", "--nocapture"])
+        .env(DIRECTORY, directory)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let output = BufReader::new(child.stdout.take().unwrap());
+    let reader = std::thread::spawn(move || {
+        let mut acknowledged = BTreeMap::new();
+        for line in output.split(b'\n').map_while(Result::ok) {
+            let line = String::from_utf8_lossy(&line).into_owned();
+            if let ["ack", id, number, revision] = line.split(' ').collect::<Vec<_>>()[..] {
+                let (Ok(number), Ok(revision)) = (number.parse(), revision.parse()) else { continue };
+                let number = crate::store::InstanceNumber(number);
+                acknowledged.insert(id.to_owned(), Committed { number, revision });
+            }
+        }
+        acknowledged
+    });
+    std::thread::sleep(after);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    reader.join().unwrap()
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_survives_a_kill() {
+    let directory = TempDir::new().unwrap();
+    for round in 0..5 {
+        let acknowledged = run_and_kill(directory.path(), Duration::from_millis(150 + 173 * round));
+        let store = SledStore::open(directory.path(), SledOptions::default()).unwrap();
+        for (id, done) in acknowledged {
+            let found = store.instance(&hub(), &id).await.unwrap().unwrap();
+            let known = (done.number, done.revision);
+            assert!((found.number, found.revision) >= known, "instance {id}: {found:?} after {known:?}");
+            let (record, events) = store.history(found.number).await.unwrap().unwrap();
+            assert_eq!(events.len() as u64, record.revision, "instance {id} has one event for each commit");
+            assert!(store.payloads(found.number).await.unwrap().input.is_some());
+            // The next process starts anew.
+            let mut last = next(&id, Committed { number: found.number, revision: found.revision });
+            last.record.status = Status::Completed;
+            store.commit(last).await.unwrap();
+        }
+        // Those that were started but never acknowledged are not known to the loop above.
+        for id in 0..8 {
+            if let Some(found) = store.instance(&hub(), &id.to_string()).await.unwrap()
+                && !found.status.is_terminal()
+            {
+                let mut last = next(&found.id, Committed { number: found.number, revision: found.revision });
+                last.record.status = Status::Completed;
+                store.commit(last).await.unwrap();
+            }
+        }
+    }
+}
+
+/// sled opens a damaged log without a word and drops what follows the damage.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damage_is_never_passed_over_in_silence() {
+    let directory = TempDir::new().unwrap();
+    let (data, damaged) = (directory.path().join("data"), directory.path().join("damaged"));
+    let store = SledStore::open(&data, SledOptions::default()).unwrap();
+    let mut acknowledged = Vec::new();
+    for id in 0..150 {
+        let commit = Commit { events: vec![completed(0, 2000)], ..start(&id.to_string()) };
+        acknowledged.push(store.commit(commit).await.unwrap());
+    }
+    drop(store);
+    let length = std::fs::metadata(data.join("db")).unwrap().len();
+    let (mut refused, mut whole) = (0, 0);
+    for step in 0..25 {
+        drop(std::fs::remove_dir_all(&damaged));
+        super::tests::copy(&data, &damaged);
+        let mut log = std::fs::read(damaged.join("db")).unwrap();
+        log[usize::try_from(length * step / 60 + 17).unwrap()] ^= 0x10;
+        std::fs::write(damaged.join("db"), log).unwrap();
+        let path = damaged.clone();
+        let opened = std::panic::catch_unwind(move || SledStore::open(&path, SledOptions::default()));
+        match opened {
+            Ok(Ok(store)) => {
+                whole += 1;
+                for done in &acknowledged {
+                    let (record, events) = store.history(done.number).await.unwrap().unwrap();
+                    assert_eq!((record.revision, events), (done.revision, vec![completed(0, 2000)]));
+                }
+            }
+            Ok(Err(e)) => {
+                eprintln!("step {step} {e}");
+                refused += 1
+            }
+            Err(_) => eprintln!("step {step} PANIC"),
+        }
+    }
+    eprintln!("{length} {refused} {whole}");
+    assert!(refused > 0, "{whole} opened");
+}
