@@ -1,5 +1,7 @@
 //! What the macros build on: the table of functions and the way into them.
 
+#![allow(clippy::result_large_err, reason = "the generated signature of the exports")]
+
 use serde::Serialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 

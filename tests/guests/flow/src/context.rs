@@ -98,9 +98,6 @@ pub(crate) async fn print(ctx: OrchestrationContext) -> Result<()> {
 
 /// Raises an event on another instance: `[instanceId, name, data]`.
 #[durawasm::orchestrator(name = "SendEvent")]
-pub(crate) async fn send_event(
-    ctx: OrchestrationContext,
-    (target, name, data): (String, String, Value),
-) -> Result<()> {
+pub(crate) async fn send_event(ctx: OrchestrationContext, (target, name, data): (String, String, Value)) -> Result<()> {
     ctx.send_event(&target, &name, data)
 }
