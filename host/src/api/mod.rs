@@ -1,6 +1,6 @@
 //! The HTTP surface: the management API on its three bases, the administration of apps, and health.
 //!
-//! [`route`] is the table of contents: every path and verb the server answers. Everything else is 404 with an empty
+//! `route.rs` is the table of contents: every path and verb the server answers. Everything else is 404 with an empty
 //! body. A request passes, in this order: the host check, the table, the key, the engine's readiness, its handler.
 
 mod apps;

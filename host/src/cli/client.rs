@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::CliError;
@@ -98,6 +99,11 @@ impl Answer {
 
     /// The answer as JSON.
     pub(super) fn json(&self) -> Result<Value, CliError> {
+        self.parse()
+    }
+
+    /// The answer as JSON of a known form.
+    pub(super) fn parse<T: DeserializeOwned>(&self) -> Result<T, CliError> {
         serde_json::from_str(&self.text)
             .map_err(|_| CliError::Refused("the server's answer is not JSON; is it a durawasm server?".to_owned()))
     }

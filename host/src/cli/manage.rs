@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use reqwest::Method;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::args::{DeployArgs, EventArgs, InstanceArgs, ReasonArgs, ReuseArg, StartArgs, StatusArgs, TargetArgs};
@@ -91,14 +92,25 @@ pub(super) async fn get_runtime_status(args: StatusArgs) -> Result<(), CliError>
 
 pub(super) async fn get_history(args: InstanceArgs) -> Result<(), CliError> {
     let answer = get(&args, &[("showHistory", "true"), ("showHistoryOutput", "true")]).await?;
-    let status = answer.json()?;
-    let events = status.get("historyEvents").and_then(Value::as_array).cloned().unwrap_or_default();
     if args.target.json {
-        show::line(&Value::Array(events).to_string());
+        show::line(&raw_history(&answer)?);
         return Ok(());
     }
+    let status = answer.json()?;
+    let events = status.get("historyEvents").and_then(Value::as_array).cloned().unwrap_or_default();
     show::table(&events.iter().map(history_row).collect::<Vec<_>>());
     Ok(())
+}
+
+/// The events as the server wrote them: a [`Value`] would lose the order of their fields. A pending instance has none.
+fn raw_history(answer: &Answer) -> Result<String, CliError> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Status {
+        history_events: Option<Box<RawValue>>,
+    }
+    let status: Status = answer.parse()?;
+    Ok(status.history_events.map_or_else(|| "[]".to_owned(), |events| events.get().to_owned()))
 }
 
 fn history_row(event: &Value) -> Vec<String> {
@@ -170,7 +182,7 @@ fn json_body(text: Option<&str>, flag: &str) -> Result<Body, CliError> {
             .map_err(|error| CliError::Usage(format!("{flag}: cannot read {file}: {error}")))?,
         None => text.to_owned(),
     };
-    if let Err(error) = serde_json::from_str::<&serde_json::value::RawValue>(&text) {
+    if let Err(error) = serde_json::from_str::<&RawValue>(&text) {
         return Err(CliError::Usage(format!("{flag} is not JSON ({error}); a string needs its quotes: '\"text\"'")));
     }
     Ok(Body::Json(text))

@@ -29,6 +29,7 @@ impl Watcher {
             // Errors of single files (one vanished while being looked at) are no reason to build.
             let Ok(event) = event else { return };
             if !event.kind.is_access() {
+                tracing::debug!(?event, "a file changed");
                 for path in event.paths {
                     // Nobody listens any more: the program ends.
                     let _ended = sender.send(path);
@@ -76,8 +77,8 @@ fn app_of(folders: &[PathBuf], path: &Path) -> Option<usize> {
         .filter_map(|(index, folder)| Some((index, path.strip_prefix(folder).ok()?)))
         .min_by_key(|(_, rest)| rest.components().count())?;
     let first = rest.components().next()?.as_os_str().to_string_lossy().into_owned();
-    // Cargo writes its lock file itself.
-    let built = is_ignored(&first) || first == "Cargo.lock";
+    // Cargo writes its lock file itself, and makes its folder under a temporary name that begins with "target".
+    let built = is_ignored(&first) || first.starts_with("target") || first == "Cargo.lock";
     if built { None } else { Some(index) }
 }
 
@@ -92,6 +93,7 @@ mod tests {
         assert_eq!(app("/a/src/lib.rs"), Some(0));
         assert_eq!(app("/a/b/src/lib.rs"), Some(1));
         assert_eq!(app("/a/target/x"), None);
+        assert_eq!(app("/a/targetXyZ123"), None);
         assert_eq!(app("/a/b/Cargo.lock"), None);
         assert_eq!(app("/c"), None);
         assert_eq!(app("/a"), None);
