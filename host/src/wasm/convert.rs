@@ -71,6 +71,7 @@ fn failure_in(failure: GuestFailure, limit: usize) -> Failure {
 }
 
 /// An outcome as the guest sees it.
+#[allow(clippy::result_large_err, reason = "the type is the contract's")]
 pub(super) fn outcome_out(outcome: Outcome) -> GuestOutcome {
     match outcome {
         Ok(result) => Ok(result.map(|json| json.to_string())),

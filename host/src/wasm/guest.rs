@@ -79,7 +79,7 @@ impl Guest {
         table.set_max_capacity(limits.handles);
         let guest = Self {
             log: Arc::new(GuestLog::new(&role, limits)),
-            virtual_wasi: Virtual::new(&role),
+            virtual_wasi: Virtual::default(),
             role,
             limits: Arc::clone(limits),
             table,

@@ -1,5 +1,7 @@
 //! How a run ended that did not return: who is to blame, and in which words.
 
+use std::collections::HashSet;
+
 use durawasm_core::Failure;
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
@@ -43,9 +45,12 @@ impl Ended {
         let (error_type, message) = reason(error, guest);
         let mut failure = Failure::new(error_type, message);
         failure.stack_trace = backtrace(error);
+        failure.non_retriable = error_type == TOO_MUCH;
         Self::Failed(failure)
     }
 }
+
+const TOO_MUCH: &str = "PayloadTooLarge";
 
 fn reason(error: &wasmtime::Error, guest: &Guest) -> (&'static str, String) {
     let stderr = guest.log.stderr_tail();
@@ -53,7 +58,7 @@ fn reason(error: &wasmtime::Error, guest: &Guest) -> (&'static str, String) {
         return ("GuestExit", with_stderr(format!("the guest called exit({}) instead of returning", exit.0), &stderr));
     }
     let trap = error.downcast_ref::<Trap>();
-    if trap == Some(&Trap::StackOverflow) {
+    if trap == Some(&Trap::StackOverflow) || (trap == Some(&Trap::MemoryOutOfBounds) && is_recursion(error)) {
         let message = "the guest's stack overflowed: its calls are nested too deeply";
         return ("StackOverflow", message.to_owned());
     }
@@ -65,10 +70,19 @@ fn reason(error: &wasmtime::Error, guest: &Guest) -> (&'static str, String) {
     }
     let text = trap.map_or_else(|| error.root_cause().to_string(), ToString::to_string);
     if trap.is_none() && text.contains("hostcall") {
-        let limit = guest.limits.payload;
-        return ("PayloadTooLarge", format!("the guest handed the host too much at once; the limit is {limit} bytes"));
+        let limit = guest.limits.hostcall_bytes();
+        return (TOO_MUCH, format!("the guest handed the host too much in one call; the limit is {limit} bytes"));
     }
     ("GuestTrap", with_stderr(format!("the guest trapped: {text}"), &stderr))
+}
+
+/// A guest's stack lies in its memory as well, below everything else: deep recursion often shows as an access before
+/// the memory's beginning. The frames tell: a few functions that call each other again and again.
+fn is_recursion(error: &wasmtime::Error) -> bool {
+    const FRAMES: usize = 16;
+    let Some(trace) = error.downcast_ref::<WasmBacktrace>() else { return false };
+    let functions: HashSet<u32> = trace.frames().iter().map(|frame| frame.func_index()).collect();
+    trace.frames().len() >= FRAMES && functions.len() <= FRAMES / 2
 }
 
 fn with_stderr(message: String, stderr: &str) -> String {

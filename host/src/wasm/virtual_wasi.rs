@@ -21,7 +21,9 @@ use super::limits::RANDOM_BYTES;
 use crate::engine::session::Session;
 
 /// The virtual part of a guest's WASI.
+#[derive(Default)]
 pub(super) struct Virtual {
+    /// Hashed when the first number is drawn: most runs draw none.
     seed: Option<[u8; 32]>,
     drawn: u64,
     /// The pollables that stand for a time.
@@ -36,19 +38,6 @@ struct Sleep {
     /// Its durable timer, made when something waits for it.
     timer: Option<TaskId>,
     fired: bool,
-}
-
-impl Virtual {
-    pub(super) fn new(role: &Role) -> Self {
-        let seed = match role {
-            Role::Describe => Some([0; 32]),
-            // Hashed when the first number is drawn: most runs draw none.
-            Role::Orchestrator(_) => None,
-            // Activities have the real thing.
-            Role::Activity(_) => Some([0; 32]),
-        };
-        Self { seed, drawn: 0, sleeps: HashMap::new() }
-    }
 }
 
 /// Selects a guest's virtual side in a linker.
