@@ -20,7 +20,7 @@ async fn refused(component: Bytes, words: &[&str]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn text_is_no_component() {
     refused(Bytes::from_static(b"print('hello')"), &["not"]).await;
-    refused(Bytes::new(), &["empty"]).await;
+    refused(Bytes::new(), &["not WebAssembly"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

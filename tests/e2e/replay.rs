@@ -148,7 +148,7 @@ async fn a_timer_of_400_days_fires_on_a_restarted_host() {
     clock.advance(86_400);
     host.engine.clock_moved();
     let status = host.ended(&id).await;
-    assert_eq!(status["output"], json!(["2026-01-01T00:00:00Z", "2027-02-05T00:00:00Z"]), "{status}");
+    assert_eq!(status["output"], json!(["2026-01-01T00:00:00.000000Z", "2027-02-05T00:00:00.000000Z"]), "{status}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

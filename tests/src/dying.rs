@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use durawasm::store::{
     AppRecord, BoxFuture, Commit, CommitError, Committed, HubName, InstanceNumber, InstanceRecord, Payloads,
-    SharedStore, Store, StoreError, TimerRow,
+    RecordedHistory, SharedStore, Store, StoreError, TimerRow,
 };
-use durawasm_core::{HistoryEvent, Timestamp};
+use durawasm_core::Timestamp;
 
 /// See the module.
 pub struct DyingStore {
@@ -53,10 +53,7 @@ impl Store for DyingStore {
         self.inner.payloads(number)
     }
 
-    fn history(
-        &self,
-        number: InstanceNumber,
-    ) -> BoxFuture<'_, Result<Option<(InstanceRecord, Vec<HistoryEvent>)>, StoreError>> {
+    fn history(&self, number: InstanceNumber) -> BoxFuture<'_, Result<Option<RecordedHistory>, StoreError>> {
         self.inner.history(number)
     }
 

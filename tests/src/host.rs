@@ -142,6 +142,7 @@ impl Host {
     /// The status of an instance, with its history.
     pub async fn status(&self, id: &str) -> Value {
         let query = "showHistory=true&showHistoryOutput=true";
+        let id = id.replace(' ', "%20");
         self.send("GET", &format!("/runtime/webhooks/durabletask/instances/{id}?{query}"), "").await.json()
     }
 

@@ -10,7 +10,7 @@ use crate::bindings::durable::functions::types as wit;
 use crate::bindings::exports::durable::functions::describe as wit_describe;
 use crate::error::{Error, Failure, Result};
 use crate::executor;
-use crate::orchestration::OrchestrationContext;
+use crate::orchestration::{CONTINUED_AS_NEW, OrchestrationContext};
 use crate::payload::{decode, encode};
 
 /// JSON in, JSON out.
@@ -157,7 +157,10 @@ fn run(
         }
         .into());
     };
-    (function.run)(input).map_err(|error| error.into_failure().into())
+    match (function.run)(input).map_err(Error::into_failure) {
+        Err(failure) if kind == Kind::Orchestrator && failure.error_type == CONTINUED_AS_NEW => Ok(None),
+        outcome => outcome.map_err(Into::into),
+    }
 }
 
 /// The export `describe.describe`.

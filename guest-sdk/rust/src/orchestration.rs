@@ -297,9 +297,12 @@ impl OrchestrationContext {
     /// ```
     pub fn continue_as_new<T>(self, input: impl Serialize, keep_events: bool) -> Result<T> {
         host::continue_as_new(encode(&input)?.as_deref(), keep_events);
-        Err(Error::new("ContinuedAsNew", "this execution ended by continue-as-new"))
+        Err(Error::new(CONTINUED_AS_NEW, "this execution ended by continue-as-new"))
     }
 }
+
+/// The type of the error by which a function leaves after it asked for a fresh execution: it is an end, not a failure.
+pub(crate) const CONTINUED_AS_NEW: &str = "durawasm::ContinuedAsNew";
 
 impl Log for OrchestrationContext {
     fn log(&self, level: LogLevel, message: impl Display) {

@@ -1,7 +1,7 @@
 //! The engine: instances as actors, the commit pipeline, timers, activities. Knows no sled, HTTP or wasmtime.
 //!
-//! An instance is an [`actor`] with a mailbox. It takes the waiting messages, lets the guest run as far as it can
-//! ([`episode`]), saves what was decided in one conditional commit, and only then acts on it.
+//! An instance is an actor with a mailbox. It takes the waiting messages, lets the guest run as far as it can (an
+//! episode), saves what was decided in one conditional commit, and only then acts on it.
 
 mod activities;
 mod actor;

@@ -7,7 +7,7 @@ use durawasm_core::{HistoryEvent, Timestamp};
 
 use super::{
     AppRecord, BoxFuture, Commit, CommitError, Committed, Expect, HubName, InstanceNumber, InstanceRecord,
-    PayloadChanges, Payloads, Reuse, Store, StoreError, TimerRow,
+    PayloadChanges, Payloads, RecordedHistory, Reuse, Store, StoreError, TimerRow,
 };
 
 /// A [`Store`] that forgets everything when it is dropped.
@@ -155,10 +155,7 @@ impl Store for MemoryStore {
         })
     }
 
-    fn history(
-        &self,
-        number: InstanceNumber,
-    ) -> BoxFuture<'_, Result<Option<(InstanceRecord, Vec<HistoryEvent>)>, StoreError>> {
+    fn history(&self, number: InstanceNumber) -> BoxFuture<'_, Result<Option<RecordedHistory>, StoreError>> {
         Box::pin(async move {
             Ok(self.rows().instances.get(&number).map(|found| (found.record.clone(), found.history.clone())))
         })

@@ -47,6 +47,9 @@ pub enum CommitError {
     Store(#[from] StoreError),
 }
 
+/// A record and the history that it belongs to.
+pub type RecordedHistory = (InstanceRecord, Vec<HistoryEvent>);
+
 /// Durable storage. All methods may be called from many tasks at once.
 ///
 /// Whatever a method returns is durable: no answer shows a row that a power cut could take back.
@@ -63,10 +66,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// The history of the instance's current execution, oldest first, together with the record it belongs to (the
     /// two are from one moment). None if the instance is gone.
-    fn history(
-        &self,
-        number: InstanceNumber,
-    ) -> BoxFuture<'_, Result<Option<(InstanceRecord, Vec<HistoryEvent>)>, StoreError>>;
+    fn history(&self, number: InstanceNumber) -> BoxFuture<'_, Result<Option<RecordedHistory>, StoreError>>;
 
     /// Instances with work in flight (their last commit said `ready`), in the order of their numbers, after `after`,
     /// at most `limit`.

@@ -22,7 +22,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use durawasm_core::{HistoryEvent, Timestamp};
+use durawasm_core::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 pub use gate::SyncGate;
@@ -32,8 +32,8 @@ use self::durable::Durable;
 use self::prepare::Prepared;
 use self::writer::{Job, Work, Writer};
 use super::{
-    AppRecord, BoxFuture, Commit, CommitError, Committed, HubName, InstanceNumber, InstanceRecord, Payloads, Store,
-    StoreError, TimerRow,
+    AppRecord, BoxFuture, Commit, CommitError, Committed, HubName, InstanceNumber, InstanceRecord, Payloads,
+    RecordedHistory, Store, StoreError, TimerRow,
 };
 
 /// Commits that may wait for the writer; further ones wait for a place before they are queued.
@@ -183,10 +183,7 @@ impl Store for SledStore {
         })
     }
 
-    fn history(
-        &self,
-        number: InstanceNumber,
-    ) -> BoxFuture<'_, Result<Option<(InstanceRecord, Vec<HistoryEvent>)>, StoreError>> {
+    fn history(&self, number: InstanceNumber) -> BoxFuture<'_, Result<Option<RecordedHistory>, StoreError>> {
         Box::pin(async move {
             let tree = &self.shared.tree;
             let found = match read::history_rows(tree, number) {
