@@ -297,7 +297,7 @@ impl OrchestrationContext {
     /// ```
     pub fn continue_as_new<T>(self, input: impl Serialize, keep_events: bool) -> Result<T> {
         host::continue_as_new(encode(&input)?.as_deref(), keep_events);
-        Err(Error::new("ContinuedAsNew", "this execution ended by continue-as-new"))
+        Err(Error::of_sdk("ContinuedAsNew", "this execution ended by continue-as-new".to_owned()))
     }
 }
 
