@@ -3,5 +3,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    durawasm::cli::main()
+    durawasm_host::cli::main()
 }

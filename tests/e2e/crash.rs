@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use durawasm::engine::{Settings, StartRequest, system_clock};
-use durawasm::store::memory::MemoryStore;
-use durawasm::store::sled::{SledOptions, SledStore};
-use durawasm::store::{HubName, Reuse, SharedStore};
+use durawasm_host::engine::{Settings, StartRequest, system_clock};
+use durawasm_host::store::memory::MemoryStore;
+use durawasm_host::store::sled::{SledOptions, SledStore};
+use durawasm_host::store::{HubName, Reuse, SharedStore};
 use durawasm_tests::{DyingStore, Host, guests};
 use serde_json::{Value, json};
 

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use durawasm::engine::{Settings, system_clock};
-use durawasm::store::SharedStore;
-use durawasm::store::memory::MemoryStore;
+use durawasm_host::engine::{Settings, system_clock};
+use durawasm_host::store::SharedStore;
+use durawasm_host::store::memory::MemoryStore;
 use durawasm_tests::{Host, ManualClock, guests};
 use serde_json::{Value, json};
 

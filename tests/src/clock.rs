@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use durawasm::engine::Clock;
 use durawasm_core::Timestamp;
+use durawasm_host::engine::Clock;
 
 /// A clock that stands still until it is moved.
 #[derive(Clone)]

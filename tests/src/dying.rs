@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use durawasm::store::{
+use durawasm_core::Timestamp;
+use durawasm_host::store::{
     AppRecord, BoxFuture, Commit, CommitError, Committed, HubName, InstanceNumber, InstanceRecord, Payloads,
     RecordedHistory, SharedStore, Store, StoreError, TimerRow,
 };
-use durawasm_core::Timestamp;
 
 /// See the module.
 pub struct DyingStore {

@@ -6,12 +6,12 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
-use durawasm::api::{ApiSettings, ApiState, EngineSlot};
-use durawasm::engine::executor::Executor;
-use durawasm::engine::{Clock, Engine, Settings, Waited, system_clock};
-use durawasm::store::memory::MemoryStore;
-use durawasm::store::{HubName, SharedStore};
-use durawasm::wasm::{Config, WasmExecutor};
+use durawasm_host::api::{ApiSettings, ApiState, EngineSlot};
+use durawasm_host::engine::executor::Executor;
+use durawasm_host::engine::{Clock, Engine, Settings, Waited, system_clock};
+use durawasm_host::store::memory::MemoryStore;
+use durawasm_host::store::{HubName, SharedStore};
+use durawasm_host::wasm::{Config, WasmExecutor};
 use serde_json::Value;
 use tower::ServiceExt;
 
@@ -92,7 +92,7 @@ impl Host {
         };
         let slot = EngineSlot::new();
         slot.set(engine.clone());
-        let router = durawasm::api::router(ApiState::new(slot, ApiSettings::new("http://localhost:7071")));
+        let router = durawasm_host::api::router(ApiState::new(slot, ApiSettings::new("http://localhost:7071")));
         Self { engine, router }
     }
 

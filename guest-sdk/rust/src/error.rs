@@ -94,6 +94,11 @@ impl Error {
         Self::new("Error", message)
     }
 
+    /// An error that this crate found: a line of this crate would tell nobody anything.
+    pub(crate) fn of_sdk(error_type: &str, message: String) -> Self {
+        Self(Box::new(Failure { error_type: error_type.to_owned(), message, ..Failure::default() }))
+    }
+
     /// The same error, which no retry policy tries again.
     ///
     /// ```

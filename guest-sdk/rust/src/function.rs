@@ -105,10 +105,11 @@ pub fn orchestrate<I, O, F: Future<Output = O>>(
     let input = read(input)?;
     match executor::run(body(OrchestrationContext::new(), input)) {
         Ok(output) => write(output),
-        Err(executor::Stalled) => Err(Error::new(
+        Err(executor::Stalled) => Err(Error::of_sdk(
             "NotADurableTask",
             "the orchestrator awaits something that is not a durable task, so nothing would ever wake it; \
-             such work belongs in an activity",
+             such work belongs in an activity"
+                .to_owned(),
         )
         .non_retriable()),
     }

@@ -297,7 +297,7 @@ impl OrchestrationContext {
     /// ```
     pub fn continue_as_new<T>(self, input: impl Serialize, keep_events: bool) -> Result<T> {
         host::continue_as_new(encode(&input)?.as_deref(), keep_events);
-        Err(Error::new(CONTINUED_AS_NEW, "this execution ended by continue-as-new"))
+        Err(Error::of_sdk(CONTINUED_AS_NEW, "this execution ended by continue-as-new".to_owned()))
     }
 }
 

@@ -1,5 +1,5 @@
 //! The real program under a name of its own: a test package can only find binaries that are its own.
 
 fn main() -> std::process::ExitCode {
-    durawasm::cli::main()
+    durawasm_host::cli::main()
 }

@@ -157,7 +157,7 @@ fn an_input_that_is_no_json_is_never_sent() {
     reset(&[], &[]);
     let keys_are_no_text = std::collections::BTreeMap::from([((1, 2), 3)]);
     let error = run(ctx().call_activity::<u32>("A", keys_are_no_text)).unwrap().unwrap_err();
-    assert_eq!(error.to_string(), "key must be a string");
+    assert_eq!(error.to_string(), "cannot be written as JSON: key must be a string");
     seen(|host| assert!(host.made.is_empty()));
 }
 
