@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use durawasm_host::engine::{Settings, StartRequest, system_clock};
 use durawasm_host::store::memory::MemoryStore;
-use durawasm_host::store::sled::{SledOptions, SledStore};
+use durawasm_host::store::sled::{SledOptions, SledStore, SyncGate};
 use durawasm_host::store::{HubName, Reuse, SharedStore};
 use durawasm_tests::{DyingStore, Host, guests};
 use serde_json::{Value, json};
@@ -88,4 +88,35 @@ async fn a_fan_out_survives_a_crash_in_sled_after_every_few_commits() {
         let status = die_and_go_on(store, lives, ("E2_FanOut", json!(12))).await.unwrap();
         assert_eq!(status["output"], json!(650), "died after {lives}: {status}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_answer_shows_what_is_not_durable_yet() {
+    let gate = SyncGate::new();
+    let folder = tempfile::tempdir().unwrap();
+    let options = SledOptions { sync_gate: Some(gate.clone()), ..SledOptions::default() };
+    let store: SharedStore = Arc::new(SledStore::open(folder.path(), options).unwrap());
+    let host = Arc::new(Host::on(store).await);
+    host.deploy("flow", guests::guest("flow")).await;
+    let path = "/runtime/webhooks/durabletask/orchestrators/Event/held";
+    gate.hold();
+    let first = {
+        let host = Arc::clone(&host);
+        tokio::spawn(async move { host.send("POST", path, "\"Go\"").await.status })
+    };
+    // While the sync is held back, a status is "not there" or no answer, and a second start gets none.
+    for _ in 0..20 {
+        let status = host.send("GET", "/runtime/webhooks/durabletask/instances/held", "");
+        let short = std::time::Duration::from_millis(20);
+        if let Ok(answer) = tokio::time::timeout(short, status).await {
+            assert_eq!(answer.status, 404, "{}", answer.text());
+        }
+        let second = tokio::time::timeout(short, host.send("POST", path, "\"Go\"")).await;
+        assert!(second.is_err(), "a start was answered before anything was durable: {second:?}");
+        assert!(!first.is_finished(), "the start was acknowledged before it was durable");
+    }
+    gate.release();
+    assert_eq!(first.await.unwrap(), 202);
+    assert_eq!(host.send("POST", path, "\"Go\"").await.status, 409);
+    assert_eq!(host.status("held").await["runtimeStatus"], "Running");
 }

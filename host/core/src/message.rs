@@ -1,5 +1,7 @@
 //! What reaches an instance from outside its own code.
 
+use jiff::Timestamp;
+
 use crate::model::{Outcome, Payload, TaskId};
 
 /// Something for an instance's mailbox.
@@ -18,6 +20,9 @@ pub enum Message {
     TimerDue {
         /// The timer, or the call whose next attempt is due.
         task: TaskId,
+        /// What it was set to. A message that comes late may find the same number in a fresh execution, or a later
+        /// attempt of the same call: it is not for them.
+        due: Timestamp,
     },
     /// An external event.
     EventRaised {

@@ -75,7 +75,9 @@ impl Inner {
             Err(error) => {
                 let error = match error {
                     CommitError::Store(error) => SendError::Store(error),
-                    CommitError::Conflict | CommitError::Exists(_) => SendError::Unknown,
+                    CommitError::Conflict | CommitError::Exists(_) => SendError::Store(StoreError::Unavailable(
+                        "the instance was changed by somebody else meanwhile; try again".to_owned(),
+                    )),
                 };
                 taken.acks.into_iter().for_each(|(ack, _)| drop(ack.send(Err(error.clone()))));
                 actor.forget_activities();

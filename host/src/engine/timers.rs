@@ -97,7 +97,7 @@ pub(super) async fn run(engine: Weak<Inner>) {
             }
         }
         for row in inner.timers.take_due(now) {
-            inner.post(row.number, Message::TimerDue { task: row.task });
+            inner.post(row.number, Message::TimerDue { task: row.task, due: row.due });
         }
         let wake = inner.timers.next_due().unwrap_or(Timestamp::MAX);
         let pause = wake.duration_since(inner.now()).min(REFRESH);

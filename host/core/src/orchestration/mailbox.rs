@@ -19,7 +19,7 @@ impl Orchestration {
         self.tick(now);
         match message {
             Message::ActivityEnded { task, attempt, outcome } => self.activity_ended(task, attempt, outcome),
-            Message::TimerDue { task } => self.timer_due(task),
+            Message::TimerDue { task, due } => self.timer_due(task, due),
             Message::EventRaised { name, input } => {
                 if self.ledger.length >= MAX_HISTORY_EVENTS {
                     return Delivery::Stale;
@@ -75,18 +75,19 @@ impl Orchestration {
         Delivery::Recorded
     }
 
-    fn timer_due(&mut self, task: TaskId) -> Delivery {
+    fn timer_due(&mut self, task: TaskId, due: Timestamp) -> Delivery {
         match self.ledger.task(task) {
-            Some(Task { work: Work::Timer { fire_at }, state: TaskState::Open { .. } }) => {
-                let due = *fire_at;
+            Some(Task { work: Work::Timer { fire_at }, state: TaskState::Open { .. } }) if *fire_at == due => {
                 // The standard library's sleeps loop until the clock says that the time is over.
                 self.tick(due);
                 self.record(EventKind::TimerFired { task });
                 self.decision.effects.push(Effect::ClearTimer { task, due });
                 Delivery::Recorded
             }
-            Some(Task { work: Work::Activity { call, .. }, state: TaskState::Open { retry_at: Some(due) } }) => {
-                let (due, mut call) = (*due, call.clone());
+            Some(Task { work: Work::Activity { call, .. }, state: TaskState::Open { retry_at: Some(at) } })
+                if *at == due =>
+            {
+                let mut call = call.clone();
                 call.attempt += 1;
                 self.tick(due);
                 self.record(EventKind::TaskRetried { task, attempt: call.attempt });

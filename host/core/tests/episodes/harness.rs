@@ -2,8 +2,8 @@
 
 use durawasm_core::model::Tags;
 use durawasm_core::{
-    Decision, Delivery, ExecutionStarted, Failure, GuestFault, HistoryEvent, Message, Orchestration, SignedDuration,
-    State, Timestamp,
+    Decision, Delivery, EventKind, ExecutionStarted, Failure, GuestFault, HistoryEvent, Message, Orchestration,
+    SignedDuration, State, TaskId, Timestamp,
 };
 
 use crate::program::{Program, Progress, Run};
@@ -69,6 +69,21 @@ impl Instance {
         }
         let delivery = self.live.deliver(message, self.now);
         self.episode(delivery)
+    }
+
+    /// Brings the message of the timer (or of the wait before an attempt) that was set last for this task.
+    pub(crate) fn fire(&mut self, timer: TaskId) -> Outcome {
+        let due = self.history.iter().rev().find_map(|event| match &event.kind {
+            EventKind::TimerCreated { task, fire_at } if *task == timer => Some(*fire_at),
+            EventKind::TaskAttemptFailed { task, retry_at, .. } if *task == timer => Some(*retry_at),
+            _ => None,
+        });
+        self.deliver(Message::TimerDue { task: timer, due: due.expect("it was set") })
+    }
+
+    /// A message of a timer that was set in an execution before this one.
+    pub(crate) fn fire_for_another(&mut self, timer: TaskId) -> Outcome {
+        self.deliver(Message::TimerDue { task: timer, due: self.now })
     }
 
     /// Runs the program although nothing came.

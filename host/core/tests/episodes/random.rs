@@ -1,6 +1,6 @@
 //! Random programs, random completion orders, random crashes: the undisturbed run and the disturbed one must agree.
 
-use durawasm_core::{Effect, Failure, Message, TaskId};
+use durawasm_core::{Effect, Failure, Message};
 use proptest::prelude::*;
 
 use crate::harness::{Instance, Outcome};
@@ -86,7 +86,7 @@ fn message_for(effect: &Effect) -> Option<Message> {
             let outcome = if fails { Err(Failure::new("E", "again")) } else { Ok(Some("2".into())) };
             Some(Message::ActivityEnded { task: call.task, attempt: call.attempt, outcome })
         }
-        Effect::SetTimer { task, .. } => Some(Message::TimerDue { task: TaskId(task.0) }),
+        Effect::SetTimer { task, due } => Some(Message::TimerDue { task: *task, due: *due }),
         Effect::ClearTimer { .. } | Effect::CancelActivity { .. } => None,
     }
 }

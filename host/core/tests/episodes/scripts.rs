@@ -59,6 +59,10 @@ fn transcript(script: &str, evicts: bool) -> String {
                 instance.reload(other.take());
                 Some(instance.wake())
             }
+            (["due", task, "elsewhere"], Some(instance)) => {
+                Some(instance.fire_for_another(TaskId(task.parse().unwrap())))
+            }
+            (["due", task], Some(instance)) => Some(instance.fire(TaskId(task.parse().unwrap()))),
             (words, Some(instance)) => Some(instance.deliver(message(words))),
             (words, None) => panic!("{words:?} before the start"),
         };
@@ -83,7 +87,6 @@ fn message(words: &[&str]) -> Message {
             attempt: attempt(rest),
             outcome: Err(Failure::new("Error", *text)) as Ended,
         },
-        ["due", number] => Message::TimerDue { task: task(number) },
         ["raise", name, json] => Message::EventRaised { name: (*name).to_owned(), input: Some((*json).into()) },
         ["suspend", words @ ..] => Message::Suspend { reason: reason(words) },
         ["resume", words @ ..] => Message::Resume { reason: reason(words) },
