@@ -116,7 +116,8 @@ async fn no_answer_shows_what_is_not_durable_yet() {
         assert!(!first.is_finished(), "the start was acknowledged before it was durable");
     }
     gate.release();
-    assert_eq!(first.await.unwrap(), 202);
+    // Any of the starts may have won, those that nobody waits for any more included.
+    assert!([202, 409].contains(&first.await.unwrap().as_u16()));
     assert_eq!(host.send("POST", path, "\"Go\"").await.status, 409);
     assert_eq!(host.status("held").await["runtimeStatus"], "Running");
 }
