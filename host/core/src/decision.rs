@@ -16,6 +16,17 @@ pub struct Decision {
     pub custom_status: Option<Option<Payload>>,
 }
 
+impl Decision {
+    /// This decision and a later one of the same execution as one.
+    #[must_use]
+    pub fn then(mut self, later: Self) -> Self {
+        self.events.extend(later.events);
+        self.effects.extend(later.effects);
+        self.custom_status = later.custom_status.or(self.custom_status);
+        self
+    }
+}
+
 /// Something for the engine to do.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {

@@ -182,6 +182,21 @@ impl Ledger {
         }
     }
 
+    /// The events that completed those waits whose index is picked, in the order of the completions.
+    pub(crate) fn events_of_waits(&self, picks: impl Fn(usize) -> bool) -> Vec<(String, Option<Payload>)> {
+        let waits = self.tasks.iter().enumerate().filter(|(index, _)| picks(*index));
+        let mut events: Vec<_> = waits
+            .filter_map(|(_, task)| match (&task.work, &task.state) {
+                (Work::Event { name }, TaskState::Done { order, outcome: Ok(input), .. }) => {
+                    Some((*order, (name.clone(), input.clone())))
+                }
+                (Work::Event { .. } | Work::Activity { .. } | Work::Timer { .. }, _) => None,
+            })
+            .collect();
+        events.sort_by_key(|(order, _)| *order);
+        events.into_iter().map(|(_, event)| event).collect()
+    }
+
     /// Events that nobody has waited for, oldest first.
     pub(crate) fn unread_events(&self) -> Vec<(String, Option<Payload>)> {
         let mut events: Vec<_> = self.buffered.values().flatten().collect();

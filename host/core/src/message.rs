@@ -55,6 +55,8 @@ pub enum Delivery {
     Recorded,
     /// It changes nothing: a duplicate, or for a task that nobody waits for any more.
     Stale,
+    /// The history is as long as it may get: an external event finds no room.
+    Full,
     /// The execution is over; nothing can reach it.
     Ended,
 }

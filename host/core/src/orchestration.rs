@@ -123,13 +123,21 @@ impl Orchestration {
             (Some(ended), Some(Ending::ContinuedAsNew { input, keep_events }), _)
                 if ended.status == Status::ContinuedAsNew =>
             {
-                let events = if *keep_events { self.ledger.unread_events() } else { Vec::new() };
+                let events = if *keep_events { self.unread_events() } else { Vec::new() };
                 State::ContinuedAsNew { input: input.clone(), events }
             }
             (Some(ended), _, _) => State::Ended { status: ended.status, outcome: ended.outcome.clone() },
             (None, _, Some(reason)) => State::Suspended { reason: reason.clone() },
             (None, _, None) => State::Running,
         }
+    }
+
+    /// Events that the code has not seen: first those that met a wait which never delivered them, then those that
+    /// found no wait. For each name that is the order in which they came.
+    fn unread_events(&self) -> Vec<(String, Option<Payload>)> {
+        let mut events = self.ledger.events_of_waits(|index| !self.run.delivered.get(index).copied().unwrap_or(false));
+        events.extend(self.ledger.unread_events());
+        events
     }
 
     /// True: an episode of it was recorded; false: it is pending.

@@ -150,6 +150,10 @@ impl From<SendError> for ApiError {
         match error {
             SendError::Unknown => Self::NoSuchInstance,
             SendError::Ended => Self::Gone,
+            SendError::Full => Self::Refused {
+                status: StatusCode::TOO_MANY_REQUESTS,
+                message: "The instance's history is full: it takes no further events in this execution.".to_owned(),
+            },
             SendError::Store(error) => Self::Store(error),
         }
     }

@@ -6,10 +6,10 @@ use std::time::Duration;
 use durawasm_core::model::Outcome;
 use durawasm_core::retry::duration_of_millis;
 use durawasm_core::{ActivityCall, Message};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinSet};
 
 use super::Inner;
-use super::executor::ActivityRun;
+use super::executor::{ActivityRun, HostFault};
 use crate::store::InstanceRecord;
 
 /// No attempt may take longer, whatever its call says.
@@ -50,7 +50,14 @@ impl Inner {
             };
             // The semaphore is never closed; without a permit the attempt would only be less orderly.
             let permit = self.activity_permits.acquire().await.ok();
-            let ended = self.executor.run_activity(run).await;
+            // A task of its own, so that a panic of the host is a fault like another; dropping the set stops it.
+            let mut guest = JoinSet::new();
+            guest.spawn(self.executor.run_activity(run));
+            let ended = match guest.join_next().await {
+                Some(Ok(ended)) => ended,
+                Some(Err(error)) => Err(HostFault(error.to_string())),
+                None => Err(HostFault("the attempt was lost".to_owned())),
+            };
             drop(permit);
             match ended {
                 Ok(outcome) => return outcome,

@@ -237,8 +237,17 @@ impl Drop for Running<'_> {
         state.running = false;
         state.live = None;
         state.mailbox.clear();
-        if state.in_flight.is_empty() {
-            actors.remove(&self.actor.number);
+        // Outcomes may have been lost with the mailbox: what is not recorded runs again.
+        state.in_flight.clear();
+        actors.remove(&self.actor.number);
+        drop(state);
+        drop(actors);
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let (engine, number) = (Arc::clone(self.engine), self.actor.number);
+            runtime.spawn(async move {
+                tokio::time::sleep(REST).await;
+                engine.wake(number);
+            });
         }
     }
 }

@@ -73,6 +73,9 @@ pub enum SendError {
     /// It has ended.
     #[error("the instance has ended")]
     Ended,
+    /// Its history is as long as it may get; only continue-as-new makes room.
+    #[error("the instance's history is full: it takes no further events in this execution")]
+    Full,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -64,13 +64,22 @@ impl Inner {
                 Ok(None) => return refuse(batch, &SendError::Unknown, Step::Over),
                 Err(error) => {
                     tracing::error!(number = actor.number.0, %error, "an instance cannot be loaded");
+                    // Their outcomes are lost with the batch: they run again.
+                    for (task, attempt) in batch.iter().filter_map(outcome_of) {
+                        actor.consumed(task, attempt);
+                    }
                     return refuse(batch, &SendError::Store(error), Step::Failed);
                 }
             },
         };
         let mut taken = self.take(&mut live, batch);
+        let mut decision = live.session.with(Orchestration::take_decision);
         let host_fault = taken.run && self.run(&mut live).await;
-        match self.save(actor, &mut live, host_fault).await {
+        if !host_fault {
+            // What a guest did that the host could not carry on is not decided: it does it again.
+            decision = decision.then(live.session.with(Orchestration::take_decision));
+        }
+        match self.save(actor, &mut live, (decision, host_fault)).await {
             Ok(()) => {}
             Err(error) => {
                 let error = match error {
@@ -80,7 +89,9 @@ impl Inner {
                     )),
                 };
                 taken.acks.into_iter().for_each(|(ack, _)| drop(ack.send(Err(error.clone()))));
-                actor.forget_activities();
+                for (task, attempt) in taken.outcomes {
+                    actor.consumed(task, attempt);
+                }
                 return Step::Failed;
             }
         }
@@ -131,6 +142,7 @@ impl Inner {
             if let Some(ack) = envelope.ack {
                 let answer = match delivery {
                     Delivery::Recorded | Delivery::Stale => Ok(()),
+                    Delivery::Full => Err(SendError::Full),
                     Delivery::Ended => Err(SendError::Ended),
                 };
                 taken.acks.push((ack, answer));
@@ -189,8 +201,12 @@ impl Inner {
     }
 
     /// Saves what was decided, then acts on it.
-    async fn save(self: &Arc<Self>, actor: &Arc<Actor>, live: &mut Live, host_fault: bool) -> Result<(), CommitError> {
-        let decision = live.session.with(Orchestration::take_decision);
+    async fn save(
+        self: &Arc<Self>,
+        actor: &Arc<Actor>,
+        live: &mut Live,
+        (decision, host_fault): (Decision, bool),
+    ) -> Result<(), CommitError> {
         if decision == Decision::default() && !host_fault {
             return Ok(());
         }
@@ -272,11 +288,18 @@ impl Inner {
                     let handle = self.run_activity(record, call);
                     actor.started(task, InFlight { attempt, handle });
                 }
-                Effect::SetTimer { task, due } => self.timers.set(record.number, task, due),
+                Effect::SetTimer { task, due } => self.timers.set(record.number, task, (due, self.now())),
                 Effect::ClearTimer { task, due } => self.timers.clear(record.number, task, due),
                 Effect::CancelActivity { task } => actor.cancel(task),
             }
         }
+    }
+}
+
+fn outcome_of(envelope: &Envelope) -> Option<(TaskId, u32)> {
+    match &envelope.message {
+        Some(Message::ActivityEnded { task, attempt, .. }) => Some((*task, *attempt)),
+        Some(_) | None => None,
     }
 }
 

@@ -165,6 +165,8 @@ impl Engine {
             match self.instance(hub, id, parts).await? {
                 None => return Ok(Waited::Unknown),
                 Some(view) if view.record.status.is_terminal() => return Ok(Waited::Ended(Box::new(view))),
+                // The id was given to a new instance in between: wait for that one.
+                Some(view) if view.record.number != record.number => continue,
                 Some(_) => {}
             }
             if tokio::time::timeout_at(deadline, ended.notified()).await.is_err() {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use durawasm_core::{ExecutionStarted, InstanceId, Orchestration, Status};
+use durawasm_core::{Effect, ExecutionStarted, InstanceId, Orchestration, Status};
 
 use super::Inner;
 use super::client::{StartError, StartRequest};
@@ -14,6 +14,17 @@ use crate::store::{CommitError, Committed, Expect, FunctionKind, InstanceRecord,
 const LONGEST_ID: usize = 256;
 /// Bytes of an input at most.
 pub(super) const LARGEST_INPUT: usize = 4 << 20;
+
+/// What became of the first episode while the start waited for it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum First {
+    /// It ended: start and episode are one commit.
+    Done,
+    /// It still runs: the start is saved by itself and the rest follows.
+    Running,
+    /// The host could not run it now: the same, from the beginning.
+    Postponed,
+}
 
 impl Inner {
     pub(super) async fn start(self: Arc<Self>, request: StartRequest) -> Result<InstanceId, StartError> {
@@ -27,15 +38,15 @@ impl Inner {
         }
         let mut decision = live.session.with(Orchestration::take_decision);
         let first_episode = tokio::time::timeout(self.settings.start_patience, self.run(&mut live)).await;
-        // Still running, or not runnable now: the start is saved by itself and the rest follows.
-        let unfinished = !matches!(first_episode, Ok(false));
-        if !unfinished {
-            let episode = live.session.with(Orchestration::take_decision);
-            decision.events.extend(episode.events);
-            decision.effects = episode.effects;
-            decision.custom_status = episode.custom_status;
+        let first = match first_episode {
+            Ok(false) => First::Done,
+            Ok(true) => First::Postponed,
+            Err(_) => First::Running,
+        };
+        if first == First::Done {
+            decision = decision.then(live.session.with(Orchestration::take_decision));
         }
-        self.save_start(live, decision, (request.reuse, unfinished)).await?;
+        self.save_start(live, decision, (request.reuse, first)).await?;
         Ok(id)
     }
 
@@ -99,10 +110,10 @@ impl Inner {
         self: &Arc<Self>,
         mut live: Box<Live>,
         decision: durawasm_core::Decision,
-        (reuse, unfinished): (Reuse, bool),
+        (reuse, first): (Reuse, First),
     ) -> Result<(), StartError> {
         let input = live.session.started().input;
-        let (mut commit, effects) = if unfinished {
+        let (mut commit, effects) = if first != First::Done {
             // The guest may have gone on meanwhile: what it did is not part of this commit.
             let status = Status::Pending;
             let record = InstanceRecord { status, ready: true, ..live.record.clone() };
@@ -121,14 +132,27 @@ impl Inner {
             self.waiters.ended(number);
             return Ok(());
         }
+        if first == First::Postponed {
+            // What the guest did before the host failed it is not decided: it is loaded and begins anew.
+            self.wake(number);
+            return Ok(());
+        }
         let record = live.record.clone();
         if let Some(actor) = self.actors.adopt(number, live) {
             self.act(&actor, &record, effects);
-            if unfinished || fresh {
+            if first == First::Running || fresh {
                 self.wake(number);
             }
             tokio::spawn(Arc::clone(self).drive(actor));
+            return Ok(());
         }
+        // A message came first and loaded the instance, its activities with it.
+        for effect in effects {
+            if let Effect::SetTimer { task, due } = effect {
+                self.timers.set(number, task, (due, self.now()));
+            }
+        }
+        self.wake(number);
         Ok(())
     }
 }

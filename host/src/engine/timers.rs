@@ -16,6 +16,8 @@ const HORIZON: SignedDuration = SignedDuration::from_secs(60);
 const REFRESH: SignedDuration = SignedDuration::from_secs(20);
 /// Timers held at most; more are loaded when these are gone.
 const PAGE: usize = 20_000;
+/// Between two full pages: the instances of the first must get to work, or it is read again.
+const PAGE_PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(Default)]
 pub(super) struct Timers {
@@ -28,13 +30,15 @@ struct Queue {
     soon: BTreeSet<TimerRow>,
     /// All timers due up to here are in `soon`; none: nothing was loaded yet.
     complete_until: Option<Timestamp>,
+    page_was_full: bool,
 }
 
 impl Timers {
     /// Notes a timer that has just been made durable.
-    pub(super) fn set(&self, number: InstanceNumber, task: TaskId, due: Timestamp) {
+    /// Whatever is due soon is held, also while a page is being loaded: a set knows no duplicates.
+    pub(super) fn set(&self, number: InstanceNumber, task: TaskId, (due, now): (Timestamp, Timestamp)) {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        if queue.complete_until.is_none_or(|until| due <= until) {
+        if due.duration_since(now) <= HORIZON {
             queue.soon.insert(TimerRow { due, number, task });
             drop(queue);
             self.changed.notify_one();
@@ -61,8 +65,18 @@ impl Timers {
         due
     }
 
-    fn next_due(&self) -> Option<Timestamp> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner).soon.first().map(|row| row.due)
+    /// How long there is nothing to do. After a full page the next one is due as soon as this one is.
+    fn pause(&self, now: Timestamp) -> Duration {
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = queue.soon.first().map_or(Timestamp::MAX, |row| row.due);
+        let pause = Duration::try_from(next.duration_since(now).min(REFRESH)).unwrap_or(Duration::ZERO);
+        match queue.complete_until {
+            Some(until) if queue.page_was_full => {
+                let page = Duration::try_from(until.duration_since(now)).unwrap_or(Duration::ZERO);
+                pause.min(page.max(PAGE_PAUSE))
+            }
+            Some(_) | None => pause,
+        }
     }
 
     fn is_stale(&self, now: Timestamp) -> bool {
@@ -72,6 +86,7 @@ impl Timers {
 
     fn loaded(&self, rows: Vec<TimerRow>, until: Timestamp) {
         let queue = &mut *self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.page_was_full = rows.len() >= PAGE;
         queue.complete_until = match rows.last() {
             Some(last) if rows.len() >= PAGE => Some(last.due),
             Some(_) | None => Some(until),
@@ -90,20 +105,16 @@ pub(super) async fn run(engine: Weak<Inner>) {
             match inner.store.timers(until, PAGE).await {
                 Ok(rows) => inner.timers.loaded(rows, until),
                 Err(error) => {
+                    // Those in memory fire all the same.
                     tracing::error!(%error, "cannot read the timers; trying again");
                     tokio::time::sleep(Duration::from_secs(1)).await;
-                    continue;
                 }
             }
         }
         for row in inner.timers.take_due(now) {
             inner.post(row.number, Message::TimerDue { task: row.task, due: row.due });
         }
-        let wake = inner.timers.next_due().unwrap_or(Timestamp::MAX);
-        let pause = wake.duration_since(inner.now()).min(REFRESH);
-        let pause = Duration::try_from(pause).unwrap_or(Duration::ZERO);
-        // The engine may end while this sleeps: hold only what it needs to be woken.
-        let changed = inner.timers.changed.notified();
-        let _ = tokio::time::timeout(pause, changed).await;
+        let pause = inner.timers.pause(inner.now());
+        let _changed = tokio::time::timeout(pause, inner.timers.changed.notified()).await;
     }
 }

@@ -22,7 +22,7 @@ impl Orchestration {
             Message::TimerDue { task, due } => self.timer_due(task, due),
             Message::EventRaised { name, input } => {
                 if self.ledger.length >= MAX_HISTORY_EVENTS {
-                    return Delivery::Stale;
+                    return Delivery::Full;
                 }
                 self.record(EventKind::EventRaised { name, input });
                 Delivery::Recorded

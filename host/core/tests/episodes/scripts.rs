@@ -107,6 +107,7 @@ fn say(out: &mut String, outcome: &Outcome, instance: &Instance) {
     match outcome.delivery {
         Delivery::Recorded => {}
         Delivery::Stale => out.push_str("stale\n"),
+        Delivery::Full => out.push_str("full\n"),
         Delivery::Ended => out.push_str("ended already\n"),
     }
     for event in &outcome.decision.events {
