@@ -5,6 +5,7 @@
 mod bad_input;
 mod crash;
 mod hello;
+mod host_faults;
 mod hostile;
 mod layers;
 mod program;

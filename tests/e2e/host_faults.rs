@@ -1,0 +1,101 @@
+//! What is the host's fault never fails an instance, and what a guest did before it is not decided.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use durawasm_core::model::{Outcome, Tags};
+use durawasm_core::{Command, Payload, Timestamp};
+use durawasm_host::engine::executor::{ActivityRun, AdmitError, Executor, HostFault, OrchestratorRun, RunEnd};
+use durawasm_host::engine::{Engine, Settings, StartRequest, Waited, system_clock};
+use durawasm_host::store::memory::MemoryStore;
+use durawasm_host::store::{AppVersion, BoxFuture, Digest, FunctionKind, HubName, Reuse};
+
+/// An orchestrator that calls `A` and then `B`, on a host that fails whenever it has called something for the first
+/// time; `A` panics the host in its first attempt.
+#[derive(Default)]
+struct Failing {
+    faults: AtomicU32,
+    activities: AtomicU32,
+}
+
+fn call(name: &str) -> Command {
+    Command::CallActivity { name: name.to_owned(), input: None, retry: None, timeout_ms: None, tags: Tags::new() }
+}
+
+async fn guest(run: OrchestratorRun, faults: u32) -> RunEnd {
+    for (step, name) in ["A", "B"].into_iter().enumerate() {
+        let Ok(task) = run.session.call(call(name)) else { return RunEnd::Faulted };
+        if step == 0 && faults == 0 || step == 1 && faults == 1 {
+            return RunEnd::Host(HostFault("no room".to_owned()));
+        }
+        poll_fn(|_| match run.session.when_any(&[task]) {
+            Ok(Some(_)) | Err(_) => Poll::Ready(()),
+            Ok(None) => Poll::Pending,
+        })
+        .await;
+        if run.session.result(task).is_err() {
+            return RunEnd::Faulted;
+        }
+    }
+    RunEnd::Returned(Ok(Some(Payload::from("\"done\""))))
+}
+
+impl Executor for Failing {
+    fn orchestrate(&self, run: OrchestratorRun) -> BoxFuture<'static, RunEnd> {
+        Box::pin(guest(run, self.faults.fetch_add(1, Ordering::SeqCst)))
+    }
+
+    fn run_activity(&self, _run: ActivityRun) -> BoxFuture<'static, Result<Outcome, HostFault>> {
+        let first = self.activities.fetch_add(1, Ordering::SeqCst) == 0;
+        Box::pin(async move {
+            assert!(!first, "a fault of the host while it runs an activity");
+            Ok(Ok(None))
+        })
+    }
+
+    fn admit(&self, component: Bytes) -> BoxFuture<'_, Result<AppVersion, AdmitError>> {
+        let functions =
+            [(FunctionKind::Orchestrator, "F"), (FunctionKind::Activity, "A"), (FunctionKind::Activity, "B")];
+        Box::pin(async move {
+            Ok(AppVersion {
+                digest: Digest([7; 32]),
+                label: None,
+                sdk: "none".to_owned(),
+                deployed: Timestamp::UNIX_EPOCH,
+                size: component.len() as u64,
+                functions: functions.map(|(kind, name)| (kind, name.to_owned())).into(),
+                imports: Vec::new(),
+            })
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_orchestrator_survives_faults_of_the_host_in_mid_episode() {
+    let executor = Arc::new(Failing::default());
+    let store = Arc::new(MemoryStore::default());
+    let engine = Engine::open(store, executor.clone(), Settings::default(), system_clock()).await.unwrap();
+    let hub = HubName::from("default");
+    engine.deploy(&hub, "app", Bytes::new()).await.unwrap();
+    let request = StartRequest {
+        hub: hub.clone(),
+        function: "F".to_owned(),
+        instance_id: None,
+        input: None,
+        version: None,
+        tags: Tags::new(),
+        reuse: Reuse::Never,
+        trace_parent: None,
+    };
+    let id = engine.start(request).await.unwrap();
+    let Waited::Ended(view) = engine.wait(&hub, &id, Duration::from_secs(30)).await.unwrap() else {
+        panic!("it does not end")
+    };
+    assert_eq!(view.payloads.output.as_deref(), Some("\"done\""), "{view:?}");
+    assert_eq!(executor.activities.load(Ordering::SeqCst), 3, "A twice, because the first one panicked, and B once");
+    assert_eq!(executor.faults.load(Ordering::SeqCst), 3, "two faults, then none");
+}
