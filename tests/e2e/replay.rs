@@ -156,6 +156,12 @@ async fn a_retry_policy_tries_again_and_shows_its_attempts() {
     for host in both().await {
         let status = host.run("Retry", json!({"k": 3, "max_attempts": 5})).await;
         assert_eq!(status["output"], json!(3), "{status}");
+        let events: Vec<_> =
+            status["historyEvents"].as_array().unwrap().iter().map(|event| &event["EventType"]).collect();
+        let attempt = ["TaskFailed", "TimerCreated", "TimerFired"];
+        let expected =
+            [&["ExecutionStarted"], &attempt[..], &attempt[..], &["TaskCompleted", "ExecutionCompleted"]].concat();
+        assert_eq!(events, expected, "{status}");
     }
 }
 
