@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use durawasm_host::engine::{Settings, StartRequest, system_clock};
+use durawasm_host::engine::{Reuse, Settings, StartRequest, system_clock};
 use durawasm_host::store::memory::MemoryStore;
 use durawasm_host::store::sled::{SledOptions, SledStore, SyncGate};
-use durawasm_host::store::{HubName, Reuse, SharedStore};
+use durawasm_host::store::{HubName, SharedStore};
 use durawasm_tests::{DyingStore, Host, guests};
 use serde_json::{Value, json};
 
@@ -21,6 +21,7 @@ async fn start(host: &Host, function: &str, input: Value) -> bool {
         tags: Default::default(),
         reuse: Reuse::Terminal,
         trace_parent: None,
+        scheduled_at: None,
     };
     host.engine.start(request).await.is_ok()
 }

@@ -10,9 +10,9 @@ use axum::body::Bytes;
 use durawasm_core::model::{Outcome, Tags};
 use durawasm_core::{Command, Payload, Timestamp};
 use durawasm_host::engine::executor::{ActivityRun, AdmitError, Executor, HostFault, OrchestratorRun, RunEnd};
-use durawasm_host::engine::{Engine, Settings, StartRequest, Waited, system_clock};
+use durawasm_host::engine::{Engine, OptionChanges, Reuse, Settings, StartRequest, Waited, system_clock};
 use durawasm_host::store::memory::MemoryStore;
-use durawasm_host::store::{AppVersion, BoxFuture, Digest, FunctionKind, HubName, Reuse};
+use durawasm_host::store::{AppVersion, BoxFuture, Digest, FunctionKind, HubName};
 
 /// An orchestrator that calls `A` and then `B`, on a host that fails whenever it has called something for the first
 /// time; `A` panics the host in its first attempt.
@@ -80,7 +80,7 @@ async fn an_orchestrator_survives_faults_of_the_host_in_mid_episode() {
     let store = Arc::new(MemoryStore::default());
     let engine = Engine::open(store, executor.clone(), Settings::default(), system_clock()).await.unwrap();
     let hub = HubName::from("default");
-    engine.deploy(&hub, "app", Bytes::new()).await.unwrap();
+    engine.deploy(&hub, "app", Bytes::new(), OptionChanges::default()).await.unwrap();
     let request = StartRequest {
         hub: hub.clone(),
         function: "F".to_owned(),
@@ -90,6 +90,7 @@ async fn an_orchestrator_survives_faults_of_the_host_in_mid_episode() {
         tags: Tags::new(),
         reuse: Reuse::Never,
         trace_parent: None,
+        scheduled_at: None,
     };
     let id = engine.start(request).await.unwrap();
     let Waited::Ended(view) = engine.wait(&hub, &id, Duration::from_secs(30)).await.unwrap() else {

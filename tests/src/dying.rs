@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use durawasm_core::Timestamp;
 use durawasm_host::store::{
-    AppRecord, BoxFuture, Commit, CommitError, Committed, HubName, InstanceNumber, InstanceRecord, Payloads,
-    RecordedHistory, SharedStore, Store, StoreError, TimerRow,
+    AppRecord, BoxFuture, Commit, CommitError, Committed, HubName, InstanceNumber, InstanceRecord, Mail, MailId,
+    NewMail, Payloads, RecordedHistory, SharedStore, Store, StoreError, TimerRow,
 };
 
 /// See the module.
@@ -23,6 +23,10 @@ impl DyingStore {
         Arc::new(Self { inner, commits: AtomicUsize::new(0), lives })
     }
 
+    fn dies(&self) -> bool {
+        self.commits.fetch_add(1, Ordering::SeqCst) >= self.lives
+    }
+
     /// Commits of instances that became durable.
     #[must_use]
     pub fn commits(&self) -> usize {
@@ -36,10 +40,14 @@ impl DyingStore {
     }
 }
 
+fn dead() -> StoreError {
+    StoreError::Unavailable("the test let the store die".to_owned())
+}
+
 impl Store for DyingStore {
     fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, CommitError>> {
-        if self.commits.fetch_add(1, Ordering::SeqCst) >= self.lives {
-            return Box::pin(async { Err(StoreError::Unavailable("the test let the store die".to_owned()).into()) });
+        if self.dies() {
+            return Box::pin(async { Err(dead().into()) });
         }
         self.inner.commit(commit)
     }
@@ -67,6 +75,21 @@ impl Store for DyingStore {
 
     fn timers(&self, until: Timestamp, limit: usize) -> BoxFuture<'_, Result<Vec<TimerRow>, StoreError>> {
         self.inner.timers(until, limit)
+    }
+
+    fn mail(&self, after: Option<MailId>, limit: usize) -> BoxFuture<'_, Result<Vec<Mail>, StoreError>> {
+        self.inner.mail(after, limit)
+    }
+
+    fn answer_mail(
+        &self,
+        taken: MailId,
+        answer: Option<(HubName, NewMail)>,
+    ) -> BoxFuture<'_, Result<MailId, CommitError>> {
+        if self.dies() {
+            return Box::pin(async { Err(dead().into()) });
+        }
+        self.inner.answer_mail(taken, answer)
     }
 
     fn apps(&self) -> BoxFuture<'_, Result<Vec<AppRecord>, StoreError>> {

@@ -3,11 +3,12 @@
 use std::fmt::Display;
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::bindings::durable::functions::activity_context as host;
 use crate::error::Result;
 use crate::log::Log;
-use crate::payload::encode;
+use crate::payload::{decode, encode};
 use crate::{ActivityInfo, LogLevel};
 
 /// What an activity knows about its call and can tell the host; its first parameter.
@@ -52,8 +53,15 @@ impl ActivityContext {
         host::info().idempotency_key
     }
 
-    /// Says that the activity is still alive, with what it wants remembered. True: it was canceled and should end.
-    /// Fails if the details cannot be written as JSON.
+    /// What the attempt before this one gave with its last heartbeat: where to go on from. None in a first attempt, and
+    /// when the host was killed in between. Fails if it is not what `T` expects.
+    pub fn last_heartbeat<T: DeserializeOwned>(self) -> Result<Option<T>> {
+        let Some(details) = host::info().last_heartbeat else { return Ok(None) };
+        decode(Some(&details), || "the last heartbeat".to_owned()).map(Some)
+    }
+
+    /// Says that the activity is still alive, with what its next attempt should know. True: nobody waits for it any more;
+    /// it should end, and is stopped soon. Fails if the details cannot be written as JSON.
     ///
     /// ```no_run
     /// # use durawasm::prelude::*;

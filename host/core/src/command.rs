@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 
 use crate::history::{Ending, EventKind};
-use crate::model::{Payload, RetryPolicy, Tags, TaskId};
+use crate::model::{Payload, RetryPolicy, Tags};
 
 /// A request of the orchestrator's code. The same call serves replay and live: it either matches the next recorded
 /// command or becomes a new one.
@@ -24,6 +24,21 @@ pub enum Command {
         /// Tags of the call.
         tags: Tags,
     },
+    /// Call an orchestrator as a child.
+    CallSubOrchestration {
+        /// The child's instance id; none: derived from this execution.
+        instance_id: Option<String>,
+        /// The function.
+        name: String,
+        /// Its input.
+        input: Option<Payload>,
+        /// How it is tried again.
+        retry: Option<RetryPolicy>,
+        /// The version label; none: the app version's own.
+        version: Option<String>,
+        /// Tags of the child.
+        tags: Tags,
+    },
     /// Set a durable timer.
     CreateTimer {
         /// When it fires.
@@ -34,35 +49,33 @@ pub enum Command {
         /// Its name, compared ignoring case.
         name: String,
     },
-    /// Give a task up.
-    Cancel {
-        /// Which.
-        task: TaskId,
-    },
 }
 
-impl Command {
-    /// The event that records this command, for the task it makes (or is about).
-    #[must_use]
-    pub fn into_event(self, task: TaskId) -> EventKind {
-        match self {
-            Self::CallActivity { name, input, retry, timeout_ms, tags } => {
-                EventKind::TaskScheduled { task, name, input, retry, timeout_ms, tags }
-            }
-            Self::CreateTimer { fire_at } => EventKind::TimerCreated { task, fire_at },
-            Self::AwaitEvent { name } => EventKind::EventAwaited { task, name },
-            Self::Cancel { task } => EventKind::TaskCanceled { task },
-        }
-    }
-
-    /// True: the command makes a task of its own.
-    #[must_use]
-    pub fn makes_task(&self) -> bool {
-        match self {
-            Self::CallActivity { .. } | Self::CreateTimer { .. } | Self::AwaitEvent { .. } => true,
-            Self::Cancel { .. } => false,
-        }
-    }
+/// A request that nothing comes back for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Notice {
+    /// Start an orchestrator as a child that nobody waits for.
+    StartSubOrchestration {
+        /// The child's instance id; none: derived from this execution.
+        instance_id: Option<String>,
+        /// The function.
+        name: String,
+        /// Its input.
+        input: Option<Payload>,
+        /// The version label; none: the app version's own.
+        version: Option<String>,
+        /// Tags of the child.
+        tags: Tags,
+    },
+    /// Raise an event on another instance.
+    SendEvent {
+        /// Which.
+        instance_id: String,
+        /// The event's name.
+        name: String,
+        /// What goes with it.
+        input: Option<Payload>,
+    },
 }
 
 /// Says a command as the author of the orchestrator would; used on both sides of a non-determinism report.
@@ -72,6 +85,16 @@ impl fmt::Display for Say<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0 {
             EventKind::TaskScheduled { name, input, .. } => write!(f, "call activity '{name}'{}", input_of(input)),
+            EventKind::SubOrchestrationCreated { name, input, chosen_id, instance_id, .. } => {
+                let id = if *chosen_id { format!(" as '{instance_id}'") } else { String::new() };
+                write!(f, "call sub-orchestration '{name}'{id}{}", input_of(input))
+            }
+            EventKind::SubOrchestrationStarted { name, input, instance_id, .. } => {
+                write!(f, "start sub-orchestration '{name}' as '{instance_id}'{}", input_of(input))
+            }
+            EventKind::EventSent { instance_id, name, input } => {
+                write!(f, "send event '{name}' to '{instance_id}'{}", input_of(input))
+            }
             EventKind::TimerCreated { fire_at, .. } => write!(f, "create a timer for {fire_at}"),
             EventKind::EventAwaited { name, .. } => write!(f, "wait for event '{name}'"),
             EventKind::TaskCanceled { task } => write!(f, "cancel task {task}"),
@@ -94,6 +117,10 @@ impl fmt::Display for Say<'_> {
             | EventKind::ExecutionSuspended { .. }
             | EventKind::ExecutionResumed { .. }
             | EventKind::ExecutionTerminated { .. }
+            | EventKind::ScheduledTimeReached
+            | EventKind::FailureDelivered { .. }
+            | EventKind::ExecutionRewound { .. }
+            | EventKind::ParentRewound { .. }
             | EventKind::EpisodeCompleted { .. }
             | EventKind::ExecutionCompleted { .. } => f.write_str("(not a command)"),
         }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::history::HistoryEvent;
-use crate::model::{Outcome, Payload, Status, Tags, TaskId};
+use crate::model::{AwaitedBy, InstanceId, Outcome, Payload, Status, Tags, TaskId};
 
 /// What to save and what to do afterwards. Nothing of it may be acted on before all of it is durable.
 #[derive(Clone, Debug, PartialEq, Default)]
@@ -34,7 +34,7 @@ pub enum Effect {
     RunActivity(ActivityCall),
     /// Bring [`crate::Message::TimerDue`] at this time.
     SetTimer {
-        /// The timer, or the call with a retry policy.
+        /// The timer, the call with a retry policy, or [`TaskId::SCHEDULED_START`].
         task: TaskId,
         /// When.
         due: Timestamp,
@@ -51,6 +51,66 @@ pub enum Effect {
         /// The call.
         task: TaskId,
     },
+    /// Tell another instance something. Messages between two instances keep their order.
+    Send(Outgoing),
+}
+
+/// A message for another instance of the hub, to be kept until that instance has taken it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Outgoing {
+    /// Who gets it.
+    pub to: InstanceId,
+    /// What it is about.
+    pub letter: Letter,
+}
+
+/// What one instance can tell another.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Letter {
+    /// Be a sub-orchestration.
+    StartChild(Box<ChildStart>),
+    /// The sub-orchestration that you called has ended.
+    ChildEnded {
+        /// The call.
+        awaited_by: AwaitedBy,
+        /// What it came to.
+        outcome: Outcome,
+    },
+    /// An external event.
+    EventRaised {
+        /// Its name.
+        name: String,
+        /// What comes with it.
+        input: Option<Payload>,
+    },
+    /// End now, and all your sub-orchestrations.
+    Terminate {
+        /// Why.
+        reason: Option<String>,
+    },
+}
+
+/// A sub-orchestration to start.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChildStart {
+    /// The orchestrator function.
+    pub name: String,
+    /// Its input.
+    pub input: Option<Payload>,
+    /// The version label; none: the app version's own.
+    pub version: Option<String>,
+    /// Its tags.
+    pub tags: Tags,
+    /// Who starts it.
+    pub parent_instance_id: InstanceId,
+    /// The call that waits for the outcome; none: nobody does.
+    pub awaited_by: Option<AwaitedBy>,
+    /// How many levels of parents it has.
+    pub depth: u32,
+    /// W3C trace context.
+    pub trace_parent: Option<String>,
+    /// The parent was rewound: a failed instance is to be rewound, a running or completed one is to answer this call.
+    pub again: bool,
 }
 
 /// One attempt of an activity to run.
@@ -68,6 +128,8 @@ pub struct ActivityCall {
     pub timeout_ms: Option<f64>,
     /// Tags of the call.
     pub tags: Tags,
+    /// What the attempt before reported with its last heartbeat.
+    pub heartbeat: Option<Payload>,
 }
 
 /// What an instance looks like from outside.

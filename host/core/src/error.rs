@@ -41,6 +41,14 @@ pub enum GuestFault {
         /// What the guest asked for.
         task: TaskId,
     },
+    /// An instance id that no instance can have.
+    #[error("the instance ID '{}' {why}", .id.escape_debug())]
+    BadInstanceId {
+        /// The id.
+        id: String,
+        /// Which rule it breaks.
+        why: String,
+    },
     /// A bound of the host was hit.
     #[error("{what}: the limit is {limit}")]
     Limit {

@@ -11,6 +11,12 @@ pub(crate) fn deterministic(instance_id: &str, now: Timestamp, counter: u32) -> 
     Uuid::new_v5(&NAMESPACE, name.as_bytes())
 }
 
+/// The instance id of a sub-orchestration that was given none: 32 hex digits from the parent's execution and the call.
+/// `call`: the task and the attempt, or the number of the child that nobody waits for.
+pub(crate) fn child_id(execution_id: &str, call: std::fmt::Arguments<'_>) -> String {
+    Uuid::new_v5(&NAMESPACE, format!("{execution_id}_{call}").as_bytes()).simple().to_string()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

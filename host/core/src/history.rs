@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::model::{Failure, InstanceId, Outcome, Payload, RetryPolicy, Status, Tags, TaskId};
+use crate::model::{AwaitedBy, Failure, InstanceId, Outcome, Payload, RetryPolicy, Status, Tags, TaskId};
 
 /// One thing that happened, and when.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +32,14 @@ pub struct ExecutionStarted {
     pub tags: Tags,
     /// W3C trace context of the caller.
     pub trace_parent: Option<String>,
+    /// The call of the parent that waits for the outcome; none: nobody waits.
+    pub awaited_by: Option<AwaitedBy>,
+    /// How many levels of parents it has.
+    pub depth: u32,
+    /// No code runs before this time.
+    pub scheduled_at: Option<Timestamp>,
+    /// The app's choice that what a returned orchestrator left open does not keep it running.
+    pub completes_early: bool,
 }
 
 /// What can happen. Events marked *(command)* are the orchestrator's own doing: a replay must issue them again, in
@@ -65,6 +73,8 @@ pub enum EventKind {
         failure: Failure,
         /// When the next attempt starts.
         retry_at: Timestamp,
+        /// What the attempt reported with its last heartbeat.
+        heartbeat: Option<Payload>,
     },
     /// The wait before a further attempt is over.
     TaskRetried {
@@ -72,15 +82,58 @@ pub enum EventKind {
         task: TaskId,
         /// The attempt that starts now.
         attempt: u32,
+        /// Its instance, when it is one of a sub-orchestration.
+        child: Option<InstanceId>,
     },
-    /// An activity returned.
+    /// *(command)* An orchestrator was called as a child.
+    SubOrchestrationCreated {
+        /// The call's handle.
+        task: TaskId,
+        /// The child's instance id at its first attempt.
+        instance_id: InstanceId,
+        /// True: the code chose the id, and further attempts have it as well. False: each has one of its own.
+        chosen_id: bool,
+        /// The orchestrator function.
+        name: String,
+        /// What it was called with.
+        input: Option<Payload>,
+        /// How it is tried again.
+        retry: Option<RetryPolicy>,
+        /// The version label asked for.
+        version: Option<String>,
+        /// Tags of the child.
+        tags: Tags,
+    },
+    /// *(command)* An orchestrator was started as a child that nobody waits for.
+    SubOrchestrationStarted {
+        /// The child.
+        instance_id: InstanceId,
+        /// The orchestrator function.
+        name: String,
+        /// What it was started with.
+        input: Option<Payload>,
+        /// The version label asked for.
+        version: Option<String>,
+        /// Tags of the child.
+        tags: Tags,
+    },
+    /// *(command)* An event was raised on another instance.
+    EventSent {
+        /// Which.
+        instance_id: InstanceId,
+        /// The event's name.
+        name: String,
+        /// What goes with it.
+        input: Option<Payload>,
+    },
+    /// An activity or a child returned.
     TaskCompleted {
         /// The call.
         task: TaskId,
         /// What it returned.
         result: Option<Payload>,
     },
-    /// An activity failed for good.
+    /// An activity or a child failed for good.
     TaskFailed {
         /// The call.
         task: TaskId,
@@ -137,6 +190,35 @@ pub enum EventKind {
     OrchestratorReturned {
         /// What it came to.
         ending: Ending,
+    },
+    /// The time that the start was scheduled for has come; the code runs from here on.
+    ScheduledTimeReached,
+    /// A wait is about to hand failures to the code. What a rewind may go back to: everything before this event was
+    /// decided without knowing of them.
+    FailureDelivered {
+        /// The failed tasks.
+        tasks: Vec<TaskId>,
+        /// How many waits had been served before this one.
+        waits_served: u32,
+    },
+    /// A failed execution goes on from an earlier place. Nothing is removed: what is set aside follows from the fields.
+    ExecutionRewound {
+        /// Why.
+        reason: Option<String>,
+        /// Position in the history: commands from here on are set aside; what came from outside stays if it is for
+        /// something made before.
+        cut: u32,
+        /// How many waits the code had been served by then; none: it had not waited yet.
+        waits_served: Option<u32>,
+        /// Failed calls from before the cut that run again, their failures set aside.
+        again: Vec<TaskId>,
+        /// The parent's call that waits now, if the parent was rewound.
+        awaited_by: Option<AwaitedBy>,
+    },
+    /// The parent was rewound while this execution went on: another call of it waits now.
+    ParentRewound {
+        /// Which.
+        awaited_by: AwaitedBy,
     },
     /// The orchestrator ran up to the place where it waits (or to its end).
     EpisodeCompleted {

@@ -7,23 +7,39 @@ use jiff::Timestamp;
 
 use crate::decision::ActivityCall;
 use crate::history::{Ending, EventKind, HistoryEvent};
-use crate::model::{Outcome, Payload, RetryPolicy, Status, TaskId};
+use crate::model::{AwaitedBy, InstanceId, Outcome, Payload, RetryPolicy, Status, Tags, TaskId};
 
 /// What a task is about.
 #[derive(Clone, Debug)]
 pub(crate) enum Work {
     /// An activity call with the policy for its attempts, and when it was made.
     Activity { call: ActivityCall, retry: Option<RetryPolicy>, made: Timestamp },
+    /// A sub-orchestration, the same.
+    Child { call: Box<ChildCall>, retry: Option<RetryPolicy>, made: Timestamp },
     /// A durable timer.
     Timer { fire_at: Timestamp },
     /// A wait for an external event; the name is folded.
     Event { name: String },
 }
 
+/// One attempt of a sub-orchestration.
+#[derive(Clone, Debug)]
+pub(crate) struct ChildCall {
+    pub(crate) task: TaskId,
+    pub(crate) attempt: u32,
+    pub(crate) instance_id: InstanceId,
+    /// The code chose the id: all attempts have it.
+    pub(crate) chosen_id: bool,
+    pub(crate) name: String,
+    pub(crate) input: Option<Payload>,
+    pub(crate) version: Option<String>,
+    pub(crate) tags: Tags,
+}
+
 /// What became of a task.
 #[derive(Clone, Debug)]
 pub(crate) enum TaskState {
-    /// Nothing yet. For an activity between two attempts: when the next one starts.
+    /// Nothing yet. For a call between two attempts: when the next one starts.
     Open { retry_at: Option<Timestamp> },
     /// It completed, as the `order`-th completion of the execution.
     Done { order: u32, at: Timestamp, outcome: Outcome },
@@ -63,12 +79,33 @@ pub(crate) struct Ledger {
     /// Names are folded, because event names match ignoring case. Waiters are a stack: the newest is served.
     waiters: BTreeMap<String, Vec<TaskId>>,
     buffered: BTreeMap<String, VecDeque<Buffered>>,
-    pub(crate) open_activities: u32,
+    /// Open activities and sub-orchestrations: while there are any, an execution that has returned goes on.
+    pub(crate) open_calls: u32,
+    execution_id: String,
+    /// Positions of the rewinds.
+    rewinds: Vec<usize>,
+    /// Which call of the parent waits for the outcome.
+    pub(crate) awaited_by: Option<AwaitedBy>,
+    /// The time that the start still waits for.
+    pub(crate) scheduled: Option<Timestamp>,
+    /// When the code began to run.
+    pub(crate) began: Option<Timestamp>,
+    /// Children that nobody waits for.
+    pub(crate) started_children: Vec<InstanceId>,
     pub(crate) suspended: Option<Option<String>>,
     pub(crate) returned: Option<Ending>,
     pub(crate) ended: Option<Ended>,
     /// Waits served in all episodes that were recorded; none: no episode was.
     pub(crate) waits_served: Option<u32>,
+}
+
+impl Work {
+    fn is_call(&self) -> bool {
+        match self {
+            Self::Activity { .. } | Self::Child { .. } => true,
+            Self::Timer { .. } | Self::Event { .. } => false,
+        }
+    }
 }
 
 impl Ledger {
@@ -82,10 +119,40 @@ impl Ledger {
         self.tasks.get_mut(index)
     }
 
+    /// The execution as others know it: a rewound one is another one to them, so that answers to what was set aside
+    /// do not reach it. `position`: as it was there in the history.
+    pub(crate) fn execution_at(&self, position: usize) -> String {
+        match self.rewinds.iter().filter(|rewind| **rewind < position).count() {
+            0 => self.execution_id.clone(),
+            rewinds => format!("{}-{rewinds}", self.execution_id),
+        }
+    }
+
+    /// True: it was rewound.
+    pub(crate) fn was_rewound(&self) -> bool {
+        !self.rewinds.is_empty()
+    }
+
+    /// The next event of the history.
     pub(crate) fn apply(&mut self, event: &HistoryEvent) {
+        let position = self.length;
+        self.apply_at(position, event);
         self.length += 1;
+    }
+
+    /// An event of the history; those that were set aside are left out.
+    pub(crate) fn apply_at(&mut self, position: usize, event: &HistoryEvent) {
         match &event.kind {
-            EventKind::ExecutionStarted(_) => {}
+            EventKind::ExecutionStarted(started) => {
+                self.execution_id.clone_from(&started.execution_id);
+                self.awaited_by.clone_from(&started.awaited_by);
+                self.scheduled = started.scheduled_at;
+                self.began = started.scheduled_at.is_none().then_some(event.at);
+            }
+            EventKind::ScheduledTimeReached => {
+                self.scheduled = None;
+                self.began = Some(event.at);
+            }
             EventKind::TaskScheduled { task, name, input, retry, timeout_ms, tags } => {
                 let call = ActivityCall {
                     task: *task,
@@ -94,14 +161,32 @@ impl Ledger {
                     input: input.clone(),
                     timeout_ms: *timeout_ms,
                     tags: tags.clone(),
+                    heartbeat: None,
                 };
-                self.open_activities += 1;
+                self.open_calls += 1;
                 self.make(Work::Activity { call, retry: retry.clone(), made: event.at });
             }
+            EventKind::SubOrchestrationCreated { task, instance_id, chosen_id, name, input, retry, version, tags } => {
+                let call = ChildCall {
+                    task: *task,
+                    attempt: 1,
+                    instance_id: instance_id.clone(),
+                    chosen_id: *chosen_id,
+                    name: name.clone(),
+                    input: input.clone(),
+                    version: version.clone(),
+                    tags: tags.clone(),
+                };
+                self.open_calls += 1;
+                self.make(Work::Child { call: Box::new(call), retry: retry.clone(), made: event.at });
+            }
+            EventKind::SubOrchestrationStarted { instance_id, .. } => self.started_children.push(instance_id.clone()),
             EventKind::TimerCreated { fire_at, .. } => self.make(Work::Timer { fire_at: *fire_at }),
             EventKind::EventAwaited { task, name } => self.wait(*task, name, event.at),
-            EventKind::TaskAttemptFailed { task, retry_at, .. } => self.set_retry(*task, Some(*retry_at), None),
-            EventKind::TaskRetried { task, attempt } => self.set_retry(*task, None, Some(*attempt)),
+            EventKind::TaskAttemptFailed { task, retry_at, heartbeat, .. } => {
+                self.attempt_failed(*task, *retry_at, heartbeat.as_ref());
+            }
+            EventKind::TaskRetried { task, attempt, child } => self.retried(*task, *attempt, child.as_ref()),
             EventKind::TaskCompleted { task, result } => self.complete(*task, event.at, Ok(result.clone())),
             EventKind::TaskFailed { task, failure } => self.complete(*task, event.at, Err(failure.clone())),
             EventKind::TimerFired { task } => self.complete(*task, event.at, Ok(None)),
@@ -109,7 +194,16 @@ impl Ledger {
             EventKind::TaskCanceled { task } => self.cancel(*task),
             EventKind::ExecutionSuspended { reason } => self.suspended = Some(reason.clone()),
             EventKind::ExecutionResumed { .. } => self.suspended = None,
-            EventKind::ExecutionTerminated { .. } => {}
+            EventKind::ExecutionTerminated { .. }
+            | EventKind::EventSent { .. }
+            | EventKind::FailureDelivered { .. } => {}
+            EventKind::ExecutionRewound { waits_served, again, awaited_by, .. } => {
+                self.rewinds.push(position);
+                self.waits_served = *waits_served;
+                self.awaited_by = awaited_by.clone().or(self.awaited_by.take());
+                again.iter().for_each(|task| self.begin_again(*task, event.at));
+            }
+            EventKind::ParentRewound { awaited_by } => self.awaited_by = Some(awaited_by.clone()),
             EventKind::OrchestratorReturned { ending } => self.returned = Some(ending.clone()),
             EventKind::EpisodeCompleted { waits_served } => self.waits_served = Some(*waits_served),
             EventKind::ExecutionCompleted { status, outcome } => {
@@ -122,12 +216,44 @@ impl Ledger {
         self.tasks.push(Task { work, state: TaskState::Open { retry_at: None } });
     }
 
-    fn set_retry(&mut self, task: TaskId, at: Option<Timestamp>, next: Option<u32>) {
-        if let Some(Task { work: Work::Activity { call, .. }, state: TaskState::Open { retry_at } }) =
-            self.task_mut(task)
-        {
-            *retry_at = at;
-            call.attempt = next.unwrap_or(call.attempt);
+    fn attempt_failed(&mut self, task: TaskId, at: Timestamp, heartbeat: Option<&Payload>) {
+        let Some(Task { work, state: TaskState::Open { retry_at } }) = self.task_mut(task) else { return };
+        *retry_at = Some(at);
+        if let Work::Activity { call, .. } = work {
+            call.heartbeat = heartbeat.cloned().or(call.heartbeat.take());
+        }
+    }
+
+    fn retried(&mut self, task: TaskId, next: u32, child: Option<&InstanceId>) {
+        let Some(Task { work, state: TaskState::Open { retry_at } }) = self.task_mut(task) else { return };
+        *retry_at = None;
+        match work {
+            Work::Activity { call, .. } => call.attempt = next,
+            Work::Child { call, .. } => {
+                call.attempt = next;
+                if let Some(child) = child {
+                    call.instance_id.clone_from(child);
+                }
+            }
+            Work::Timer { .. } | Work::Event { .. } => {}
+        }
+    }
+
+    /// A failed call runs again as if it had just been made. A sub-orchestration keeps the instance of its last attempt,
+    /// which is rewound.
+    fn begin_again(&mut self, task: TaskId, at: Timestamp) {
+        let Some(Task { work, state: TaskState::Open { retry_at } }) = self.task_mut(task) else { return };
+        *retry_at = None;
+        match work {
+            Work::Activity { call, made, .. } => {
+                call.attempt = 1;
+                *made = at;
+            }
+            Work::Child { call, made, .. } => {
+                call.attempt = 1;
+                *made = at;
+            }
+            Work::Timer { .. } | Work::Event { .. } => {}
         }
     }
 
@@ -138,9 +264,9 @@ impl Ledger {
             return;
         }
         entry.state = TaskState::Done { order, at, outcome };
-        let was_activity = matches!(entry.work, Work::Activity { .. });
+        let was_call = entry.work.is_call();
         self.completions += 1;
-        self.open_activities -= u32::from(was_activity);
+        self.open_calls -= u32::from(was_call);
     }
 
     fn wait(&mut self, task: TaskId, name: &str, at: Timestamp) {
@@ -172,7 +298,7 @@ impl Ledger {
         }
         entry.state = TaskState::Canceled;
         match entry.work.clone() {
-            Work::Activity { .. } => self.open_activities -= 1,
+            Work::Activity { .. } | Work::Child { .. } => self.open_calls -= 1,
             Work::Timer { .. } => {}
             Work::Event { name } => {
                 if let Some(stack) = self.waiters.get_mut(&name) {
@@ -190,7 +316,7 @@ impl Ledger {
                 (Work::Event { name }, TaskState::Done { order, outcome: Ok(input), .. }) => {
                     Some((*order, (name.clone(), input.clone())))
                 }
-                (Work::Event { .. } | Work::Activity { .. } | Work::Timer { .. }, _) => None,
+                (Work::Event { .. } | Work::Activity { .. } | Work::Child { .. } | Work::Timer { .. }, _) => None,
             })
             .collect();
         events.sort_by_key(|(order, _)| *order);

@@ -17,12 +17,13 @@ pub mod message;
 pub mod model;
 pub mod orchestration;
 pub mod retry;
+pub mod timeline;
 
-pub use command::Command;
-pub use decision::{ActivityCall, Decision, Effect, State};
+pub use command::{Command, Notice};
+pub use decision::{ActivityCall, ChildStart, Decision, Effect, Letter, Outgoing, State};
 pub use error::{GuestFault, NonDeterminism};
 pub use history::{EventKind, ExecutionStarted, HistoryEvent};
 pub use jiff::{SignedDuration, Timestamp};
 pub use message::{Delivery, Message};
-pub use model::{Cause, Failure, InstanceId, Payload, RetryPolicy, Status, TaskId};
-pub use orchestration::Orchestration;
+pub use model::{AwaitedBy, Cause, Failure, InstanceId, Payload, RetryPolicy, Status, TaskId};
+pub use orchestration::{Orchestration, Rewind, RewindError};

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::model::{Outcome, Payload, TaskId};
+use crate::model::{AwaitedBy, Outcome, Payload, TaskId};
 
 /// Something for an instance's mailbox.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,10 +15,26 @@ pub enum Message {
         attempt: u32,
         /// What it came to.
         outcome: Outcome,
+        /// What it reported with its last heartbeat: the next attempt is told.
+        heartbeat: Option<Payload>,
+    },
+    /// A sub-orchestration ended.
+    ChildEnded {
+        /// The call.
+        task: TaskId,
+        /// Which attempt, from 1.
+        attempt: u32,
+        /// What it came to.
+        outcome: Outcome,
+    },
+    /// The parent was rewound: another call of it waits for the outcome.
+    ParentRewound {
+        /// Which.
+        awaited_by: AwaitedBy,
     },
     /// A timer's time has come.
     TimerDue {
-        /// The timer, or the call whose next attempt is due.
+        /// The timer, the call whose next attempt is due, or [`TaskId::SCHEDULED_START`].
         task: TaskId,
         /// What it was set to. A message that comes late may find the same number in a fresh execution, or a later
         /// attempt of the same call: it is not for them.
@@ -45,6 +61,8 @@ pub enum Message {
     Terminate {
         /// Why.
         reason: Option<String>,
+        /// Whether the sub-orchestrations of this execution are to end, too.
+        recursive: bool,
     },
 }
 

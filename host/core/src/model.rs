@@ -7,15 +7,50 @@ use std::sync::Arc;
 /// JSON as text, exactly as it came. Shared, because one payload is seen by history, ledger, guest and store.
 pub type Payload = Arc<str>;
 
+/// Characters of the name of an activity, an orchestrator, an event or a tag.
+pub const NAME_CHARS: usize = 256;
+/// Tags of an instance or a call: they are stored with each.
+pub const TAGS: usize = 32;
+/// Characters of a tag's value.
+pub const TAG_VALUE_CHARS: usize = 1_024;
+
 /// Tags of an instance or a call.
 pub type Tags = BTreeMap<String, String>;
 
 /// The id of an orchestration instance, unique in its task hub while the instance exists.
 pub type InstanceId = Arc<str>;
 
+/// The rules for ids that somebody chooses (http-api.md 3).
+///
+/// # Errors
+/// Which rule the id breaks, as the end of a sentence that begins with "The instance ID".
+pub fn check_instance_id(id: &str) -> Result<(), String> {
+    if id.chars().count() > LONGEST_INSTANCE_ID {
+        return Err(format!("has more than {LONGEST_INSTANCE_ID} characters"));
+    }
+    if id.is_empty() {
+        return Err("is empty".to_owned());
+    }
+    if id.starts_with('@') {
+        return Err("begins with '@', which is reserved for entities".to_owned());
+    }
+    match id.chars().find(|c| matches!(c, '/' | '\\' | '#' | '?') || c.is_control()) {
+        Some(bad) => Err(format!("contains {bad:?}; '/', '\\', '#', '?' and control characters are not allowed")),
+        None => Ok(()),
+    }
+}
+
+/// Characters of an instance id at most (http-api.md 3).
+pub const LONGEST_INSTANCE_ID: usize = 256;
+
 /// The handle of an open call, counted from 1 in the order in which the orchestrator made them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskId(pub u32);
+
+impl TaskId {
+    /// Stands for the scheduled start where a timer names its task; no call has this number.
+    pub const SCHEDULED_START: Self = Self(0);
+}
 
 impl fmt::Display for TaskId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -163,6 +198,17 @@ pub struct RetryPolicy {
     pub max_retry_interval_ms: Option<f64>,
     /// No attempt starts later than this after the first was scheduled; none: no such limit.
     pub retry_timeout_ms: Option<f64>,
+}
+
+/// Which call of its parent a sub-orchestration answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AwaitedBy {
+    /// The parent's execution. A fresh or rewound execution has another one: it does not wait for this answer.
+    pub execution_id: String,
+    /// The call.
+    pub task: TaskId,
+    /// Which attempt, from 1.
+    pub attempt: u32,
 }
 
 /// What an activity, a child or an orchestrator came to.

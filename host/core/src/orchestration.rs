@@ -5,20 +5,27 @@
 
 mod guest;
 mod mailbox;
+mod rewind;
 
 use std::collections::VecDeque;
 
 use jiff::Timestamp;
 
-use crate::decision::{Decision, Effect, State};
+use crate::decision::{ActivityCall, ChildStart, Decision, Effect, Letter, Outgoing, State};
 use crate::history::{Ending, EventKind, ExecutionStarted, HistoryEvent};
-use crate::ledger::{Ledger, Work};
-use crate::model::{Payload, Status};
+use crate::ledger::{ChildCall, Ledger, Work};
+use crate::model::{AwaitedBy, Failure, Outcome, Payload, Status, TaskId};
+use crate::timeline;
+
+pub use rewind::{Rewind, RewindError};
 
 /// More tasks than this and an execution fails: continue-as-new is the way to go on for ever.
 pub const MAX_TASKS: u32 = 100_000;
 
-/// More events than this and an execution takes no further ones from outside.
+/// More levels of sub-orchestrations than this and a call of one fails its caller: nobody means to nest that deep.
+pub const MAX_DEPTH: u32 = 64;
+
+/// More events than this and an execution takes no further ones from outside, and makes no further calls.
 pub const MAX_HISTORY_EVENTS: usize = 1_000_000;
 
 /// One execution of an instance, with the run of its code.
@@ -37,6 +44,8 @@ struct Run {
     phase: Phase,
     /// Tasks this run has made.
     tasks_made: u32,
+    /// Sub-orchestrations this run has started that nobody waits for.
+    children_started: u32,
     /// Waits of this run that were served.
     waits_served: u32,
     /// Which tasks the waits have delivered, by task number minus 1.
@@ -74,7 +83,16 @@ impl Orchestration {
             clock: at,
             decision: Decision::default(),
         };
+        let scheduled = started.scheduled_at;
         orchestration.record(EventKind::ExecutionStarted(Box::new(started)));
+        match scheduled {
+            Some(due) if due <= at => orchestration.record(EventKind::ScheduledTimeReached),
+            Some(due) => {
+                let effect = Effect::SetTimer { task: TaskId::SCHEDULED_START, due };
+                orchestration.decision.effects.push(effect);
+            }
+            None => {}
+        }
         orchestration
     }
 
@@ -89,25 +107,40 @@ impl Orchestration {
         let mut ledger = Ledger::default();
         let mut commands = VecDeque::new();
         let mut clock = *at;
-        for (position, event) in history.iter().enumerate() {
-            ledger.apply(event);
+        for (position, event) in timeline::of(history) {
+            ledger.apply_at(position, event);
             clock = clock.max(event.at);
             if is_command(&event.kind) {
                 commands.push_back((position, event.kind.clone()));
             }
         }
+        ledger.length = history.len();
         let phase = match ledger.waits_served {
             Some(waits) => Phase::Replaying { commands, waits },
             None => Phase::Live,
         };
         let started = started.as_ref().clone();
-        Ok(Self { started, ledger, run: Run::new(phase, *at), clock, decision: Decision::default() })
+        let run = Run::new(phase, ledger.began.unwrap_or(*at));
+        Ok(Self { started, ledger, run, clock, decision: Decision::default() })
     }
 
     /// What the execution was started with.
     #[must_use]
     pub fn started(&self) -> &ExecutionStarted {
         &self.started
+    }
+
+    /// The name under which others know this execution: answers to another one are not for it. A rewound execution has a
+    /// new one, while its code goes on with the one it was started with.
+    #[must_use]
+    pub fn execution_id(&self) -> String {
+        self.ledger.execution_at(usize::MAX)
+    }
+
+    /// Which call of the parent waits for the outcome.
+    #[must_use]
+    pub fn awaited_by(&self) -> Option<&AwaitedBy> {
+        self.ledger.awaited_by.as_ref()
     }
 
     /// How many events the history has, those not yet saved included.
@@ -143,37 +176,76 @@ impl Orchestration {
     /// True: an episode of it was recorded; false: it is pending.
     #[must_use]
     pub fn has_begun(&self) -> bool {
-        self.ledger.waits_served.is_some() || self.ledger.returned.is_some()
+        self.ledger.waits_served.is_some() || self.ledger.returned.is_some() || self.ledger.was_rewound()
     }
 
-    /// True: the code may run now. False: it has returned, is suspended, or the execution is over.
+    /// True: the code may run now. False: it has returned, is suspended or not yet due, or the execution is over.
     #[must_use]
     pub fn can_run(&self) -> bool {
-        self.ledger.ended.is_none() && self.ledger.returned.is_none() && self.ledger.suspended.is_none()
+        self.ledger.ended.is_none()
+            && self.ledger.returned.is_none()
+            && self.ledger.suspended.is_none()
+            && self.ledger.scheduled.is_none()
     }
 
-    /// True: activities are open, so a restarted host must look after this instance by itself. Timers and event waits
-    /// need no looking after: they have rows of their own, or come from outside.
+    /// True: activities are open, so a restarted host must look after this instance by itself. Timers, event waits and
+    /// sub-orchestrations need no looking after: they have rows of their own, or come from outside.
     #[must_use]
     pub fn has_work_in_flight(&self) -> bool {
         self.ledger.ended.is_none()
-            && (self.ledger.waits_served.is_none()
+            && ((self.ledger.waits_served.is_none() && self.ledger.scheduled.is_none())
                 || self.ledger.open_tasks().any(|(_, work, retry_at)| match work {
                     Work::Activity { .. } => retry_at.is_none(),
-                    Work::Timer { .. } | Work::Event { .. } => false,
+                    Work::Child { .. } | Work::Timer { .. } | Work::Event { .. } => false,
                 }))
     }
 
-    /// What must be under way for the open tasks: what a host does that has just loaded the execution.
+    /// Activities and timers that must be under way: what a host begins that has just loaded the execution.
     #[must_use]
     pub fn effects_in_flight(&self) -> Vec<Effect> {
-        let in_flight = |(task, work, retry_at): (_, &Work, Option<Timestamp>)| match (work, retry_at) {
-            (Work::Activity { .. }, Some(due)) => Some(Effect::SetTimer { task, due }),
+        self.open_effects(false).into_iter().filter(|effect| !matches!(effect, Effect::Send(_))).collect()
+    }
+
+    /// What brings the open tasks to their ends. `again`: as for calls that may have been made before.
+    fn open_effects(&self, again: bool) -> Vec<Effect> {
+        if self.ledger.ended.is_some() {
+            return Vec::new();
+        }
+        let scheduled = self.ledger.scheduled.map(|due| Effect::SetTimer { task: TaskId::SCHEDULED_START, due });
+        let tasks = self.ledger.open_tasks().filter_map(|(task, work, retry_at)| match (work, retry_at) {
+            (Work::Activity { .. } | Work::Child { .. }, Some(due)) => Some(Effect::SetTimer { task, due }),
             (Work::Activity { call, .. }, None) => Some(Effect::RunActivity(call.clone())),
+            (Work::Child { call, .. }, None) => Some(self.start_child(call, again)),
             (Work::Timer { fire_at }, _) => Some(Effect::SetTimer { task, due: *fire_at }),
             (Work::Event { .. }, _) => None,
+        });
+        scheduled.into_iter().chain(tasks).collect()
+    }
+
+    /// What begins an open task: nothing for a wait.
+    fn effect_of(&self, task: TaskId) -> Option<Effect> {
+        match &self.ledger.task(task)?.work {
+            Work::Activity { call, .. } => Some(Effect::RunActivity(ActivityCall::clone(call))),
+            Work::Child { call, .. } => Some(self.start_child(call, false)),
+            Work::Timer { fire_at } => Some(Effect::SetTimer { task, due: *fire_at }),
+            Work::Event { .. } => None,
+        }
+    }
+
+    fn start_child(&self, call: &ChildCall, again: bool) -> Effect {
+        let awaited_by = AwaitedBy { execution_id: self.execution_id(), task: call.task, attempt: call.attempt };
+        let start = ChildStart {
+            name: call.name.clone(),
+            input: call.input.clone(),
+            version: call.version.clone(),
+            tags: call.tags.clone(),
+            parent_instance_id: self.started.instance_id.clone(),
+            awaited_by: Some(awaited_by),
+            depth: self.started.depth + 1,
+            trace_parent: self.started.trace_parent.clone(),
+            again,
         };
-        if self.ledger.ended.is_some() { Vec::new() } else { self.ledger.open_tasks().filter_map(in_flight).collect() }
+        Effect::Send(Outgoing { to: call.instance_id.clone(), letter: Letter::StartChild(Box::new(start)) })
     }
 
     /// What is to be saved, and done once it is saved, since the last time this was asked.
@@ -192,21 +264,35 @@ impl Orchestration {
         self.decision.events.push(event);
     }
 
-    fn end(&mut self, status: Status, outcome: crate::model::Outcome) {
-        let timers: Vec<_> = self
-            .ledger
-            .open_tasks()
-            .filter_map(|(task, work, retry_at)| match (work, retry_at) {
-                (Work::Timer { fire_at }, _) => Some(Effect::ClearTimer { task, due: *fire_at }),
-                (Work::Activity { .. }, Some(due)) => Some(Effect::ClearTimer { task, due }),
-                (Work::Activity { .. }, None) | (Work::Event { .. }, _) => None,
-            })
-            .collect();
-        self.decision.effects.extend(timers);
+    fn end(&mut self, status: Status, outcome: Outcome) {
+        for effect in self.open_effects(false) {
+            if let Effect::SetTimer { task, due } = effect {
+                self.decision.effects.push(Effect::ClearTimer { task, due });
+            }
+        }
+        if status != Status::ContinuedAsNew
+            && let Some(awaited_by) = self.ledger.awaited_by.clone()
+            && let Some(to) = self.started.parent_instance_id.clone()
+        {
+            let outcome = self.outcome_for_parent(status, &outcome);
+            let letter = Letter::ChildEnded { awaited_by, outcome };
+            self.decision.effects.push(Effect::Send(Outgoing { to, letter }));
+        }
         self.record(EventKind::ExecutionCompleted { status, outcome });
     }
 
-    /// Ends the execution if its code has returned and no activity holds it any more. A fresh execution waits for
+    /// A terminated child has failed its parent's call.
+    fn outcome_for_parent(&self, status: Status, outcome: &Outcome) -> Outcome {
+        let Ok(reason) = outcome else { return outcome.clone() };
+        if status != Status::Terminated {
+            return outcome.clone();
+        }
+        let reason = reason.as_deref().map_or_else(String::new, |reason| format!(": {reason}"));
+        let message = format!("the sub-orchestration '{}' was terminated{reason}", self.started.instance_id);
+        Err(Failure::new("OrchestrationTerminated", message))
+    }
+
+    /// Ends the execution if its code has returned and no call holds it any more. A fresh execution waits for
     /// nobody: what the old one left open is dropped.
     fn end_if_nothing_holds_it(&mut self) {
         if self.ledger.ended.is_some() {
@@ -214,7 +300,7 @@ impl Orchestration {
         }
         match self.ledger.returned.clone() {
             Some(Ending::ContinuedAsNew { input, .. }) => self.end(Status::ContinuedAsNew, Ok(input)),
-            Some(Ending::Returned(outcome)) if self.ledger.open_activities == 0 => {
+            Some(Ending::Returned(outcome)) if self.ledger.open_calls == 0 || self.started.completes_early => {
                 let status = if outcome.is_ok() { Status::Completed } else { Status::Failed };
                 self.end(status, outcome);
             }
@@ -228,6 +314,7 @@ impl Run {
         Self {
             phase,
             tasks_made: 0,
+            children_started: 0,
             waits_served: 0,
             delivered: Vec::new(),
             all_done_prefix: 0,
@@ -242,6 +329,9 @@ impl Run {
 fn is_command(kind: &EventKind) -> bool {
     match kind {
         EventKind::TaskScheduled { .. }
+        | EventKind::SubOrchestrationCreated { .. }
+        | EventKind::SubOrchestrationStarted { .. }
+        | EventKind::EventSent { .. }
         | EventKind::TimerCreated { .. }
         | EventKind::EventAwaited { .. }
         | EventKind::TaskCanceled { .. }
@@ -256,6 +346,10 @@ fn is_command(kind: &EventKind) -> bool {
         | EventKind::ExecutionSuspended { .. }
         | EventKind::ExecutionResumed { .. }
         | EventKind::ExecutionTerminated { .. }
+        | EventKind::ScheduledTimeReached
+        | EventKind::FailureDelivered { .. }
+        | EventKind::ExecutionRewound { .. }
+        | EventKind::ParentRewound { .. }
         | EventKind::EpisodeCompleted { .. }
         | EventKind::ExecutionCompleted { .. } => false,
     }

@@ -9,7 +9,9 @@ use axum::response::Response;
 use serde::Serialize;
 
 use super::error::ApiError;
+use super::query::Query;
 use super::{Call, body, wire};
+use crate::engine::OptionChanges;
 use crate::store::{AppRecord, Digest, FunctionKind};
 
 /// An app's version, as the administration shows it.
@@ -24,6 +26,9 @@ struct AppView {
     size: u64,
     sdk: String,
     deployed: String,
+    #[serde(rename = "completeEarly")]
+    completes_early: bool,
+    activities: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     changed: Option<bool>,
 }
@@ -37,11 +42,12 @@ struct FunctionView {
 pub(super) async fn put(call: Call) -> Result<Response, ApiError> {
     let app = app_name(&call)?;
     let limit = call.settings.component_limit;
+    let options = options(&call.query)?;
     let component = match body::component(call.body, limit).await {
         Err(ApiError::BodyTooLarge { limit }) => return Err(too_large(limit)),
         other => other?,
     };
-    let deployed = call.engine.deploy(&call.hub, &app, component).await?;
+    let deployed = call.engine.deploy(&call.hub, &app, component, options).await?;
     let record = call.engine.app(&call.hub, &app).ok_or_else(|| no_such_app(&call.hub, &app))?;
     let view = view(&record, deployed.digest, Some(deployed.changed)).ok_or_else(|| no_such_app(&call.hub, &app))?;
     Ok(wire::json(if deployed.changed { StatusCode::CREATED } else { StatusCode::OK }, &view))
@@ -68,6 +74,8 @@ fn view(record: &AppRecord, digest: Digest, changed: Option<bool>) -> Option<App
         size: version.size,
         sdk: version.sdk.clone(),
         deployed: wire::ticks(version.deployed),
+        completes_early: record.options.completes_early,
+        activities: if record.options.current_activities { "current" } else { "pinned" },
         changed,
     })
 }
@@ -77,6 +85,24 @@ fn kind_name(kind: FunctionKind) -> &'static str {
         FunctionKind::Orchestrator => "orchestrator",
         FunctionKind::Activity => "activity",
     }
+}
+
+/// `completeEarly=true|false` and `activities=pinned|current`; what is not said stays as it is.
+fn options(query: &Query) -> Result<OptionChanges, ApiError> {
+    let bad = |message: String| ApiError::Admin { status: StatusCode::BAD_REQUEST, code: "bad-option", message };
+    let completes_early = match query.filled("completeearly").map(str::to_ascii_lowercase).as_deref() {
+        None => None,
+        Some("true") => Some(true),
+        Some("false") => Some(false),
+        Some(other) => return Err(bad(format!("completeEarly is true or false, not '{other}'."))),
+    };
+    let current_activities = match query.filled("activities").map(str::to_ascii_lowercase).as_deref() {
+        None => None,
+        Some("current") => Some(true),
+        Some("pinned") => Some(false),
+        Some(other) => return Err(bad(format!("activities is 'pinned' or 'current', not '{other}'."))),
+    };
+    Ok(OptionChanges { completes_early, current_activities })
 }
 
 /// The path's app, if its name has the form `[a-z0-9][a-z0-9-]{0,62}`.

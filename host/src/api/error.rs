@@ -150,6 +150,10 @@ impl From<SendError> for ApiError {
         match error {
             SendError::Unknown => Self::NoSuchInstance,
             SendError::Ended => Self::Gone,
+            SendError::NotFailed => Self::Refused {
+                status: StatusCode::PRECONDITION_FAILED,
+                message: "Only a failed instance can be rewound.".to_owned(),
+            },
             SendError::Full => Self::Refused {
                 status: StatusCode::TOO_MANY_REQUESTS,
                 message: "The instance's history is full: it takes no further events in this execution.".to_owned(),

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use durawasm_core::model::{Outcome, Tags};
-use durawasm_core::{EventKind, ExecutionStarted, Failure, HistoryEvent, Payload, Status, TaskId, Timestamp};
+use durawasm_core::{EventKind, ExecutionStarted, Failure, HistoryEvent, Payload, Status, TaskId, Timestamp, timeline};
 use serde_json::value::RawValue;
 
 use super::wire;
@@ -63,6 +63,13 @@ impl Fields {
         if detail.output { self.raw("Result", wire::value(result)) } else { self }
     }
 
+    fn child(self, instance: Option<&str>) -> Self {
+        match instance {
+            Some(instance) => self.text("InstanceId", instance),
+            None => self,
+        }
+    }
+
     fn tags(self, tags: &Tags) -> Self {
         match serde_json::value::to_raw_value(tags) {
             Ok(value) if !tags.is_empty() => self.raw("Tags", value),
@@ -83,6 +90,7 @@ impl Fields {
                 .text("ScheduledTime", &wire::ticks(call.at))
                 .text("FunctionName", call.name)
                 .input(call.input, detail)
+                .child(call.child)
                 .tags(call.tags),
             None => self,
         }
@@ -96,6 +104,8 @@ struct Scheduled<'a> {
     name: &'a str,
     input: Option<&'a Payload>,
     tags: &'a Tags,
+    /// Of a sub-orchestration.
+    child: Option<&'a str>,
     /// Index of the last event that ends an attempt of it.
     last_end: Option<usize>,
 }
@@ -111,70 +121,64 @@ struct Shaper<'a> {
 /// The wire's events of a history, in its order.
 pub(super) fn shape(history: &[HistoryEvent], detail: Detail) -> Vec<Event> {
     let mut shaper = Shaper { detail, calls: calls(history), timers: BTreeMap::new(), out: Vec::new() };
+    let aside = timeline::set_aside(history);
     for (index, event) in history.iter().enumerate() {
-        shaper.take(index, event);
+        if aside.contains(&index) { shaper.take_aside(event) } else { shaper.take(index, event) }
     }
     shaper.out
 }
 
 fn calls(history: &[HistoryEvent]) -> BTreeMap<TaskId, Scheduled<'_>> {
+    let aside = timeline::set_aside(history);
     let mut calls = BTreeMap::new();
-    for (index, event) in history.iter().enumerate() {
-        match &event.kind {
-            EventKind::TaskScheduled { task, name, input, tags, .. } => {
-                calls.insert(*task, Scheduled { at: event.at, name, input: input.as_ref(), tags, last_end: None });
-            }
-            EventKind::TaskAttemptFailed { task, .. }
-            | EventKind::TaskCompleted { task, .. }
-            | EventKind::TaskFailed { task, .. } => {
-                if let Some(call) = calls.get_mut(task) {
-                    call.last_end = Some(index);
-                }
-            }
-            EventKind::ExecutionStarted(_)
-            | EventKind::TaskRetried { .. }
-            | EventKind::TimerCreated { .. }
-            | EventKind::TimerFired { .. }
-            | EventKind::EventAwaited { .. }
-            | EventKind::EventRaised { .. }
-            | EventKind::TaskCanceled { .. }
-            | EventKind::ExecutionSuspended { .. }
-            | EventKind::ExecutionResumed { .. }
-            | EventKind::ExecutionTerminated { .. }
-            | EventKind::OrchestratorReturned { .. }
-            | EventKind::EpisodeCompleted { .. }
-            | EventKind::ExecutionCompleted { .. } => {}
+    for (index, event) in history.iter().enumerate().filter(|(index, _)| !aside.contains(index)) {
+        if let EventKind::TaskScheduled { task, name, input, tags, .. } = &event.kind {
+            let call = Scheduled { at: event.at, name, input: input.as_ref(), tags, child: None, last_end: None };
+            calls.insert(*task, call);
+        } else if let EventKind::SubOrchestrationCreated { task, instance_id, name, input, tags, .. } = &event.kind {
+            let child = Some(&**instance_id);
+            calls.insert(*task, Scheduled { at: event.at, name, input: input.as_ref(), tags, child, last_end: None });
+        } else if let EventKind::TaskAttemptFailed { task, .. }
+        | EventKind::TaskCompleted { task, .. }
+        | EventKind::TaskFailed { task, .. } = &event.kind
+            && let Some(call) = calls.get_mut(task)
+        {
+            call.last_end = Some(index);
         }
     }
     calls
 }
 
-impl Shaper<'_> {
-    fn take(&mut self, index: usize, event: &HistoryEvent) {
+impl<'a> Shaper<'a> {
+    fn take(&mut self, index: usize, event: &'a HistoryEvent) {
         let (at, detail) = (event.at, self.detail);
         match &event.kind {
             EventKind::ExecutionStarted(started) => self.out.push(execution_started(at, started, detail)),
-            EventKind::TaskScheduled { task, .. } => self.open_call(index, *task),
+            EventKind::TaskScheduled { task, .. } | EventKind::SubOrchestrationCreated { task, .. } => {
+                self.open_call(index, *task);
+            }
+            EventKind::SubOrchestrationStarted { instance_id, name, input, tags, .. } => {
+                let started = Fields::event("SubOrchestrationInstanceCreated", at).text("Name", name);
+                self.out.push(started.child(Some(instance_id)).input(input.as_ref(), detail).tags(tags));
+            }
+            EventKind::EventSent { instance_id, name, input } => {
+                let sent = Fields::event("EventSent", at).text("InstanceId", instance_id).text("Name", name);
+                self.out.push(sent.input(input.as_ref(), detail));
+            }
             EventKind::TaskAttemptFailed { task, failure, retry_at, .. } => {
-                let failed = Fields::event("TaskFailed", at).failure(failure);
-                self.out.push(failed.scheduled(self.calls.get(task), detail));
+                self.ended(*task, at, Err(failure));
                 self.timer_created(*task, at, *retry_at);
             }
-            EventKind::TaskRetried { task, .. } => {
+            EventKind::TaskRetried { task, child, .. } => {
                 self.timer_fired(*task, at);
                 if let Some(call) = self.calls.get_mut(task) {
                     call.at = at;
+                    call.child = child.as_deref().or(call.child);
                 }
                 self.open_call(index, *task);
             }
-            EventKind::TaskCompleted { task, result } => {
-                let completed = Fields::event("TaskCompleted", at).result(result.as_ref(), detail);
-                self.out.push(completed.scheduled(self.calls.get(task), detail));
-            }
-            EventKind::TaskFailed { task, failure } => {
-                let failed = Fields::event("TaskFailed", at).failure(failure);
-                self.out.push(failed.scheduled(self.calls.get(task), detail));
-            }
+            EventKind::TaskCompleted { task, result } => self.ended(*task, at, Ok(result.as_ref())),
+            EventKind::TaskFailed { task, failure } => self.ended(*task, at, Err(failure)),
             EventKind::TimerCreated { task, fire_at } => self.timer_created(*task, at, *fire_at),
             EventKind::TimerFired { task } => self.timer_fired(*task, at),
             EventKind::EventRaised { name, input } => {
@@ -189,8 +193,12 @@ impl Shaper<'_> {
             EventKind::ExecutionCompleted { status, outcome } => {
                 self.out.push(execution_completed(at, *status, outcome, detail));
             }
+            EventKind::ExecutionRewound { reason, .. } => self.reason("ExecutionRewound", at, reason.as_deref()),
             // Ours alone: the wire has nothing like them.
-            EventKind::EventAwaited { .. }
+            EventKind::ScheduledTimeReached
+            | EventKind::FailureDelivered { .. }
+            | EventKind::ParentRewound { .. }
+            | EventKind::EventAwaited { .. }
             | EventKind::TaskCanceled { .. }
             | EventKind::OrchestratorReturned { .. }
             | EventKind::EpisodeCompleted { .. } => {}
@@ -201,8 +209,33 @@ impl Shaper<'_> {
     fn open_call(&mut self, index: usize, task: TaskId) {
         let Some(call) = self.calls.get(&task) else { return };
         if call.last_end.is_none_or(|end| end < index) {
-            let open = Fields::event("TaskScheduled", call.at).text("Name", call.name);
+            let kind = if call.child.is_some() { "SubOrchestrationInstanceCreated" } else { "TaskScheduled" };
+            let open = Fields::event(kind, call.at).text("Name", call.name).child(call.child);
             self.out.push(open.input(call.input, self.detail).tags(call.tags));
+        }
+    }
+
+    /// The end of an attempt, with what it takes over from the call.
+    fn ended(&mut self, task: TaskId, at: Timestamp, outcome: Result<Option<&Payload>, &Failure>) {
+        let call = self.calls.get(&task);
+        let is_child = call.is_some_and(|call| call.child.is_some());
+        let event = match outcome {
+            Ok(result) => {
+                let kind = if is_child { "SubOrchestrationInstanceCompleted" } else { "TaskCompleted" };
+                Fields::event(kind, at).result(result, self.detail)
+            }
+            Err(failure) => {
+                let kind = if is_child { "SubOrchestrationInstanceFailed" } else { "TaskFailed" };
+                Fields::event(kind, at).failure(failure)
+            }
+        };
+        self.out.push(event.scheduled(call, self.detail));
+    }
+
+    /// What a rewind has set aside keeps its place and says what it was.
+    fn take_aside(&mut self, event: &HistoryEvent) {
+        if let Some(what) = aside(&event.kind) {
+            self.out.push(Fields::event("GenericEvent", event.at).text("Data", &format!("Rewound: {what}")));
         }
     }
 
@@ -221,8 +254,44 @@ impl Shaper<'_> {
     }
 }
 
+/// The name of an event that was set aside; none: it was never shown.
+fn aside(kind: &EventKind) -> Option<String> {
+    match kind {
+        EventKind::TaskScheduled { name, .. } => Some(format!("TaskScheduled {name}")),
+        EventKind::SubOrchestrationCreated { name, .. } | EventKind::SubOrchestrationStarted { name, .. } => {
+            Some(format!("SubOrchestrationInstanceCreated {name}"))
+        }
+        EventKind::EventSent { name, .. } => Some(format!("EventSent {name}")),
+        EventKind::TaskCompleted { .. } => Some("TaskCompleted".to_owned()),
+        EventKind::TaskAttemptFailed { failure, .. } | EventKind::TaskFailed { failure, .. } => {
+            Some(format!("TaskFailed {}", failure.message))
+        }
+        EventKind::TimerCreated { .. } => Some("TimerCreated".to_owned()),
+        EventKind::TimerFired { .. } => Some("TimerFired".to_owned()),
+        EventKind::EventRaised { name, .. } => Some(format!("EventRaised {name}")),
+        EventKind::ExecutionCompleted { status, .. } => Some(format!("ExecutionCompleted {status}")),
+        EventKind::ExecutionStarted(_)
+        | EventKind::TaskRetried { .. }
+        | EventKind::EventAwaited { .. }
+        | EventKind::TaskCanceled { .. }
+        | EventKind::ExecutionSuspended { .. }
+        | EventKind::ExecutionResumed { .. }
+        | EventKind::ExecutionTerminated { .. }
+        | EventKind::OrchestratorReturned { .. }
+        | EventKind::ScheduledTimeReached
+        | EventKind::FailureDelivered { .. }
+        | EventKind::ExecutionRewound { .. }
+        | EventKind::ParentRewound { .. }
+        | EventKind::EpisodeCompleted { .. } => None,
+    }
+}
+
 fn execution_started(at: Timestamp, started: &ExecutionStarted, detail: Detail) -> Event {
     let event = Fields::event("ExecutionStarted", at).input(started.input.as_ref(), detail);
+    let event = match started.scheduled_at {
+        Some(due) => event.text("ScheduledStartTime", &wire::ticks(due)),
+        None => event,
+    };
     let event = match &started.trace_parent {
         Some(parent) => event.raw("ParentTraceContext", Fields(Vec::new()).text("TraceParent", parent).into_raw()),
         None => event,

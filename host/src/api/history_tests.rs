@@ -48,6 +48,10 @@ fn started() -> EventKind {
         version: None,
         tags: Tags::default(),
         trace_parent: None,
+        awaited_by: None,
+        depth: 0,
+        scheduled_at: None,
+        completes_early: false,
     }))
 }
 
@@ -91,14 +95,23 @@ fn an_open_call_stays() {
 fn retries_look_like_calls_and_timers() {
     let mut run = vec![
         (1, scheduled(1)),
-        (2, EventKind::TaskAttemptFailed { task: TaskId(1), attempt: 1, failure: failure(), retry_at: at(5) }),
+        (
+            2,
+            EventKind::TaskAttemptFailed {
+                task: TaskId(1),
+                attempt: 1,
+                failure: failure(),
+                retry_at: at(5),
+                heartbeat: None,
+            },
+        ),
     ];
     let kinds = |run: &Vec<(i64, EventKind)>| -> Vec<String> {
         let shaped = shaped(run.clone(), ALL);
         shaped.as_array().unwrap().iter().map(|event| event["EventType"].as_str().unwrap().to_owned()).collect()
     };
     assert_eq!(kinds(&run), ["TaskFailed", "TimerCreated"]);
-    run.push((6, EventKind::TaskRetried { task: TaskId(1), attempt: 2 }));
+    run.push((6, EventKind::TaskRetried { task: TaskId(1), attempt: 2, child: None }));
     assert_eq!(kinds(&run), ["TaskFailed", "TimerCreated", "TimerFired", "TaskScheduled"]);
     run.push((7, EventKind::TaskCompleted { task: TaskId(1), result: None }));
     assert_eq!(kinds(&run), ["TaskFailed", "TimerCreated", "TimerFired", "TaskCompleted"]);

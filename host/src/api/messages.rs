@@ -26,7 +26,8 @@ pub(super) async fn raise_event(call: Call) -> Result<Response, ApiError> {
 }
 
 pub(super) async fn terminate(call: Call) -> Result<Response, ApiError> {
-    send(call, |reason| Message::Terminate { reason }).await
+    let recursive = call.query.flag("recursive", false);
+    send(call, |reason| Message::Terminate { reason, recursive }).await
 }
 
 pub(super) async fn suspend(call: Call) -> Result<Response, ApiError> {
@@ -37,8 +38,13 @@ pub(super) async fn resume(call: Call) -> Result<Response, ApiError> {
     send(call, |reason| Message::Resume { reason }).await
 }
 
+/// The reason that a request gives.
+pub(super) fn reason(call: &Call) -> Option<String> {
+    call.query.get("reason").filter(|reason| !reason.is_empty()).map(str::to_owned)
+}
+
 async fn send(call: Call, message: impl FnOnce(Option<String>) -> Message) -> Result<Response, ApiError> {
-    let reason = call.query.get("reason").filter(|reason| !reason.is_empty()).map(str::to_owned);
+    let reason = reason(&call);
     call.engine.send(&call.hub, call.param(0), message(reason)).await?;
     Ok(wire::empty(StatusCode::ACCEPTED))
 }

@@ -3,6 +3,7 @@
 //! `route.rs` is the table of contents: every path and verb the server answers. Everything else is 404 with an empty
 //! body. A request passes, in this order: the host check, the table, the key, the engine's readiness, its handler.
 
+mod again;
 mod apps;
 mod body;
 mod error;
@@ -144,6 +145,8 @@ async fn answer(state: ApiState, request: Request) -> Result<Response, ApiError>
         | Op::Terminate
         | Op::Suspend
         | Op::Resume
+        | Op::Rewind
+        | Op::Restart
         | Op::PutApp
         | Op::GetApp => {}
     }
@@ -163,6 +166,8 @@ async fn dispatch(base: Base, op: Op, call: Call) -> Result<Response, ApiError> 
         Op::Terminate => messages::terminate(call).await,
         Op::Suspend => messages::suspend(call).await,
         Op::Resume => messages::resume(call).await,
+        Op::Rewind => again::rewind(call).await,
+        Op::Restart => again::restart(base, call).await,
         Op::PutApp => apps::put(call).await,
         Op::GetApp => apps::get(&call),
         Op::Health | Op::Ready => Err(ApiError::NoSuchRoute),

@@ -30,6 +30,8 @@ pub(super) enum Op {
     Terminate,
     Suspend,
     Resume,
+    Rewind,
+    Restart,
     PutApp,
     GetApp,
     Health,
@@ -45,8 +47,8 @@ const BASES: [(&str, Base); 5] = [
     ("", Base::Root),
 ];
 
-/// Routes 1, 2, 6, 7 and 8 of http-api.md 2, below each of the three management bases.
-const MANAGEMENT: [(Method, &str, Op); 7] = [
+/// Routes 1, 2 and 6 to 10 of http-api.md 2, below each of the three management bases.
+const MANAGEMENT: [(Method, &str, Op); 9] = [
     (Method::POST, "orchestrators/{function}", Op::Start),
     (Method::POST, "orchestrators/{function}/{id}", Op::Start),
     (Method::GET, "instances/{id}", Op::Status),
@@ -54,6 +56,8 @@ const MANAGEMENT: [(Method, &str, Op); 7] = [
     (Method::POST, "instances/{id}/terminate", Op::Terminate),
     (Method::POST, "instances/{id}/suspend", Op::Suspend),
     (Method::POST, "instances/{id}/resume", Op::Resume),
+    (Method::POST, "instances/{id}/rewind", Op::Rewind),
+    (Method::POST, "instances/{id}/restart", Op::Restart),
 ];
 
 /// Administration, below `/admin`.

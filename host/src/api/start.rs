@@ -1,9 +1,12 @@
 //! Route 1: start an instance, and wait for it when asked to (http-api.md 3).
 
+use std::time::Duration;
+
 use axum::http::header::{LOCATION, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
-use durawasm_core::Status;
+use durawasm_core::model::{NAME_CHARS, TAG_VALUE_CHARS, TAGS, Tags};
+use durawasm_core::{Status, Timestamp};
 
 use super::error::ApiError;
 use super::links::{self, LinkParts, Links};
@@ -12,36 +15,55 @@ use super::route::Base;
 use super::status::{self, Shown};
 use super::{Call, body, wire};
 use crate::engine::client::LONGEST_WAIT;
-use crate::engine::{InstanceView, StartRequest, Waited};
-use crate::store::Reuse;
+use crate::engine::{Engine, InstanceView, Reuse, StartRequest, Waited};
+use crate::store::HubName;
 
 /// What of the query decides, checked before anything is started.
 struct Wishes {
     reuse: Reuse,
-    wait: Option<std::time::Duration>,
+    wait: Option<Duration>,
+    tags: Tags,
+    scheduled_at: Option<Timestamp>,
 }
 
 pub(super) async fn start(base: Base, call: Call) -> Result<Response, ApiError> {
-    let wishes = Wishes { reuse: reuse(&call.query)?, wait: wait_time(&call.query)? };
+    let wishes = Wishes {
+        reuse: reuse(&call.query)?,
+        wait: wait_time(&call.query)?,
+        tags: tags(&call.query)?,
+        scheduled_at: scheduled_at(&call.query)?,
+    };
     let links_of = link_maker(base, &call);
     let trace_parent = call.parts.headers.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let hub = call.hub.clone();
     let request = StartRequest {
-        hub: call.hub.clone(),
+        hub: hub.clone(),
         function: call.param(0).to_owned(),
         instance_id: call.params.get(1).cloned(),
         version: call.query.get("version").map(str::to_owned),
-        tags: Default::default(),
+        tags: wishes.tags,
         reuse: wishes.reuse,
         trace_parent,
+        scheduled_at: wishes.scheduled_at,
         input: body::json(call.body, call.settings.payload_limit).await?,
     };
     let id = call.engine.start(request).await?;
-    if let Some(timeout) = wishes.wait
-        && let Waited::Ended(view) = call.engine.wait(&call.hub, &id, timeout).await?
+    started(&call.engine, &hub, (&id, wishes.wait), &links_of).await
+}
+
+/// The answer to a start: what the instance came to when it was to be waited for and ended in time, otherwise its links.
+pub(super) async fn started(
+    engine: &Engine,
+    hub: &HubName,
+    (id, wait): (&str, Option<Duration>),
+    links_of: &impl Fn(&str) -> Links,
+) -> Result<Response, ApiError> {
+    if let Some(timeout) = wait
+        && let Waited::Ended(view) = engine.wait(hub, id, timeout).await?
     {
         return Ok(ended(&view));
     }
-    Ok(accepted(&links_of(&id)))
+    Ok(accepted(&links_of(id)))
 }
 
 /// Completed: the bare output. Otherwise: what the status route answers, without its failure flag.
@@ -69,7 +91,7 @@ fn accepted(links: &Links) -> Response {
 }
 
 /// The links of an id that is not known yet, from a request whose body is still to be read.
-fn link_maker(base: Base, call: &Call) -> impl Fn(&str) -> Links + use<> {
+pub(super) fn link_maker(base: Base, call: &Call) -> impl Fn(&str) -> Links + use<> {
     let origin = links::origin(&call.settings, &call.parts);
     let (hub, connection) = (call.hub.clone(), call.query.connection().to_owned());
     let failure_flag = call.query.flag("returninternalservererroronfailure", false);
@@ -80,13 +102,41 @@ fn reuse(query: &Query) -> Result<Reuse, ApiError> {
     match query.filled("reuse").map(str::to_ascii_lowercase).as_deref() {
         None | Some("terminal") => Ok(Reuse::Terminal),
         Some("never") => Ok(Reuse::Never),
-        Some(other) => Err(ApiError::BadRequest(format!("reuse is 'never' or 'terminal', not '{other}'."))),
+        Some("any") => Ok(Reuse::Any),
+        Some(other) => Err(ApiError::BadRequest(format!("reuse is 'never', 'terminal' or 'any', not '{other}'."))),
     }
+}
+
+/// `tags=name=value,other=value`, or one a parameter.
+fn tags(query: &Query) -> Result<Tags, ApiError> {
+    let mut tags = Tags::new();
+    for tag in query.filled("tags").unwrap_or_default().split(',').filter(|tag| !tag.trim().is_empty()) {
+        let (name, value) = tag.split_once('=').map_or((tag, ""), |(name, value)| (name, value));
+        let (name, value) = (name.trim(), value.trim());
+        if name.is_empty() || name.chars().count() > NAME_CHARS || value.chars().count() > TAG_VALUE_CHARS {
+            return Err(ApiError::BadRequest(format!(
+                "a tag is name=value with a name of 1 to {NAME_CHARS} characters and a value of at most {TAG_VALUE_CHARS}."
+            )));
+        }
+        tags.insert(name.to_owned(), value.to_owned());
+    }
+    if tags.len() > TAGS {
+        return Err(ApiError::BadRequest(format!("an instance has at most {TAGS} tags, not {}.", tags.len())));
+    }
+    Ok(tags)
+}
+
+/// `scheduledStartTime=2026-01-31T12:00:00Z`. A time that cannot be read is refused: ignoring it would start at once.
+fn scheduled_at(query: &Query) -> Result<Option<Timestamp>, ApiError> {
+    let Some(text) = query.filled("scheduledstarttime") else { return Ok(None) };
+    text.parse().map(Some).map_err(|_| {
+        ApiError::BadRequest(format!("scheduledStartTime is a time like 2026-01-31T12:00:00Z, not '{text}'."))
+    })
 }
 
 /// How long to wait: only when both parameters parse; one alone is a plain start. The interval is only checked, since
 /// nothing is polled.
-fn wait_time(query: &Query) -> Result<Option<std::time::Duration>, ApiError> {
+pub(super) fn wait_time(query: &Query) -> Result<Option<Duration>, ApiError> {
     let (Some(timeout), Some(interval)) = (query.seconds("timeout"), query.seconds("pollinginterval")) else {
         return Ok(None);
     };
@@ -102,8 +152,6 @@ fn wait_time(query: &Query) -> Result<Option<std::time::Duration>, ApiError> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -118,7 +166,27 @@ mod tests {
     }
 
     #[test]
-    fn reuse_has_two_values() {
+    fn tags_are_pairs() {
+        let of = |query: &str| tags(&Query::parse(query)).ok();
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(of(""), Some(Tags::new()));
+        assert_eq!(of("tags=a=1,b=x=y"), Some(Tags::from([pair("a", "1"), pair("b", "x=y")])));
+        assert_eq!(of("tags=a=1&tags=b"), Some(Tags::from([pair("a", "1"), pair("b", "")])));
+        assert_eq!(of("tags==1"), None);
+        let many: String = (0..=TAGS).map(|index| format!("t{index},")).collect();
+        assert_eq!(of(&format!("tags={many}")), None);
+    }
+
+    #[test]
+    fn a_scheduled_start_must_be_readable() {
+        assert!(matches!(scheduled_at(&Query::parse("")), Ok(None)));
+        assert!(matches!(scheduled_at(&Query::parse("scheduledStartTime=2026-01-31T12:00:00Z")), Ok(Some(_))));
+        assert!(matches!(scheduled_at(&Query::parse("scheduledStartTime=tomorrow")), Err(ApiError::BadRequest(_))));
+    }
+
+    #[test]
+    fn reuse_has_three_values() {
+        assert!(matches!(reuse(&Query::parse("reuse=ANY")), Ok(Reuse::Any)));
         assert!(matches!(reuse(&Query::parse("")), Ok(Reuse::Terminal)));
         assert!(matches!(reuse(&Query::parse("reuse=Never")), Ok(Reuse::Never)));
         assert!(matches!(reuse(&Query::parse("reuse=sometimes")), Err(ApiError::BadRequest(_))));

@@ -6,10 +6,11 @@ use std::time::Duration;
 use durawasm_core::model::Outcome;
 use durawasm_core::retry::duration_of_millis;
 use durawasm_core::{ActivityCall, Message};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::JoinSet;
 
 use super::Inner;
-use super::executor::{ActivityRun, HostFault};
+use super::actor::InFlight;
+use super::executor::{ActivityRun, HostFault, Pulse};
 use crate::store::InstanceRecord;
 
 /// No attempt may take longer, whatever its call says.
@@ -20,18 +21,22 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 impl Inner {
     /// Runs an attempt whose scheduling is durable.
-    pub(super) fn run_activity(self: &Arc<Self>, caller: &InstanceRecord, call: ActivityCall) -> AbortHandle {
+    pub(super) fn run_activity(self: &Arc<Self>, caller: &InstanceRecord, call: ActivityCall) -> InFlight {
         let engine = Arc::clone(self);
         let caller = caller.clone();
-        tokio::spawn(async move {
-            let (task, attempt) = (call.task, call.attempt);
-            let outcome = engine.attempt(&caller, call).await;
-            engine.post_for(caller.number, &caller.execution_id, Message::ActivityEnded { task, attempt, outcome });
-        })
-        .abort_handle()
+        let pulse = Arc::new(Pulse::default());
+        let its_pulse = Arc::clone(&pulse);
+        let (task, attempt) = (call.task, call.attempt);
+        let run = tokio::spawn(async move {
+            let outcome = engine.attempt(&caller, call, &its_pulse).await;
+            let heartbeat = its_pulse.last();
+            let ended = Message::ActivityEnded { task, attempt, outcome, heartbeat };
+            engine.post_for(caller.number, &caller.execution_id, ended);
+        });
+        InFlight { attempt, handle: run.abort_handle(), pulse }
     }
 
-    async fn attempt(&self, caller: &InstanceRecord, call: ActivityCall) -> Outcome {
+    async fn attempt(&self, caller: &InstanceRecord, call: ActivityCall, pulse: &Arc<Pulse>) -> Outcome {
         let digest = self.apps.find_activity(&caller.hub, (&caller.app, caller.digest), &call.name)?;
         let asked = call.timeout_ms.map(|millis| Duration::try_from(duration_of_millis(millis)).unwrap_or_default());
         let timeout = asked.unwrap_or(self.settings.activity_timeout).min(LONGEST_ATTEMPT);
@@ -46,6 +51,8 @@ impl Inner {
                 task: call.task.0,
                 attempt: call.attempt,
                 idempotency_key: format!("{}:{}:{}", caller.execution_id, call.task, call.attempt),
+                last_heartbeat: call.heartbeat.clone(),
+                pulse: Arc::clone(pulse),
                 timeout,
             };
             // The semaphore is never closed; without a permit the attempt would only be less orderly.

@@ -4,32 +4,65 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use durawasm_core::{Message, TaskId};
+use durawasm_core::{Message, Rewind, TaskId};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 use super::Inner;
 use super::client::SendError;
 use super::episode::{Live, Step};
-use crate::store::{InstanceNumber, StoreError};
+use super::executor::Pulse;
+use crate::store::{InstanceNumber, Mail, MailId, StoreError};
 
 /// How long an instance rests after the store or the host failed it.
 const REST: Duration = Duration::from_millis(500);
 
+/// What an envelope holds.
+#[derive(Clone)]
+pub(super) enum Content {
+    /// Look what there is to do.
+    Look,
+    /// Something that happened.
+    Message(Message),
+    /// Go on from before the failure.
+    Rewind(Rewind),
+    /// The parent was rewound and calls its child again.
+    CallAgain(Arc<Mail>),
+}
+
 /// Something in a mailbox.
 pub(super) struct Envelope {
-    /// None: look what there is to do.
-    pub(super) message: Option<Message>,
+    pub(super) content: Content,
     /// The execution it is for; none: whichever is current.
     pub(super) execution: Option<String>,
+    /// The message between instances that is taken with it.
+    pub(super) mail: Option<MailId>,
     /// Who waits for it to be durable.
     pub(super) ack: Option<oneshot::Sender<Result<(), SendError>>>,
+}
+
+impl Envelope {
+    pub(super) fn new(content: Content) -> Self {
+        Self { content, execution: None, mail: None, ack: None }
+    }
+
+    /// A second one for the case that the first is lost; only messages between instances have nobody else who would
+    /// send them again.
+    fn copy_of_mail(&self) -> Option<Self> {
+        self.mail.is_some().then(|| Self {
+            content: self.content.clone(),
+            execution: self.execution.clone(),
+            mail: self.mail,
+            ack: None,
+        })
+    }
 }
 
 /// An attempt of an activity that this process is running.
 pub(super) struct InFlight {
     pub(super) attempt: u32,
     pub(super) handle: AbortHandle,
+    pub(super) pulse: Arc<Pulse>,
 }
 
 pub(super) struct Actor {
@@ -40,6 +73,8 @@ pub(super) struct Actor {
 #[derive(Default)]
 struct State {
     mailbox: VecDeque<Envelope>,
+    /// Messages between instances that the step under way has taken from the mailbox.
+    mail_in_step: Vec<Envelope>,
     running: bool,
     live: Option<Box<Live>>,
     in_flight: HashMap<TaskId, InFlight>,
@@ -108,21 +143,28 @@ impl Actor {
         }
     }
 
-    pub(super) fn cancel(&self, task: TaskId) {
-        if let Some(running) = self.lock().in_flight.remove(&task) {
-            running.handle.abort();
+    /// Nobody waits for this activity any more: its next heartbeat says so, and after the grace it is stopped.
+    pub(super) fn cancel(&self, task: TaskId, grace: Duration) {
+        if let Some(InFlight { handle, pulse, .. }) = self.lock().in_flight.remove(&task) {
+            pulse.cancel();
+            tokio::spawn(async move {
+                tokio::time::sleep(grace).await;
+                handle.abort();
+            });
         }
     }
 
     /// The execution is over: its activities go on, but nobody waits for them.
     pub(super) fn forget_activities(&self) {
-        self.lock().in_flight.clear();
+        for (_, running) in self.lock().in_flight.drain() {
+            running.pulse.cancel();
+        }
     }
 }
 
 impl Inner {
     /// Puts something into an instance's mailbox and sees that it is read.
-    fn put(self: &Arc<Self>, number: InstanceNumber, envelope: Envelope) {
+    pub(super) fn put(self: &Arc<Self>, number: InstanceNumber, envelope: Envelope) {
         let mut actors = self.actors.lock();
         let actor = actors.entry(number).or_insert_with(|| Arc::new(Actor { number, state: Mutex::default() }));
         let actor = Arc::clone(actor);
@@ -138,24 +180,24 @@ impl Inner {
 
     /// A message that nobody waits for.
     pub(super) fn post(self: &Arc<Self>, number: InstanceNumber, message: Message) {
-        self.put(number, Envelope { message: Some(message), execution: None, ack: None });
+        self.put(number, Envelope::new(Content::Message(message)));
     }
 
     /// A message for one execution only.
     pub(super) fn post_for(self: &Arc<Self>, number: InstanceNumber, execution: &str, message: Message) {
-        let envelope = Envelope { message: Some(message), execution: Some(execution.to_owned()), ack: None };
-        self.put(number, envelope);
+        let envelope = Envelope::new(Content::Message(message));
+        self.put(number, Envelope { execution: Some(execution.to_owned()), ..envelope });
     }
 
     /// Lets the instance look what there is to do.
     pub(super) fn wake(self: &Arc<Self>, number: InstanceNumber) {
-        self.put(number, Envelope { message: None, execution: None, ack: None });
+        self.put(number, Envelope::new(Content::Look));
     }
 
-    /// A message whose sender waits until it is durable.
-    pub(super) async fn deliver(self: &Arc<Self>, number: InstanceNumber, message: Message) -> Result<(), SendError> {
+    /// Something whose sender waits until it is durable.
+    pub(super) async fn deliver(self: &Arc<Self>, number: InstanceNumber, content: Content) -> Result<(), SendError> {
         let (ack, answer) = oneshot::channel();
-        self.put(number, Envelope { message: Some(message), execution: None, ack: Some(ack) });
+        self.put(number, Envelope { ack: Some(ack), ..Envelope::new(content) });
         match answer.await {
             Ok(answer) => answer,
             Err(_) => {
@@ -172,11 +214,11 @@ impl Inner {
                 continue;
             }
             match self.step(&actor, live, batch).await {
-                Step::Parked(live) => running.park(live),
-                Step::Over => {}
-                Step::Failed => {
+                Step::Parked(live) => running.park(Some(live)),
+                Step::Over => running.park(None),
+                Step::Failed { saved } => {
+                    running.put_back(saved);
                     tokio::time::sleep(REST).await;
-                    running.again();
                 }
             }
         }
@@ -197,7 +239,8 @@ impl Running<'_> {
         let mut actors = self.engine.actors.lock();
         let mut state = self.actor.lock();
         if !state.mailbox.is_empty() {
-            let batch = state.mailbox.drain(..).collect();
+            let batch: Vec<Envelope> = state.mailbox.drain(..).collect();
+            state.mail_in_step = batch.iter().filter_map(Envelope::copy_of_mail).collect();
             let live = state.live.take();
             drop(state);
             drop(actors);
@@ -217,12 +260,20 @@ impl Running<'_> {
         None
     }
 
-    fn park(&self, live: Box<Live>) {
-        self.actor.lock().live = Some(live);
+    fn park(&self, live: Option<Box<Live>>) {
+        let mut state = self.actor.lock();
+        state.live = live;
+        state.mail_in_step.clear();
     }
 
-    fn again(&self) {
-        self.actor.lock().mailbox.push_back(Envelope { message: None, execution: None, ack: None });
+    /// Has the instance look again; what the failed step took comes back, unless it was saved.
+    fn put_back(&self, saved: bool) {
+        let state = &mut *self.actor.lock();
+        let mail = std::mem::take(&mut state.mail_in_step);
+        if !saved {
+            mail.into_iter().rev().for_each(|envelope| state.mailbox.push_front(envelope));
+        }
+        state.mailbox.push_back(Envelope::new(Content::Look));
     }
 }
 
@@ -236,7 +287,8 @@ impl Drop for Running<'_> {
         let mut state = self.actor.lock();
         state.running = false;
         state.live = None;
-        state.mailbox.clear();
+        let mut mail = std::mem::take(&mut state.mail_in_step);
+        mail.extend(state.mailbox.drain(..).filter_map(|envelope| envelope.copy_of_mail()));
         // Outcomes may have been lost with the mailbox: what is not recorded runs again.
         state.in_flight.clear();
         actors.remove(&self.actor.number);
@@ -246,6 +298,7 @@ impl Drop for Running<'_> {
             let (engine, number) = (Arc::clone(self.engine), self.actor.number);
             runtime.spawn(async move {
                 tokio::time::sleep(REST).await;
+                mail.into_iter().for_each(|envelope| engine.put(number, envelope));
                 engine.wake(number);
             });
         }

@@ -6,8 +6,8 @@ use std::sync::{PoisonError, RwLock};
 use durawasm_core::Failure;
 
 use super::Inner;
-use super::client::{DeployError, Deployed};
-use crate::store::{AppRecord, AppVersion, CommitError, Digest, FunctionKind, HubName, Store, StoreError};
+use super::client::{DeployError, Deployed, OptionChanges};
+use crate::store::{AppOptions, AppRecord, AppVersion, CommitError, Digest, FunctionKind, HubName, Store, StoreError};
 
 /// Letters of an app's name at most: it is part of URLs.
 const LONGEST_APP_NAME: usize = 63;
@@ -24,6 +24,13 @@ pub(super) struct Found {
     pub(super) app: String,
     pub(super) digest: Digest,
     pub(super) label: Option<String>,
+    pub(super) options: AppOptions,
+}
+
+impl Found {
+    fn at(app: &AppRecord, digest: Digest) -> Self {
+        Self { app: app.name.clone(), digest, label: None, options: app.options }
+    }
 }
 
 impl AppRecord {
@@ -56,23 +63,35 @@ impl Apps {
         table.get(hub)?.values().find_map(|app| {
             let version = app.current_version()?;
             let declared = version.functions.iter().any(|(k, n)| *k == kind && n == name);
-            declared.then(|| Found { app: app.name.clone(), digest: app.current, label: version.label.clone() })
+            declared.then(|| Found { label: version.label.clone(), ..Found::at(app, app.current) })
         })
     }
 
-    /// The component for an activity call: the caller's own version if that declares it, else whichever app's current.
+    /// Where a function is that an instance of this app and version calls: in its own version if that declares it, else
+    /// in whichever app's current one. An app can choose the current version of its own functions, too.
+    pub(super) fn find_for(
+        &self,
+        hub: &HubName,
+        (app, digest): (&str, Digest),
+        (kind, name): (FunctionKind, &str),
+    ) -> Option<Found> {
+        let own = self.get(hub, app).filter(|record| !record.options.current_activities).and_then(|record| {
+            let version = record.versions.iter().find(|version| version.digest == digest)?;
+            let declared = version.functions.iter().any(|(k, n)| *k == kind && n == name);
+            declared.then(|| Found { label: version.label.clone(), ..Found::at(&record, digest) })
+        });
+        own.or_else(|| self.find(hub, kind, name))
+    }
+
+    /// The component for an activity call, see [`Apps::find_for`].
     pub(super) fn find_activity(
         &self,
         hub: &HubName,
         (app, digest): (&str, Digest),
         name: &str,
     ) -> Result<Digest, Failure> {
-        let own = self.get(hub, app).and_then(|record| {
-            let version = record.versions.iter().find(|version| version.digest == digest)?;
-            let declared = version.functions.iter().any(|(k, n)| *k == FunctionKind::Activity && n == name);
-            declared.then_some(digest)
-        });
-        own.or_else(|| self.find(hub, FunctionKind::Activity, name).map(|found| found.digest)).ok_or_else(|| {
+        let found = self.find_for(hub, (app, digest), (FunctionKind::Activity, name));
+        found.map(|found| found.digest).ok_or_else(|| {
             let known = self.names(hub, FunctionKind::Activity);
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
             Failure::new(
@@ -127,6 +146,7 @@ impl Inner {
         hub: &HubName,
         app: &str,
         component: bytes::Bytes,
+        options: OptionChanges,
     ) -> Result<Deployed, DeployError> {
         check_app_name(app)?;
         let version = self.executor.admit(component).await?;
@@ -136,15 +156,17 @@ impl Inner {
         }
         let digest = version.digest;
         let before = self.apps.get(hub, app);
-        if before.as_ref().is_some_and(|record| record.current == digest) {
+        let options = options.applied_to(before.as_ref().map(|record| record.options).unwrap_or_default());
+        if before.as_ref().is_some_and(|record| record.current == digest && record.options == options) {
             return Ok(Deployed { digest, changed: false });
         }
+        let changed = before.as_ref().is_none_or(|record| record.current != digest);
         let expected = before.as_ref().map_or(0, |record| record.generation);
-        let after = with_version(before, (hub, app), version);
+        let after = AppRecord { options, ..with_version(before, (hub, app), version) };
         match self.store.put_app(after.clone(), expected).await {
             Ok(()) => {
                 self.apps.put(after);
-                Ok(Deployed { digest, changed: true })
+                Ok(Deployed { digest, changed })
             }
             Err(CommitError::Store(error)) => Err(error.into()),
             Err(CommitError::Conflict | CommitError::Exists(_)) => {
@@ -161,6 +183,7 @@ fn with_version(before: Option<AppRecord>, (hub, app): (&HubName, &str), version
         generation: 0,
         current: version.digest,
         versions: Vec::new(),
+        options: AppOptions::default(),
     });
     record.generation += 1;
     record.current = version.digest;

@@ -3,10 +3,22 @@
 use std::time::Duration;
 
 use durawasm_core::model::Tags;
-use durawasm_core::{HistoryEvent, InstanceId, Payload, Status};
+use durawasm_core::{HistoryEvent, InstanceId, Payload, Status, Timestamp};
 
 use super::executor::AdmitError;
-use crate::store::{Digest, HubName, InstanceRecord, Payloads, Reuse, StoreError};
+use crate::store::{AppOptions, Digest, HubName, InstanceRecord, Payloads, StoreError};
+
+/// What a start does about an instance that has its id already (http-api.md 3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Reuse {
+    /// It is refused, whatever became of that instance.
+    Never,
+    /// It replaces one that has ended.
+    #[default]
+    Terminal,
+    /// It replaces any; one that has not ended is terminated first.
+    Any,
+}
 
 /// Start an instance.
 #[derive(Clone, Debug)]
@@ -27,6 +39,19 @@ pub struct StartRequest {
     pub reuse: Reuse,
     /// W3C trace context of the caller.
     pub trace_parent: Option<String>,
+    /// Nothing of it runs before this time; it is Pending until then.
+    pub scheduled_at: Option<Timestamp>,
+}
+
+/// Why an instance was not restarted.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum RestartError {
+    /// There is no such instance.
+    #[error("no such instance")]
+    Unknown,
+    /// The new one was not started.
+    #[error(transparent)]
+    Start(#[from] StartError),
 }
 
 /// Why an instance was not started. Nothing was changed.
@@ -73,6 +98,9 @@ pub enum SendError {
     /// It has ended.
     #[error("the instance has ended")]
     Ended,
+    /// Only what has failed can be rewound.
+    #[error("only a failed instance can be rewound")]
+    NotFailed,
     /// Its history is as long as it may get; only continue-as-new makes room.
     #[error("the instance's history is full: it takes no further events in this execution")]
     Full,
@@ -139,6 +167,24 @@ pub enum DeployError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// How a deployment changes an app's options; none: as it was.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OptionChanges {
+    /// See [`AppOptions::completes_early`].
+    pub completes_early: Option<bool>,
+    /// See [`AppOptions::current_activities`].
+    pub current_activities: Option<bool>,
+}
+
+impl OptionChanges {
+    pub(super) fn applied_to(self, before: AppOptions) -> AppOptions {
+        AppOptions {
+            completes_early: self.completes_early.unwrap_or(before.completes_early),
+            current_activities: self.current_activities.unwrap_or(before.current_activities),
+        }
+    }
 }
 
 /// What a deployment came to.

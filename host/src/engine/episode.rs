@@ -6,19 +6,18 @@ use std::task::Poll;
 
 use durawasm_core::decision::Decision;
 use durawasm_core::{
-    Delivery, Effect, EventKind, ExecutionStarted, Failure, GuestFault, Message, Orchestration, Payload, State, Status,
-    TaskId,
+    Delivery, Effect, Failure, GuestFault, HistoryEvent, Letter, Message, Orchestration, Rewind, Status, TaskId,
 };
 use tokio::sync::oneshot;
 
 use super::Inner;
-use super::actor::{Actor, Envelope, InFlight};
+use super::actor::{Actor, Content, Envelope};
 use super::client::SendError;
+use super::commit::numbered;
 use super::executor::{OrchestratorRun, RunEnd};
 use super::session::Session;
 use crate::store::{
-    BoxFuture, Commit, CommitError, Committed, Expect, FunctionKind, InstanceNumber, InstanceRecord, PayloadChanges,
-    StoreError,
+    BoxFuture, Commit, CommitError, Committed, Expect, InstanceNumber, InstanceRecord, Mail, MailId, StoreError,
 };
 
 /// An instance in memory.
@@ -28,6 +27,8 @@ pub(super) struct Live {
     pub(super) session: Arc<Session>,
     /// None: the guest has not been needed yet.
     pub(super) guest: Option<BoxFuture<'static, RunEnd>>,
+    /// Of an instance that was loaded and has failed: it may be rewound.
+    pub(super) failed_history: Option<Vec<HistoryEvent>>,
 }
 
 /// What a step came to.
@@ -36,8 +37,11 @@ pub(super) enum Step {
     Parked(Box<Live>),
     /// Nothing of it needs to stay in memory.
     Over,
-    /// It could not be done; try again after a rest.
-    Failed,
+    /// It could not be done, or not to its end; try again after a rest.
+    Failed {
+        /// True: what was taken from the mailbox was saved all the same.
+        saved: bool,
+    },
 }
 
 type Ack = (oneshot::Sender<Result<(), SendError>>, Result<(), SendError>);
@@ -47,6 +51,9 @@ type Ack = (oneshot::Sender<Result<(), SendError>>, Result<(), SendError>);
 struct Taken {
     acks: Vec<Ack>,
     outcomes: Vec<(TaskId, u32)>,
+    mail: Vec<MailId>,
+    /// Mail that another look at the instance must decide about.
+    undecided: Vec<Mail>,
     run: bool,
 }
 
@@ -61,14 +68,18 @@ impl Inner {
             Some(live) => live,
             None => match self.load(actor).await {
                 Ok(Some(live)) => live,
-                Ok(None) => return refuse(batch, &SendError::Unknown, Step::Over),
+                Ok(None) => {
+                    let mail = batch.iter().filter_map(|envelope| envelope.mail).collect();
+                    self.discard(mail).await;
+                    return refuse(batch, &SendError::Unknown, Step::Over);
+                }
                 Err(error) => {
                     tracing::error!(number = actor.number.0, %error, "an instance cannot be loaded");
                     // Their outcomes are lost with the batch: they run again.
                     for (task, attempt) in batch.iter().filter_map(outcome_of) {
                         actor.consumed(task, attempt);
                     }
-                    return refuse(batch, &SendError::Store(error), Step::Failed);
+                    return refuse(batch, &SendError::Store(error), Step::Failed { saved: false });
                 }
             },
         };
@@ -79,7 +90,7 @@ impl Inner {
             // What a guest did that the host could not carry on is not decided: it does it again.
             decision = decision.then(live.session.with(Orchestration::take_decision));
         }
-        match self.save(actor, &mut live, (decision, host_fault)).await {
+        match self.save(actor, &mut live, (decision, host_fault, std::mem::take(&mut taken.mail))).await {
             Ok(()) => {}
             Err(error) => {
                 let error = match error {
@@ -92,9 +103,10 @@ impl Inner {
                 for (task, attempt) in taken.outcomes {
                     actor.consumed(task, attempt);
                 }
-                return Step::Failed;
+                return Step::Failed { saved: false };
             }
         }
+        self.post_mail(taken.undecided);
         for (task, attempt) in taken.outcomes.drain(..) {
             actor.consumed(task, attempt);
         }
@@ -103,7 +115,7 @@ impl Inner {
             actor.forget_activities();
             return Step::Over;
         }
-        if host_fault { Step::Failed } else { Step::Parked(live) }
+        if host_fault { Step::Failed { saved: true } } else { Step::Parked(live) }
     }
 
     /// Loads an instance and begins what must be under way for it but is not.
@@ -114,12 +126,16 @@ impl Inner {
         let activities = orchestration.effects_in_flight().into_iter().filter(|effect| match effect {
             Effect::RunActivity(call) => !actor.is_in_flight(call.task, call.attempt),
             // Timers have rows of their own.
-            Effect::SetTimer { .. } | Effect::ClearTimer { .. } | Effect::CancelActivity { .. } => false,
+            Effect::SetTimer { .. } | Effect::ClearTimer { .. } | Effect::CancelActivity { .. } | Effect::Send(_) => {
+                false
+            }
         });
         if !record.status.is_terminal() {
             self.act(actor, &record, activities.collect());
         }
-        Ok(Some(Box::new(Live { record, session: Arc::new(Session::new(orchestration)), guest: None })))
+        let failed_history = (record.status == Status::Failed).then_some(history);
+        let session = Arc::new(Session::new(orchestration));
+        Ok(Some(Box::new(Live { record, session, guest: None, failed_history })))
     }
 
     fn take(&self, live: &mut Live, batch: Vec<Envelope>) -> Taken {
@@ -127,28 +143,69 @@ impl Inner {
         let mut taken = Taken::default();
         live.session.with(|orchestration| orchestration.begin_episode(now));
         for envelope in batch {
-            let Some(message) = envelope.message else {
-                taken.run = true;
-                continue;
-            };
             if envelope.execution.is_some_and(|execution| execution != live.record.execution_id) {
+                taken.mail.extend(envelope.mail);
                 continue;
             }
-            if let Message::ActivityEnded { task, attempt, .. } = &message {
-                taken.outcomes.push((*task, *attempt));
+            let answer = match envelope.content {
+                Content::Look => {
+                    taken.run = true;
+                    continue;
+                }
+                Content::Message(message) => {
+                    if let Message::ActivityEnded { task, attempt, .. } = &message {
+                        taken.outcomes.push((*task, *attempt));
+                    }
+                    let delivery = live.session.with(|orchestration| orchestration.deliver(message, now));
+                    taken.run |= delivery == Delivery::Recorded;
+                    match delivery {
+                        Delivery::Recorded | Delivery::Stale => Ok(()),
+                        Delivery::Full => Err(SendError::Full),
+                        Delivery::Ended => Err(SendError::Ended),
+                    }
+                }
+                Content::Rewind(rewind) => self.rewind_live(live, rewind, &mut taken),
+                Content::CallAgain(mail) => {
+                    if !self.call_again(live, &mail, &mut taken) {
+                        taken.undecided.push(Mail::clone(&mail));
+                        continue;
+                    }
+                    Ok(())
+                }
+            };
+            if let Err(SendError::Full) = answer {
+                tracing::warn!(instance = %live.record.id, "an event found the history full and was dropped");
             }
-            let delivery = live.session.with(|orchestration| orchestration.deliver(message, now));
-            taken.run |= delivery == Delivery::Recorded;
-            if let Some(ack) = envelope.ack {
-                let answer = match delivery {
-                    Delivery::Recorded | Delivery::Stale => Ok(()),
-                    Delivery::Full => Err(SendError::Full),
-                    Delivery::Ended => Err(SendError::Ended),
-                };
-                taken.acks.push((ack, answer));
-            }
+            taken.mail.extend(envelope.mail);
+            taken.acks.extend(envelope.ack.map(|ack| (ack, answer)));
         }
         taken
+    }
+
+    /// Rewinds a failed instance in memory; the step saves it.
+    fn rewind_live(&self, live: &mut Live, rewind: Rewind, taken: &mut Taken) -> Result<(), SendError> {
+        let Some(history) = live.failed_history.take() else { return Err(SendError::NotFailed) };
+        let Ok(rewound) = Orchestration::rewind(&history, rewind, self.now()) else {
+            return Err(SendError::NotFailed);
+        };
+        live.record.execution_id = rewound.execution_id();
+        live.session = Arc::new(Session::new(rewound));
+        live.guest = None;
+        taken.run = true;
+        Ok(())
+    }
+
+    /// A rewound parent calls its child again. False: the child has ended meanwhile, which is another case.
+    fn call_again(&self, live: &mut Live, mail: &Mail, taken: &mut Taken) -> bool {
+        let Letter::StartChild(start) = &mail.letter else { return true };
+        let Some(awaited_by) = start.awaited_by.clone() else { return true };
+        let message = Message::ParentRewound { awaited_by: awaited_by.clone() };
+        let now = self.now();
+        if live.session.with(|orchestration| orchestration.deliver(message, now)) == Delivery::Recorded {
+            return true;
+        }
+        let rewind = Rewind { reason: Some("the parent was rewound".to_owned()), awaited_by: Some(awaited_by) };
+        self.rewind_live(live, rewind, taken).is_ok()
     }
 
     /// Lets the guest run as far as it can. True: the host could not.
@@ -205,78 +262,31 @@ impl Inner {
         self: &Arc<Self>,
         actor: &Arc<Actor>,
         live: &mut Live,
-        (decision, host_fault): (Decision, bool),
+        (decision, host_fault, mail): (Decision, bool, Vec<MailId>),
     ) -> Result<(), CommitError> {
         if decision == Decision::default() && !host_fault {
+            self.discard(mail).await;
             return Ok(());
         }
         let expect = Expect::Revision(live.record.revision);
-        let (commit, effects) = self.commit_of(live, decision, expect);
+        let (commit, effects) = self.commit_of(live, decision, (expect, mail));
         let commit =
             Commit { record: InstanceRecord { ready: commit.record.ready || host_fault, ..commit.record }, ..commit };
         let fresh = commit.fresh_history;
         let record = commit.record.clone();
-        let Committed { number, revision } = self.store.commit(commit).await?;
+        let sent = numbered(&commit);
+        let Committed { number, revision, first_mail } = self.store.commit(commit).await?;
         live.record = InstanceRecord { number, revision, ..record };
         if fresh {
             actor.forget_activities();
             self.wake(number);
         }
         self.act(actor, &live.record, effects);
+        self.post_mail(sent(first_mail));
         if live.record.status.is_terminal() {
             self.waiters.ended(number);
         }
         Ok(())
-    }
-
-    /// The commit for a decision, and what to do once it is durable. A fresh execution takes the place of one that
-    /// continues as new.
-    pub(super) fn commit_of(&self, live: &mut Live, decision: Decision, expect: Expect) -> (Commit, Vec<Effect>) {
-        let mut record = InstanceRecord { updated: self.now(), ..live.record.clone() };
-        let mut payloads = PayloadChanges { custom_status: decision.custom_status.clone(), ..Default::default() };
-        let state = live.session.with(|orchestration| orchestration.state());
-        let mut events = decision.events;
-        let mut effects = decision.effects;
-        let fresh_history = matches!(state, State::ContinuedAsNew { .. });
-        if let State::ContinuedAsNew { input, events: unread } = &state {
-            payloads.input = Some(input.clone());
-            self.renew(&mut record, live, input.clone(), unread);
-            events = live.session.with(Orchestration::take_decision).events;
-            effects.retain(|effect| matches!(effect, Effect::ClearTimer { .. }));
-        }
-        if events.iter().any(|event| changes_output(&event.kind)) {
-            payloads.output = Some(output_of(&state, &record.name));
-        }
-        record.status = live.session.with(|orchestration| status_of(orchestration, record.generation));
-        record.ready = live.session.with(|orchestration| orchestration.has_work_in_flight());
-        let (timers_set, timers_cleared) = timers_of(&effects);
-        let commit = Commit { expect, record, payloads, fresh_history, events, timers_set, timers_cleared };
-        (commit, effects)
-    }
-
-    /// Replaces the ended execution by a fresh one, on the app's current version.
-    fn renew(
-        &self,
-        record: &mut InstanceRecord,
-        live: &mut Live,
-        input: Option<Payload>,
-        unread: &[(String, Option<Payload>)],
-    ) {
-        let now = self.now();
-        record.generation += 1;
-        record.execution_id = uuid::Uuid::now_v7().simple().to_string();
-        if let Some(found) = self.apps.find(&record.hub, FunctionKind::Orchestrator, &record.name) {
-            record.digest = found.digest;
-            record.app = found.app;
-        }
-        let before = live.session.started();
-        let started = ExecutionStarted { input, execution_id: record.execution_id.clone(), ..before };
-        let mut orchestration = Orchestration::start(started, now);
-        for (name, input) in unread {
-            orchestration.deliver(Message::EventRaised { name: name.clone(), input: input.clone() }, now);
-        }
-        live.session = Arc::new(Session::new(orchestration));
-        live.guest = None;
     }
 
     /// Does what a durable decision asks for.
@@ -284,22 +294,23 @@ impl Inner {
         for effect in effects {
             match effect {
                 Effect::RunActivity(call) => {
-                    let (task, attempt) = (call.task, call.attempt);
-                    let handle = self.run_activity(record, call);
-                    actor.started(task, InFlight { attempt, handle });
+                    let task = call.task;
+                    actor.started(task, self.run_activity(record, call));
                 }
                 Effect::SetTimer { task, due } => self.timers.set(record.number, task, (due, self.now())),
                 Effect::ClearTimer { task, due } => self.timers.clear(record.number, task, due),
-                Effect::CancelActivity { task } => actor.cancel(task),
+                Effect::CancelActivity { task } => actor.cancel(task, self.settings.cancel_grace),
+                // It is a row of the commit.
+                Effect::Send(_) => {}
             }
         }
     }
 }
 
 fn outcome_of(envelope: &Envelope) -> Option<(TaskId, u32)> {
-    match &envelope.message {
-        Some(Message::ActivityEnded { task, attempt, .. }) => Some((*task, *attempt)),
-        Some(_) | None => None,
+    match &envelope.content {
+        Content::Message(Message::ActivityEnded { task, attempt, .. }) => Some((*task, *attempt)),
+        Content::Message(_) | Content::Look | Content::Rewind(_) | Content::CallAgain(_) => None,
     }
 }
 
@@ -315,58 +326,10 @@ fn failure_of(fault: &GuestFault) -> Failure {
         GuestFault::UnknownTask { .. } => "UnknownTask",
         GuestFault::EmptyWait => "EmptyWait",
         GuestFault::NotDelivered { .. } => "NotDelivered",
+        GuestFault::BadInstanceId { .. } => "BadInstanceId",
         GuestFault::Limit { .. } => "LimitExceeded",
     };
     Failure::new(error_type, fault.to_string()).non_retriable()
-}
-
-fn status_of(orchestration: &Orchestration, generation: u32) -> Status {
-    match orchestration.state() {
-        State::Ended { status, .. } => status,
-        State::Suspended { .. } => Status::Suspended,
-        State::ContinuedAsNew { .. } => Status::Running,
-        State::Running if orchestration.has_begun() || generation > 0 => Status::Running,
-        State::Running => Status::Pending,
-    }
-}
-
-fn changes_output(event: &EventKind) -> bool {
-    matches!(
-        event,
-        EventKind::ExecutionSuspended { .. }
-            | EventKind::ExecutionResumed { .. }
-            | EventKind::ExecutionCompleted { .. }
-    )
-}
-
-/// What the status shows as output (http-api.md 4): the result, the error's text, the reason.
-fn output_of(state: &State, name: &str) -> Option<Payload> {
-    let text = |text: &str| Some(Payload::from(serde_json::Value::from(text).to_string()));
-    match state {
-        State::Running | State::ContinuedAsNew { .. } => None,
-        State::Suspended { reason } => reason.as_deref().and_then(text),
-        State::Ended { outcome: Err(failure), .. } => {
-            text(&format!("Orchestrator function '{name}' failed: {}", failure.message))
-        }
-        State::Ended { status: Status::Terminated, outcome: Ok(reason) } => reason.as_deref().and_then(text),
-        State::Ended { outcome: Ok(result), .. } => result.clone(),
-    }
-}
-
-type TimerRows = Vec<(TaskId, durawasm_core::Timestamp)>;
-
-fn timers_of(effects: &[Effect]) -> (TimerRows, TimerRows) {
-    let (mut set, mut cleared) = (Vec::new(), Vec::new());
-    for effect in effects {
-        match effect {
-            Effect::SetTimer { task, due } => set.push((*task, *due)),
-            Effect::ClearTimer { task, due } => cleared.push((*task, *due)),
-            Effect::RunActivity(_) | Effect::CancelActivity { .. } => {}
-        }
-    }
-    // Set and given up within one step: it never exists.
-    set.retain(|timer| !cleared.contains(timer));
-    (set, cleared)
 }
 
 /// What the number of an instance is before the store has given it one.

@@ -1,6 +1,7 @@
 //! What the engine asks of whatever runs guests. `wasm` implements it; tests may, too.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use durawasm_core::model::Outcome;
@@ -36,6 +37,32 @@ pub struct OrchestratorRun {
     pub session: Arc<Session>,
 }
 
+/// Where an attempt of an activity and its caller meet while it runs.
+#[derive(Debug, Default)]
+pub struct Pulse {
+    canceled: AtomicBool,
+    last: Mutex<Option<Payload>>,
+}
+
+impl Pulse {
+    /// The activity says that it is alive, with what it wants its next attempt to know. True: nobody waits for it any
+    /// more and it should end.
+    pub fn beat(&self, details: Option<Payload>) -> bool {
+        if details.is_some() {
+            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = details;
+        }
+        self.canceled.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn cancel(&self) {
+        self.canceled.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn last(&self) -> Option<Payload> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 /// An attempt of an activity to run.
 pub struct ActivityRun {
     /// The code.
@@ -54,6 +81,10 @@ pub struct ActivityRun {
     pub attempt: u32,
     /// `{execution id}:{task}:{attempt}`: the same for every delivery of this attempt.
     pub idempotency_key: String,
+    /// What the attempt before said with its last heartbeat.
+    pub last_heartbeat: Option<Payload>,
+    /// Its heartbeats.
+    pub pulse: Arc<Pulse>,
     /// After this the attempt is stopped and fails.
     pub timeout: Duration,
 }

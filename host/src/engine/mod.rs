@@ -7,9 +7,12 @@ mod activities;
 mod actor;
 mod apps;
 pub mod client;
+mod commit;
 mod episode;
 pub mod executor;
 mod hot;
+mod mail;
+mod manage;
 pub mod session;
 mod start;
 mod timers;
@@ -19,10 +22,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use durawasm_core::{InstanceId, Message, Timestamp};
+use durawasm_core::{InstanceId, Timestamp};
 use tokio::sync::Semaphore;
 
-pub use client::{DeployError, Deployed, InstanceView, Parts, SendError, StartError, StartRequest, Waited};
+pub use client::{
+    DeployError, Deployed, InstanceView, OptionChanges, Parts, RestartError, Reuse, SendError, StartError,
+    StartRequest, Waited,
+};
 use executor::Executor;
 
 use crate::store::{AppRecord, HubName, InstanceNumber, SharedStore, StoreError};
@@ -36,6 +42,8 @@ pub struct Settings {
     pub activities: usize,
     /// How long an activity attempt may take when its call does not say.
     pub activity_timeout: Duration,
+    /// How long an activity that was cancelled may go on before it is stopped; its heartbeats tell it.
+    pub cancel_grace: Duration,
     /// How long a start's answer waits for the first episode, so that both fit into one commit.
     pub start_patience: Duration,
 }
@@ -46,6 +54,7 @@ impl Default for Settings {
             hot_guests: 1_000,
             activities: 256,
             activity_timeout: Duration::from_secs(300),
+            cancel_grace: Duration::from_secs(30),
             start_patience: Duration::from_millis(2),
         }
     }
@@ -78,6 +87,7 @@ pub(crate) struct Inner {
     apps: apps::Apps,
     timers: timers::Timers,
     hot: hot::Hot,
+    mailroom: mail::Mailroom,
     waiters: waiters::Waiters,
     activity_permits: Arc<Semaphore>,
     recovered: AtomicBool,
@@ -100,11 +110,13 @@ impl Engine {
         clock: Clock,
     ) -> Result<Self, StoreError> {
         let apps = apps::Apps::load(&*store).await?;
+        let (mailroom, lanes) = mail::Mailroom::open(&store).await?;
         let inner = Arc::new(Inner {
             actors: actor::Actors::default(),
             apps,
             timers: timers::Timers::default(),
             hot: hot::Hot::new(settings.hot_guests),
+            mailroom,
             waiters: waiters::Waiters::default(),
             activity_permits: Arc::new(Semaphore::new(settings.activities)),
             recovered: AtomicBool::new(false),
@@ -115,6 +127,7 @@ impl Engine {
             clock,
         });
         tokio::spawn(timers::run(Arc::downgrade(&inner)));
+        mail::run(&inner, lanes);
         tokio::spawn(Arc::clone(&inner).recover());
         Ok(Self { inner })
     }
@@ -175,25 +188,18 @@ impl Engine {
         }
     }
 
-    /// Delivers a message (event, suspend, resume, terminate); durable on return. Suspending what is suspended and
-    /// resuming what is not change nothing and are no errors.
-    ///
-    /// # Errors
-    /// See [`SendError`].
-    pub async fn send(&self, hub: &HubName, id: &str, message: Message) -> Result<(), SendError> {
-        let Some(record) = self.inner.store.instance(hub, id).await? else { return Err(SendError::Unknown) };
-        if record.status.is_terminal() {
-            return Err(SendError::Ended);
-        }
-        self.inner.deliver(record.number, message).await
-    }
-
     /// Takes a component as the current version of an app; durable on return.
     ///
     /// # Errors
     /// See [`DeployError`].
-    pub async fn deploy(&self, hub: &HubName, app: &str, component: bytes::Bytes) -> Result<Deployed, DeployError> {
-        self.inner.deploy(hub, app, component).await
+    pub async fn deploy(
+        &self,
+        hub: &HubName,
+        app: &str,
+        component: bytes::Bytes,
+        options: OptionChanges,
+    ) -> Result<Deployed, DeployError> {
+        self.inner.deploy(hub, app, component, options).await
     }
 
     /// The app's record, if it exists.

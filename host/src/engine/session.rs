@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use durawasm_core::model::{InstanceId, Outcome};
-use durawasm_core::{Command, GuestFault, Orchestration, Payload, TaskId, Timestamp};
+use durawasm_core::{Command, GuestFault, Notice, Orchestration, Payload, TaskId, Timestamp};
 
 /// The state that a guest's host functions work on. Locks are held for single core calls only, never across an await.
 pub struct Session {
@@ -42,6 +42,16 @@ impl Session {
     pub fn call(&self, command: Command) -> Result<TaskId, GuestFault> {
         let inner = &mut *self.lock();
         let answer = inner.orchestration.call(command);
+        Self::keep(inner, answer)
+    }
+
+    /// Issues a request that nothing comes back for; the instance it is about.
+    ///
+    /// # Errors
+    /// What the core refuses; the guest must be stopped.
+    pub fn notify(&self, notice: Notice) -> Result<InstanceId, GuestFault> {
+        let inner = &mut *self.lock();
+        let answer = inner.orchestration.notify(notice);
         Self::keep(inner, answer)
     }
 

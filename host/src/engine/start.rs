@@ -2,18 +2,23 @@
 
 use std::sync::Arc;
 
-use durawasm_core::{Effect, ExecutionStarted, InstanceId, Orchestration, Status};
+use durawasm_core::model::{Tags, check_instance_id};
+use durawasm_core::{
+    AwaitedBy, ChildStart, Effect, ExecutionStarted, InstanceId, Message, Orchestration, Payload, Status, Timestamp,
+};
 
 use super::Inner;
-use super::client::{StartError, StartRequest};
+use super::apps::Found;
+use super::client::{Reuse, SendError, StartError, StartRequest};
+use super::commit::numbered;
 use super::episode::{Live, UNNUMBERED};
 use super::session::Session;
-use crate::store::{CommitError, Committed, Expect, FunctionKind, InstanceRecord, Reuse, StoreError};
+use crate::store::{self, CommitError, Committed, Expect, FunctionKind, HubName, InstanceRecord, MailId, StoreError};
 
-/// Characters of an instance id at most (http-api.md 3).
-const LONGEST_ID: usize = 256;
 /// Bytes of an input at most.
 pub(super) const LARGEST_INPUT: usize = 4 << 20;
+/// Starts that replace any instance, at most: somebody else may start that id again and again.
+const REPLACEMENTS: usize = 16;
 
 /// What became of the first episode while the start waited for it.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -26,34 +31,81 @@ enum First {
     Postponed,
 }
 
+/// An instance to be.
+pub(super) struct Birth {
+    id: InstanceId,
+    name: String,
+    input: Option<Payload>,
+    version: Option<String>,
+    tags: Tags,
+    trace_parent: Option<String>,
+    scheduled_at: Option<Timestamp>,
+    parent: Option<(InstanceId, Option<AwaitedBy>)>,
+    depth: u32,
+}
+
+impl Birth {
+    pub(super) fn of_child(id: &InstanceId, start: &ChildStart) -> Self {
+        Self {
+            id: id.clone(),
+            name: start.name.clone(),
+            input: start.input.clone(),
+            version: start.version.clone(),
+            tags: start.tags.clone(),
+            trace_parent: start.trace_parent.clone(),
+            scheduled_at: None,
+            parent: Some((start.parent_instance_id.clone(), start.awaited_by.clone())),
+            depth: start.depth,
+        }
+    }
+}
+
 impl Inner {
     pub(super) async fn start(self: Arc<Self>, request: StartRequest) -> Result<InstanceId, StartError> {
+        let reuse = match request.reuse {
+            Reuse::Never => store::Reuse::Never,
+            Reuse::Terminal => store::Reuse::Terminal,
+            Reuse::Any => return self.start_replacing(request).await,
+        };
         if self.is_stopping() {
             return Err(StoreError::Unavailable("the host is shutting down".to_owned()).into());
         }
-        let mut live = self.prepare(&request)?;
+        let live = self.prepare(&request)?;
         let id = live.record.id.clone();
         if request.instance_id.is_some() {
-            self.refuse_taken(&live.record, request.reuse).await?;
+            self.refuse_taken(&live.record, reuse).await?;
         }
-        let mut decision = live.session.with(Orchestration::take_decision);
-        let first_episode = tokio::time::timeout(self.settings.start_patience, self.run(&mut live)).await;
-        let first = match first_episode {
-            Ok(false) => First::Done,
-            Ok(true) => First::Postponed,
-            Err(_) => First::Running,
-        };
-        if first == First::Done {
-            decision = decision.then(live.session.with(Orchestration::take_decision));
-        }
-        self.save_start(live, decision, (request.reuse, first)).await?;
+        self.begin(live, reuse, Vec::new()).await.map_err(refused)?;
         Ok(id)
+    }
+
+    /// Terminates what has the id, then starts; each is a step of its own.
+    async fn start_replacing(self: Arc<Self>, request: StartRequest) -> Result<InstanceId, StartError> {
+        let mut tries = 0;
+        loop {
+            let start = Arc::clone(&self).start(StartRequest { reuse: Reuse::Terminal, ..request.clone() });
+            let existing = match Box::pin(start).await {
+                Err(StartError::Exists { id, .. }) if tries < REPLACEMENTS => id,
+                answer => return answer,
+            };
+            tries += 1;
+            let Some(record) = self.store.instance(&request.hub, &existing).await? else { continue };
+            let reason = Some("replaced by a new start".to_owned());
+            let terminate = super::actor::Content::Message(Message::Terminate { reason, recursive: false });
+            match self.deliver(record.number, terminate).await {
+                Ok(()) | Err(SendError::Unknown | SendError::Ended | SendError::NotFailed | SendError::Full) => {}
+                Err(SendError::Store(error)) => return Err(error.into()),
+            }
+        }
     }
 
     /// The instance in memory, before its first instruction.
     fn prepare(&self, request: &StartRequest) -> Result<Box<Live>, StartError> {
         let id = match &request.instance_id {
-            Some(id) => check_id(id)?,
+            Some(id) => {
+                check_instance_id(id).map_err(|why| StartError::BadInstanceId(format!("The instance ID {why}.")))?;
+                id.clone()
+            }
             None => uuid::Uuid::now_v7().simple().to_string(),
         };
         if let Some(size) = request.input.as_ref().map(|input| input.len()).filter(|size| *size > LARGEST_INPUT) {
@@ -64,19 +116,40 @@ impl Inner {
             function: request.function.clone(),
             known: self.apps.names(&request.hub, FunctionKind::Orchestrator),
         })?;
-        let now = self.now();
-        let started = ExecutionStarted {
+        let birth = Birth {
+            id: id.into(),
             name: request.function.clone(),
-            instance_id: id.into(),
-            execution_id: uuid::Uuid::now_v7().simple().to_string(),
             input: request.input.clone(),
-            parent_instance_id: None,
-            version: request.version.clone().or(found.label).filter(|label| !label.is_empty()),
+            version: request.version.clone(),
             tags: request.tags.clone(),
             trace_parent: request.trace_parent.clone(),
+            scheduled_at: request.scheduled_at,
+            parent: None,
+            depth: 0,
+        };
+        Ok(self.born(&request.hub, birth, found))
+    }
+
+    /// The instance in memory, on this component.
+    pub(super) fn born(&self, hub: &HubName, birth: Birth, found: Found) -> Box<Live> {
+        let now = self.now();
+        let (parent_instance_id, awaited_by) = birth.parent.unzip();
+        let started = ExecutionStarted {
+            name: birth.name,
+            instance_id: birth.id,
+            execution_id: uuid::Uuid::now_v7().simple().to_string(),
+            input: birth.input,
+            parent_instance_id,
+            version: birth.version.or(found.label).filter(|label| !label.is_empty()),
+            tags: birth.tags,
+            trace_parent: birth.trace_parent,
+            awaited_by: awaited_by.flatten(),
+            depth: birth.depth,
+            scheduled_at: birth.scheduled_at,
+            completes_early: found.options.completes_early,
         };
         let record = InstanceRecord {
-            hub: request.hub.clone(),
+            hub: hub.clone(),
             id: started.instance_id.clone(),
             number: UNNUMBERED,
             revision: 0,
@@ -89,44 +162,66 @@ impl Inner {
             digest: found.digest,
             execution_id: started.execution_id.clone(),
             generation: 0,
-            parent_instance_id: None,
+            parent_instance_id: started.parent_instance_id.clone(),
             tags: started.tags.clone(),
             ready: true,
         };
         let session = Arc::new(Session::new(Orchestration::start(started, now)));
-        Ok(Box::new(Live { record, session, guest: None }))
+        Box::new(Live { record, session, guest: None, failed_history: None })
     }
 
     /// An early look, so that no guest runs for a start that will be refused. The commit decides.
-    async fn refuse_taken(&self, record: &InstanceRecord, reuse: Reuse) -> Result<(), StartError> {
+    async fn refuse_taken(&self, record: &InstanceRecord, reuse: store::Reuse) -> Result<(), StartError> {
         let Some(existing) = self.store.instance(&record.hub, &record.id).await? else { return Ok(()) };
-        if reuse == Reuse::Terminal && existing.status.is_terminal() {
+        if reuse == store::Reuse::Terminal && existing.status.is_terminal() {
             return Ok(());
         }
         Err(StartError::Exists { id: existing.id, status: existing.status })
+    }
+
+    /// Runs the first episode for a moment and saves the start, with the episode if that has ended by then.
+    pub(super) async fn begin(
+        self: &Arc<Self>,
+        mut live: Box<Live>,
+        reuse: store::Reuse,
+        mail: Vec<MailId>,
+    ) -> Result<(), CommitError> {
+        let mut decision = live.session.with(Orchestration::take_decision);
+        let first_episode = tokio::time::timeout(self.settings.start_patience, self.run(&mut live)).await;
+        let first = match first_episode {
+            Ok(false) => First::Done,
+            Ok(true) => First::Postponed,
+            Err(_) => First::Running,
+        };
+        if first == First::Done {
+            decision = decision.then(live.session.with(Orchestration::take_decision));
+        }
+        self.save_start(live, decision, (Expect::Startable(reuse), mail, first)).await
     }
 
     async fn save_start(
         self: &Arc<Self>,
         mut live: Box<Live>,
         decision: durawasm_core::Decision,
-        (reuse, first): (Reuse, First),
-    ) -> Result<(), StartError> {
+        (expect, mail, first): (Expect, Vec<MailId>, First),
+    ) -> Result<(), CommitError> {
         let input = live.session.started().input;
-        let (mut commit, effects) = if first != First::Done {
+        let (mut commit, effects) = if first == First::Done {
+            self.commit_of(&mut live, decision, (expect, mail))
+        } else {
             // The guest may have gone on meanwhile: what it did is not part of this commit.
             let status = Status::Pending;
             let record = InstanceRecord { status, ready: true, ..live.record.clone() };
-            (start_only(record, decision, reuse), Vec::new())
-        } else {
-            self.commit_of(&mut live, decision, Expect::Startable(reuse))
+            (start_only(record, decision, (expect, mail)), Vec::new())
         };
         if commit.payloads.input.is_none() {
             commit.payloads.input = Some(input);
         }
         let fresh = std::mem::take(&mut commit.fresh_history);
         let record = commit.record.clone();
-        let Committed { number, revision } = self.store.commit(commit).await.map_err(refused)?;
+        let sent = numbered(&commit);
+        let Committed { number, revision, first_mail } = self.store.commit(commit).await?;
+        self.post_mail(sent(first_mail));
         live.record = InstanceRecord { number, revision, ..record };
         if live.record.status.is_terminal() {
             self.waiters.ended(number);
@@ -157,15 +252,21 @@ impl Inner {
     }
 }
 
-fn start_only(record: InstanceRecord, decision: durawasm_core::Decision, reuse: Reuse) -> crate::store::Commit {
-    crate::store::Commit {
-        expect: Expect::Startable(reuse),
+fn start_only(
+    record: InstanceRecord,
+    decision: durawasm_core::Decision,
+    (expect, mail_taken): (Expect, Vec<MailId>),
+) -> store::Commit {
+    store::Commit {
+        expect,
         record,
         payloads: Default::default(),
         fresh_history: false,
         events: decision.events,
         timers_set: Vec::new(),
         timers_cleared: Vec::new(),
+        mail_sent: Vec::new(),
+        mail_taken,
     }
 }
 
@@ -175,22 +276,4 @@ fn refused(error: CommitError) -> StartError {
         CommitError::Conflict => StoreError::Unavailable("the start met another one; try again".to_owned()).into(),
         CommitError::Store(error) => error.into(),
     }
-}
-
-/// The rules for ids that a caller chooses (http-api.md 3).
-fn check_id(id: &str) -> Result<String, StartError> {
-    let refuse = |why: &str| Err(StartError::BadInstanceId(format!("The instance ID {why}.")));
-    if id.chars().count() > LONGEST_ID {
-        return refuse("has more than 256 characters");
-    }
-    if id.is_empty() {
-        return refuse("is empty");
-    }
-    if id.starts_with('@') {
-        return refuse("begins with '@', which is reserved for entities");
-    }
-    if let Some(bad) = id.chars().find(|c| matches!(c, '/' | '\\' | '#' | '?') || c.is_control()) {
-        return refuse(&format!("contains {bad:?}; '/', '\\', '#', '?' and control characters are not allowed"));
-    }
-    Ok(id.to_owned())
 }

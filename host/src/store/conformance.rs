@@ -1,16 +1,19 @@
 //! What every store promises, each promise a test of its own, run on every backend.
 
+mod mail;
+
 use std::sync::Arc;
 
 use durawasm_core::history::Ending;
 use durawasm_core::model::{Outcome, Tags};
 use durawasm_core::{
-    Cause, EventKind, ExecutionStarted, Failure, HistoryEvent, Payload, RetryPolicy, Status, TaskId, Timestamp,
+    AwaitedBy, Cause, EventKind, ExecutionStarted, Failure, HistoryEvent, InstanceId, Payload, RetryPolicy, Status,
+    TaskId, Timestamp,
 };
 
 use super::{
-    AppRecord, AppVersion, Commit, CommitError, Committed, Digest, Expect, FunctionKind, HubName, InstanceNumber,
-    InstanceRecord, PayloadChanges, Payloads, Reuse, Store, TimerRow,
+    AppOptions, AppRecord, AppVersion, Commit, CommitError, Committed, Digest, Expect, FunctionKind, HubName,
+    InstanceNumber, InstanceRecord, PayloadChanges, Payloads, Reuse, Store, TimerRow,
 };
 
 /// A moment, some milliseconds after 2023-11-14.
@@ -64,6 +67,8 @@ pub(super) fn commit_of(expect: Expect, record: InstanceRecord) -> Commit {
         events: Vec::new(),
         timers_set: Vec::new(),
         timers_cleared: Vec::new(),
+        mail_sent: Vec::new(),
+        mail_taken: Vec::new(),
     }
 }
 
@@ -90,7 +95,15 @@ fn started() -> ExecutionStarted {
         version: Some("1.0".into()),
         tags: Tags::from([("a".into(), "b".into())]),
         trace_parent: Some("00-0-0-01".into()),
+        awaited_by: Some(awaited_by()),
+        depth: 2,
+        scheduled_at: Some(at(77)),
+        completes_early: true,
     }
+}
+
+fn awaited_by() -> AwaitedBy {
+    AwaitedBy { execution_id: "e-1".into(), task: TaskId(9), attempt: 3 }
 }
 
 fn failure() -> Failure {
@@ -120,6 +133,10 @@ pub(super) fn every_kind() -> Vec<HistoryEvent> {
         version: None,
         tags: Tags::new(),
         trace_parent: None,
+        awaited_by: None,
+        depth: 0,
+        scheduled_at: None,
+        completes_early: false,
         ..started()
     };
     let mut kinds = vec![
@@ -141,8 +158,16 @@ pub(super) fn every_kind() -> Vec<HistoryEvent> {
             timeout_ms: None,
             tags: Tags::new(),
         },
-        EventKind::TaskAttemptFailed { task, attempt: 1, failure: failure(), retry_at: at(9) },
-        EventKind::TaskRetried { task, attempt: 2 },
+        EventKind::TaskAttemptFailed { task, attempt: 1, failure: failure(), retry_at: at(9), heartbeat: None },
+        EventKind::TaskAttemptFailed {
+            task,
+            attempt: 1,
+            failure: failure(),
+            retry_at: at(9),
+            heartbeat: Some(Arc::from("5")),
+        },
+        EventKind::TaskRetried { task, attempt: 2, child: None },
+        EventKind::TaskRetried { task, attempt: 2, child: Some(Arc::from("child")) },
         EventKind::TaskCompleted { task, result: Some(Arc::from("null")) },
         EventKind::TaskCompleted { task, result: None },
         EventKind::TaskFailed { task, failure: Failure::new("E", "m") },
@@ -164,10 +189,63 @@ pub(super) fn every_kind() -> Vec<HistoryEvent> {
         kinds.push(EventKind::OrchestratorReturned { ending: Ending::Returned(outcome.clone()) });
         kinds.push(EventKind::ExecutionCompleted { status: Status::ContinuedAsNew, outcome });
     }
+    kinds.extend(kinds_about_others());
     for (input, keep_events) in [(None, true), (Some(payload(3)), false)] {
         kinds.push(EventKind::OrchestratorReturned { ending: Ending::ContinuedAsNew { input, keep_events } });
     }
     kinds.into_iter().map(event).collect()
+}
+
+/// The kinds of events that came with sub-orchestrations, rewinds and scheduled starts.
+fn kinds_about_others() -> Vec<EventKind> {
+    let task = TaskId(4);
+    let retry = RetryPolicy {
+        first_retry_interval_ms: 1.0,
+        max_attempts: 2,
+        backoff_coefficient: 1.0,
+        max_retry_interval_ms: None,
+        retry_timeout_ms: Some(3.0),
+    };
+    let (instance_id, name): (InstanceId, String) = (Arc::from("other"), "orchestrator".into());
+    let tags = Tags::from([("t".into(), "v".into())]);
+    let created = |chosen_id, input, retry, version| EventKind::SubOrchestrationCreated {
+        task,
+        instance_id: instance_id.clone(),
+        chosen_id,
+        name: name.clone(),
+        input,
+        retry,
+        version,
+        tags: tags.clone(),
+    };
+    let started = |input, version, tags| EventKind::SubOrchestrationStarted {
+        instance_id: instance_id.clone(),
+        name: name.clone(),
+        input,
+        version,
+        tags,
+    };
+    let sent = |input| EventKind::EventSent { instance_id: instance_id.clone(), name: "event".into(), input };
+    let rewound = |reason, waits_served, again, awaited_by| EventKind::ExecutionRewound {
+        reason,
+        cut: 5,
+        waits_served,
+        again,
+        awaited_by,
+    };
+    vec![
+        created(true, Some(payload(4)), Some(retry), Some("v".into())),
+        created(false, None, None, None),
+        started(Some(payload(4)), Some("v".into()), tags.clone()),
+        started(None, None, Tags::new()),
+        sent(Some(payload(2000))),
+        sent(None),
+        EventKind::ScheduledTimeReached,
+        EventKind::FailureDelivered { tasks: vec![task, TaskId(5)], waits_served: 6 },
+        rewound(Some("why".into()), Some(3), vec![task], Some(awaited_by())),
+        rewound(None, None, Vec::new(), None),
+        EventKind::ParentRewound { awaited_by: awaited_by() },
+    ]
 }
 
 fn app(name: &str) -> AppRecord {
@@ -180,7 +258,15 @@ fn app(name: &str) -> AppRecord {
         functions: vec![(FunctionKind::Orchestrator, "o".into()), (FunctionKind::Activity, "a".into())],
         imports: vec!["wasi:clocks/wall-clock".into()],
     };
-    AppRecord { hub: hub(), name: name.into(), generation: 1, current: Digest([1; 32]), versions: vec![version] }
+    let options = AppOptions { completes_early: name == "a", current_activities: name == "b" };
+    AppRecord {
+        hub: hub(),
+        name: name.into(),
+        generation: 1,
+        current: Digest([1; 32]),
+        versions: vec![version],
+        options,
+    }
 }
 
 pub(super) async fn a_start_is_readable(store: Arc<dyn Store>) {
@@ -221,10 +307,10 @@ pub(super) async fn hubs_are_apart(store: Arc<dyn Store>) {
 pub(super) async fn a_conflict_changes_nothing(store: Arc<dyn Store>) {
     let first = store.commit(start("a")).await.unwrap();
     let second = store.commit(next("a", first)).await.unwrap();
-    assert_eq!(second, Committed { number: first.number, revision: 2 });
+    assert_eq!((second.number, second.revision), (first.number, 2));
     let before = store.history(first.number).await.unwrap();
     for wrong in [1, 3] {
-        let mut commit = next("a", Committed { number: first.number, revision: wrong });
+        let mut commit = next("a", Committed::at(first.number, wrong));
         commit.record.status = Status::Completed;
         commit.record.ready = false;
         commit.events = vec![completed(1, 5), completed(2, 500_000)];
@@ -239,7 +325,7 @@ pub(super) async fn a_conflict_changes_nothing(store: Arc<dyn Store>) {
 }
 
 pub(super) async fn a_commit_to_nothing_conflicts(store: Arc<dyn Store>) {
-    let nowhere = Committed { number: InstanceNumber(77), revision: 1 };
+    let nowhere = Committed::at(InstanceNumber(77), 1);
     assert!(matches!(store.commit(next("a", nowhere)).await, Err(CommitError::Conflict)));
     assert_eq!(store.instance(&hub(), "a").await.unwrap(), None);
 }
@@ -447,6 +533,11 @@ pub(super) async fn apps_are_replaced_only_as_seen(store: Arc<dyn Store>) {
     assert_eq!(store.apps().await.unwrap(), [small, app("b")]);
 }
 
+use mail::{
+    a_refused_commit_leaves_its_mail, an_answer_takes_the_place_of_mail, every_letter_comes_back, mail_is_taken_once,
+    of_concurrent_takers_one_wins,
+};
+
 /// Runs the suite on a backend: its name, and an expression that makes an empty store and something to keep alive.
 macro_rules! conformance {
     ($backend:ident, $open:expr) => {
@@ -457,7 +548,9 @@ macro_rules! conformance {
             history_keeps_its_order every_event_kind_comes_back payloads_of_any_size_come_back
             a_large_fan_out_is_one_commit payload_changes_touch_only_what_they_name
             fresh_history_begins_anew_and_keeps_payloads timers_come_in_order_until_cleared
-            the_ready_index_follows_the_records apps_are_replaced_only_as_seen);
+            the_ready_index_follows_the_records apps_are_replaced_only_as_seen
+            every_letter_comes_back mail_is_taken_once of_concurrent_takers_one_wins a_refused_commit_leaves_its_mail
+            an_answer_takes_the_place_of_mail);
     };
     ($backend:ident, $open:expr, $($promise:ident)*) => {
         mod $backend {

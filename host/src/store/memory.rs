@@ -6,8 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use durawasm_core::{HistoryEvent, Timestamp};
 
 use super::{
-    AppRecord, BoxFuture, Commit, CommitError, Committed, Expect, HubName, InstanceNumber, InstanceRecord,
-    PayloadChanges, Payloads, RecordedHistory, Reuse, Store, StoreError, TimerRow,
+    AppRecord, BoxFuture, Commit, CommitError, Committed, Expect, HubName, InstanceNumber, InstanceRecord, Mail,
+    MailId, NewMail, PayloadChanges, Payloads, RecordedHistory, Reuse, Store, StoreError, TimerRow,
 };
 
 /// A [`Store`] that forgets everything when it is dropped.
@@ -23,6 +23,8 @@ struct Rows {
     instances: BTreeMap<InstanceNumber, Instance>,
     ready: BTreeSet<InstanceNumber>,
     timers: BTreeSet<TimerRow>,
+    last_mail: u64,
+    mail: BTreeMap<MailId, Mail>,
     apps: BTreeMap<(HubName, String), AppRecord>,
 }
 
@@ -48,6 +50,9 @@ impl MemoryStore {
 
 impl Rows {
     fn commit(&mut self, commit: Commit) -> Result<Committed, CommitError> {
+        if commit.mail_taken.iter().any(|taken| !self.mail.contains_key(taken)) {
+            return Err(CommitError::Conflict);
+        }
         match commit.expect {
             Expect::Startable(reuse) => self.start(commit, reuse),
             Expect::Revision(revision) => {
@@ -97,6 +102,12 @@ impl Rows {
         for (task, due) in commit.timers_set {
             self.timers.insert(TimerRow { due, number, task });
         }
+        commit.mail_taken.iter().for_each(|taken| drop(self.mail.remove(taken)));
+        let first_mail = MailId(self.last_mail + 1);
+        let hub = record.hub.clone();
+        for mail in commit.mail_sent {
+            self.send(&hub, mail);
+        }
         let instance = self.instances.entry(number).or_insert_with(|| Instance {
             record: record.clone(),
             payloads: Payloads::default(),
@@ -108,7 +119,15 @@ impl Rows {
             instance.history.clear();
         }
         instance.history.extend(commit.events);
-        Committed { number, revision }
+        Committed { number, revision, first_mail }
+    }
+
+    fn send(&mut self, hub: &HubName, mail: NewMail) -> MailId {
+        self.last_mail += 1;
+        let id = MailId(self.last_mail);
+        let NewMail { to, pin, letter } = mail;
+        self.mail.insert(id, Mail { id, hub: hub.clone(), to, pin, letter });
+        id
     }
 
     fn put_app(&mut self, mut app: AppRecord, expected: u32) -> Result<(), CommitError> {
@@ -173,6 +192,23 @@ impl Store for MemoryStore {
     fn timers(&self, until: Timestamp, limit: usize) -> BoxFuture<'_, Result<Vec<TimerRow>, StoreError>> {
         Box::pin(async move {
             Ok(self.rows().timers.iter().take_while(|timer| timer.due <= until).take(limit).copied().collect())
+        })
+    }
+
+    fn mail(&self, after: Option<MailId>, limit: usize) -> BoxFuture<'_, Result<Vec<Mail>, StoreError>> {
+        let from = MailId(after.map_or(0, |id| id.0.saturating_add(1)));
+        Box::pin(async move { Ok(self.rows().mail.range(from..).take(limit).map(|(_, mail)| mail.clone()).collect()) })
+    }
+
+    fn answer_mail(
+        &self,
+        taken: MailId,
+        answer: Option<(HubName, NewMail)>,
+    ) -> BoxFuture<'_, Result<MailId, CommitError>> {
+        Box::pin(async move {
+            let mut rows = self.rows();
+            rows.mail.remove(&taken).ok_or(CommitError::Conflict)?;
+            Ok(answer.map_or(MailId(rows.last_mail), |(hub, mail)| rows.send(&hub, mail)))
         })
     }
 

@@ -15,8 +15,8 @@ use std::sync::Arc;
 use durawasm_core::{HistoryEvent, Timestamp};
 
 pub use model::{
-    AppRecord, AppVersion, Commit, Committed, Digest, Expect, FunctionKind, HubName, InstanceNumber, InstanceRecord,
-    PayloadChanges, Payloads, Reuse, Revision, TimerRow,
+    AppOptions, AppRecord, AppVersion, Commit, Committed, Digest, Expect, FunctionKind, HubName, InstanceNumber,
+    InstanceRecord, Mail, MailId, NewMail, PayloadChanges, Payloads, Pinned, Reuse, Revision, TimerRow,
 };
 
 /// A boxed future, so that stores can be trait objects.
@@ -78,6 +78,17 @@ pub trait Store: Send + Sync + 'static {
 
     /// Timers due up to and including `until`, earliest first, at most `limit`.
     fn timers(&self, until: Timestamp, limit: usize) -> BoxFuture<'_, Result<Vec<TimerRow>, StoreError>>;
+
+    /// Messages between instances that wait to be taken, in the order of their numbers, after `after`, at most `limit`.
+    fn mail(&self, after: Option<MailId>, limit: usize) -> BoxFuture<'_, Result<Vec<Mail>, StoreError>>;
+
+    /// Takes a message whose addressee has no use for it, and sends another in its place if there is one; atomic, durable
+    /// on return. Returns the number of the one sent. A message that was taken before is a conflict.
+    fn answer_mail(
+        &self,
+        taken: MailId,
+        answer: Option<(HubName, NewMail)>,
+    ) -> BoxFuture<'_, Result<MailId, CommitError>>;
 
     /// All apps of all hubs.
     fn apps(&self) -> BoxFuture<'_, Result<Vec<AppRecord>, StoreError>>;

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use durawasm_core::model::Tags;
-use durawasm_core::{HistoryEvent, InstanceId, Payload, Status, TaskId, Timestamp};
+use durawasm_core::{HistoryEvent, InstanceId, Letter, Payload, Status, TaskId, Timestamp};
 
 /// The name of a task hub.
 pub type HubName = Arc<str>;
@@ -128,6 +128,49 @@ pub struct Commit {
     pub timers_set: Vec<(TaskId, Timestamp)>,
     /// Timers to remove; one that is not there is no error.
     pub timers_cleared: Vec<(TaskId, Timestamp)>,
+    /// Messages for other instances of the hub, kept until they are taken.
+    pub mail_sent: Vec<NewMail>,
+    /// Messages that this commit takes. One that is not there any more is a conflict: it was taken before.
+    pub mail_taken: Vec<MailId>,
+}
+
+/// A number that the store gives each message between instances, counting up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MailId(pub u64);
+
+/// The component that an instance was pinned to when it sent something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pinned {
+    /// The app.
+    pub app: String,
+    /// The component.
+    pub digest: Digest,
+}
+
+/// A message for another instance, before it has a number.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewMail {
+    /// Who gets it, in the sender's hub.
+    pub to: InstanceId,
+    /// The sender's component: a child takes it if it can.
+    pub pin: Option<Pinned>,
+    /// What it is about.
+    pub letter: Letter,
+}
+
+/// A message that waits to be taken.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Mail {
+    /// Its number.
+    pub id: MailId,
+    /// The hub of both.
+    pub hub: HubName,
+    /// Who gets it.
+    pub to: InstanceId,
+    /// See [`NewMail::pin`].
+    pub pin: Option<Pinned>,
+    /// What it is about.
+    pub letter: Letter,
 }
 
 /// What a commit came to.
@@ -137,6 +180,16 @@ pub struct Committed {
     pub number: InstanceNumber,
     /// Its revision now.
     pub revision: Revision,
+    /// The number of the first message sent; the others follow.
+    pub first_mail: MailId,
+}
+
+impl Committed {
+    /// An instance's place: its number and its revision.
+    #[must_use]
+    pub fn at(number: InstanceNumber, revision: Revision) -> Self {
+        Self { number, revision, first_mail: MailId(0) }
+    }
 }
 
 /// A durable timer.
@@ -191,4 +244,17 @@ pub struct AppRecord {
     pub current: Digest,
     /// All that are kept.
     pub versions: Vec<AppVersion>,
+    /// How its instances run.
+    pub options: AppOptions,
+}
+
+/// What whoever deploys an app can choose for its instances.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AppOptions {
+    /// An orchestrator that has returned is over at once, whatever it has left open. Applies to executions that start
+    /// afterwards. Otherwise it stays Running while activities and awaited sub-orchestrations of it are open.
+    pub completes_early: bool,
+    /// Activities and children that an instance calls in its own app run on the app's current version. Otherwise on the
+    /// version that the instance is pinned to.
+    pub current_activities: bool,
 }

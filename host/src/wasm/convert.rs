@@ -1,15 +1,15 @@
 //! Values of guests as values of the core and back. Everything that comes from a guest is checked and bounded here.
 
 use durawasm_core::model::{Outcome, Tags};
-use durawasm_core::{Cause, Command, Failure, Payload, RetryPolicy, Timestamp};
+use durawasm_core::{Cause, Command, Failure, Notice, Payload, RetryPolicy, Timestamp};
 use serde::de::IgnoredAny;
 
 use super::bindings::durable::functions::{orchestration as wit, types};
 use super::bindings::exports::durable::functions::{activity, orchestrator};
 use super::guest::fail;
 use super::limits::{
-    ATTEMPTS, CAUSES, CUSTOM_STATUS_UTF16_BYTES, ERROR_TYPE, FAILURE_TEXT, LONGEST_MS, NAME_CHARS, TAG_VALUE_CHARS,
-    TAGS,
+    ATTEMPTS, CAUSES, CUSTOM_STATUS_UTF16_BYTES, ERROR_TYPE, FAILURE_TEXT, LABEL_CHARS, LONGEST_MS, NAME_CHARS,
+    TAG_VALUE_CHARS, TAGS,
 };
 use super::stdio::{Level, cut};
 
@@ -167,6 +167,51 @@ pub(super) fn call_activity(
         timeout_ms: options.timeout.map(|ms| duration("the activity's timeout", ms, true)).transpose()?,
         tags: tags(options.tags)?,
     })
+}
+
+/// The command that calls a sub-orchestration.
+pub(super) fn call_sub_orchestration(
+    orchestrator: String,
+    input: Option<String>,
+    options: wit::SubOrchestrationOptions,
+    limit: usize,
+) -> wasmtime::Result<Command> {
+    Ok(Command::CallSubOrchestration {
+        instance_id: options.instance_id,
+        name: name("an orchestrator", orchestrator)?,
+        input: payload("the sub-orchestration's input", input, limit)?,
+        retry: options.retry.map(retry_policy).transpose()?,
+        version: options.version.map(label).transpose()?,
+        tags: tags(options.tags)?,
+    })
+}
+
+/// The request that starts a sub-orchestration nobody waits for.
+pub(super) fn start_sub_orchestration(
+    orchestrator: String,
+    input: Option<String>,
+    options: wit::SubOrchestrationOptions,
+    limit: usize,
+) -> wasmtime::Result<Notice> {
+    if options.retry.is_some() {
+        let message = "a sub-orchestration that nobody waits for cannot have a retry policy: call it and wait for it";
+        return Err(fail("InvalidArgument", message));
+    }
+    Ok(Notice::StartSubOrchestration {
+        instance_id: options.instance_id,
+        name: name("an orchestrator", orchestrator)?,
+        input: payload("the sub-orchestration's input", input, limit)?,
+        version: options.version.map(label).transpose()?,
+        tags: tags(options.tags)?,
+    })
+}
+
+/// A version label; empty means none.
+fn label(label: String) -> wasmtime::Result<String> {
+    if label.chars().nth(LABEL_CHARS).is_some() {
+        return Err(fail("InvalidArgument", format!("the version label is longer than {LABEL_CHARS} characters")));
+    }
+    Ok(label)
 }
 
 /// A point in time that a guest names.

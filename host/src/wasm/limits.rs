@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+pub use durawasm_core::model::{NAME_CHARS, TAG_VALUE_CHARS, TAGS};
+
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 
@@ -66,18 +68,14 @@ impl Limits {
     }
 }
 
-/// Characters of the name of an activity, an event, an instance or a tag.
-pub const NAME_CHARS: usize = 256;
 /// Characters of the name of a function that an app declares.
 pub const FUNCTION_NAME_CHARS: usize = 128;
 /// Characters of an app's version label and of its SDK's name; people read them.
 pub const LABEL_CHARS: usize = 128;
-/// Tags of a call, and characters of a tag's value: they are stored with every call.
-pub const TAGS: usize = 32;
-/// See [`TAGS`].
-pub const TAG_VALUE_CHARS: usize = 1_024;
 /// Bytes of a custom status, counted in UTF-16 as the original does: its users rely on the number.
 pub const CUSTOM_STATUS_UTF16_BYTES: usize = 16 * KIB;
+/// Bytes of what a heartbeat keeps for the next attempt: a place to go on from, not a result.
+pub const HEARTBEAT: usize = 64 * KIB;
 /// Tasks of one execution: what a wait may list.
 pub const TASKS: usize = 100_000;
 /// Attempts of a retry policy. More are a loop without an end.

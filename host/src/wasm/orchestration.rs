@@ -4,13 +4,13 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
-use durawasm_core::{Command, TaskId};
+use durawasm_core::{Command, Notice, TaskId};
 use wasmtime::component::HasData;
 
 use super::bindings::durable::functions::{activity_context, orchestration, types};
 use super::convert;
 use super::guest::{Guest, Role, Stop, fail};
-use super::limits::TASKS;
+use super::limits::{HEARTBEAT, TASKS};
 use crate::engine::executor::ActivityRun;
 use crate::engine::session::Session;
 
@@ -51,9 +51,9 @@ impl DurableView<'_> {
         Ok(task.0)
     }
 
-    fn not_supported<T>(&self, function: &str, what: &str) -> wasmtime::Result<T> {
-        self.session(function)?;
-        Err(fail("NotSupported", format!("{what} not supported by this version of the host ({function})")))
+    fn notify(&self, function: &str, notice: Notice) -> wasmtime::Result<String> {
+        let instance_id = self.session(function)?.notify(notice).map_err(|_| Stop::Faulted)?;
+        Ok(instance_id.to_string())
     }
 }
 
@@ -91,20 +91,22 @@ impl orchestration::Host for DurableView<'_> {
 
     fn call_sub_orchestration(
         &mut self,
-        _name: String,
-        _input: Option<types::Json>,
-        _options: orchestration::SubOrchestrationOptions,
+        name: String,
+        input: Option<types::Json>,
+        options: orchestration::SubOrchestrationOptions,
     ) -> wasmtime::Result<types::Task> {
-        self.not_supported("orchestration.call-sub-orchestration", "sub-orchestrations are")
+        let command = convert::call_sub_orchestration(name, input, options, self.0.limits.payload)?;
+        self.call("orchestration.call-sub-orchestration", command)
     }
 
     fn start_sub_orchestration(
         &mut self,
-        _name: String,
-        _input: Option<types::Json>,
-        _options: orchestration::SubOrchestrationOptions,
+        name: String,
+        input: Option<types::Json>,
+        options: orchestration::SubOrchestrationOptions,
     ) -> wasmtime::Result<String> {
-        self.not_supported("orchestration.start-sub-orchestration", "sub-orchestrations are")
+        let notice = convert::start_sub_orchestration(name, input, options, self.0.limits.payload)?;
+        self.notify("orchestration.start-sub-orchestration", notice)
     }
 
     fn create_timer(&mut self, fire_at: String) -> wasmtime::Result<types::Task> {
@@ -169,8 +171,11 @@ impl orchestration::Host for DurableView<'_> {
         Ok(())
     }
 
-    fn send_event(&mut self, _instance_id: String, _name: String, _data: Option<types::Json>) -> wasmtime::Result<()> {
-        self.not_supported("orchestration.send-event", "events between instances are")
+    fn send_event(&mut self, instance_id: String, name: String, data: Option<types::Json>) -> wasmtime::Result<()> {
+        let name = convert::name("an event", name)?;
+        let input = convert::payload("the event's data", data, self.0.limits.payload)?;
+        self.notify("orchestration.send-event", Notice::SendEvent { instance_id, name, input })?;
+        Ok(())
     }
 
     fn continue_as_new(&mut self, input: Option<types::Json>, keep_events: bool) -> wasmtime::Result<()> {
@@ -195,14 +200,13 @@ impl activity_context::Host for DurableView<'_> {
             task: run.task,
             attempt: run.attempt,
             idempotency_key: run.idempotency_key.clone(),
+            last_heartbeat: run.last_heartbeat.as_deref().map(str::to_owned),
         })
     }
 
     fn heartbeat(&mut self, details: Option<types::Json>) -> wasmtime::Result<bool> {
-        self.activity("activity-context.heartbeat")?;
-        convert::payload("the heartbeat's details", details, self.0.limits.payload)?;
-        // Attempts are not cancelled yet, except by stopping them.
-        Ok(false)
+        let details = convert::payload("the heartbeat's details", details, HEARTBEAT)?;
+        Ok(self.activity("activity-context.heartbeat")?.pulse.beat(details))
     }
 
     fn log(&mut self, level: types::LogLevel, message: String) -> wasmtime::Result<()> {

@@ -3,62 +3,146 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{MAX_TASKS, Orchestration, Phase};
-use crate::command::{Command, Say};
-use crate::decision::{ActivityCall, Effect};
+use super::{MAX_DEPTH, MAX_HISTORY_EVENTS, MAX_TASKS, Orchestration, Phase};
+use crate::command::{Command, Notice, Say};
+use crate::decision::{ChildStart, Effect, Letter, Outgoing};
 use crate::error::{GuestFault, NonDeterminism};
 use crate::guid;
 use crate::history::{Ending, EventKind};
 use crate::ledger::{Task, TaskState, Work};
-use crate::model::{Outcome, Payload, TaskId};
+use crate::model::{InstanceId, Outcome, Payload, TaskId, check_instance_id};
 
 impl Orchestration {
-    /// Issues a command that makes a task and returns its handle. Replaying, it must be the next recorded one.
+    /// Issues a command and returns the handle of its task. Replaying, it must be the next recorded one.
     ///
     /// # Errors
-    /// Non-determinism; too many tasks; a task to cancel that does not exist.
+    /// Non-determinism; too many tasks or events; a sub-orchestration that cannot be.
     pub fn call(&mut self, command: Command) -> Result<TaskId, GuestFault> {
-        if let Command::Cancel { task } = command {
-            return self.cancel(task).map(|()| task);
-        }
         if self.run.tasks_made >= MAX_TASKS {
             return Err(GuestFault::Limit { what: "too many tasks in one execution", limit: MAX_TASKS });
         }
+        let task = TaskId(self.run.tasks_made + 1);
+        let event = self.event_of(command, task)?;
         self.run.tasks_made += 1;
         self.run.delivered.push(false);
-        let task = TaskId(self.run.tasks_made);
-        let event = command.into_event(task);
-        if self.matches_recorded(&event)? {
-            return Ok(task);
+        if self.issue(event)? {
+            let effect = self.effect_of(task);
+            self.decision.effects.extend(effect);
         }
-        if let Some(effect) = effect_of(&event) {
-            self.decision.effects.push(effect);
-        }
-        self.record(event);
         Ok(task)
     }
 
-    /// Gives a task up. One that has completed stays as it is.
+    /// Issues a request that nothing comes back for; returns the instance it is about.
     ///
     /// # Errors
-    /// Non-determinism; a task that does not exist.
+    /// Non-determinism; too many events; a sub-orchestration that cannot be, or an impossible instance id.
+    pub fn notify(&mut self, notice: Notice) -> Result<InstanceId, GuestFault> {
+        match notice {
+            Notice::StartSubOrchestration { instance_id, name, input, version, tags } => {
+                self.run.children_started += 1;
+                let number = self.run.children_started;
+                let instance_id = self.child_id(instance_id, format_args!("child_{number}"))?;
+                let start = ChildStart {
+                    name: name.clone(),
+                    input: input.clone(),
+                    version: version.clone(),
+                    tags: tags.clone(),
+                    parent_instance_id: self.started.instance_id.clone(),
+                    awaited_by: None,
+                    depth: self.started.depth + 1,
+                    trace_parent: self.started.trace_parent.clone(),
+                    again: false,
+                };
+                let event =
+                    EventKind::SubOrchestrationStarted { instance_id: instance_id.clone(), name, input, version, tags };
+                self.issue_letter(event, &instance_id, Letter::StartChild(Box::new(start)))?;
+                Ok(instance_id)
+            }
+            Notice::SendEvent { instance_id, name, input } => {
+                let instance_id = checked(instance_id)?;
+                let letter = Letter::EventRaised { name: name.clone(), input: input.clone() };
+                let event = EventKind::EventSent { instance_id: instance_id.clone(), name, input };
+                self.issue_letter(event, &instance_id, letter)?;
+                Ok(instance_id)
+            }
+        }
+    }
+
+    fn issue_letter(&mut self, event: EventKind, to: &InstanceId, letter: Letter) -> Result<(), GuestFault> {
+        if self.issue(event)? {
+            self.decision.effects.push(Effect::Send(Outgoing { to: to.clone(), letter }));
+        }
+        Ok(())
+    }
+
+    /// The event that records this command.
+    fn event_of(&self, command: Command, task: TaskId) -> Result<EventKind, GuestFault> {
+        Ok(match command {
+            Command::CallActivity { name, input, retry, timeout_ms, tags } => {
+                EventKind::TaskScheduled { task, name, input, retry, timeout_ms, tags }
+            }
+            Command::CallSubOrchestration { instance_id, name, input, retry, version, tags } => {
+                let chosen_id = instance_id.is_some();
+                let instance_id = self.child_id(instance_id, format_args!("{task}_1"))?;
+                EventKind::SubOrchestrationCreated { task, instance_id, chosen_id, name, input, retry, version, tags }
+            }
+            Command::CreateTimer { fire_at } => EventKind::TimerCreated { task, fire_at },
+            Command::AwaitEvent { name } => EventKind::EventAwaited { task, name },
+        })
+    }
+
+    /// The id of a new sub-orchestration: the chosen one, or one that every replay derives again.
+    fn child_id(&self, chosen: Option<String>, call: std::fmt::Arguments<'_>) -> Result<InstanceId, GuestFault> {
+        if self.started.depth >= MAX_DEPTH {
+            let what = "too many levels of sub-orchestrations";
+            return Err(GuestFault::Limit { what, limit: MAX_DEPTH });
+        }
+        let Some(chosen) = chosen else {
+            let position = match &self.run.phase {
+                Phase::Replaying { commands, .. } => commands.front().map_or(usize::MAX, |(position, _)| *position),
+                Phase::Live => usize::MAX,
+            };
+            return Ok(guid::child_id(&self.ledger.execution_at(position), call).into());
+        };
+        let chosen = checked(chosen)?;
+        if chosen == self.started.instance_id {
+            let why = "is that of the parent itself".to_owned();
+            return Err(GuestFault::BadInstanceId { id: chosen.to_string(), why });
+        }
+        Ok(chosen)
+    }
+
+    /// True: the event is new, and recorded now. False: it is the next recorded one.
+    fn issue(&mut self, event: EventKind) -> Result<bool, GuestFault> {
+        if self.matches_recorded(&event)? {
+            return Ok(false);
+        }
+        if self.ledger.length >= MAX_HISTORY_EVENTS {
+            let limit = u32::try_from(MAX_HISTORY_EVENTS).unwrap_or(u32::MAX);
+            return Err(GuestFault::Limit { what: "too many events in the history of one execution", limit });
+        }
+        self.record(event);
+        Ok(true)
+    }
+
+    /// Gives a task up. One that has completed stays as it is; a sub-orchestration goes on, but nobody waits for it.
+    ///
+    /// # Errors
+    /// Non-determinism; too many events; a task that does not exist.
     pub fn cancel(&mut self, task: TaskId) -> Result<(), GuestFault> {
         self.known(task)?;
-        let event = EventKind::TaskCanceled { task };
-        if self.matches_recorded(&event)? {
-            return Ok(());
-        }
         let effect = match self.ledger.task(task) {
             Some(Task { work, state: TaskState::Open { retry_at } }) => match (work, retry_at) {
                 (Work::Timer { fire_at }, _) => Some(Effect::ClearTimer { task, due: *fire_at }),
-                (Work::Activity { .. }, Some(due)) => Some(Effect::ClearTimer { task, due: *due }),
+                (Work::Activity { .. } | Work::Child { .. }, Some(due)) => Some(Effect::ClearTimer { task, due: *due }),
                 (Work::Activity { .. }, None) => Some(Effect::CancelActivity { task }),
-                (Work::Event { .. }, _) => None,
+                (Work::Child { .. }, None) | (Work::Event { .. }, _) => None,
             },
             Some(Task { state: TaskState::Done { .. } | TaskState::Canceled, .. }) | None => None,
         };
-        self.decision.effects.extend(effect);
-        self.record(event);
+        if self.issue(EventKind::TaskCanceled { task })? {
+            self.decision.effects.extend(effect);
+        }
         Ok(())
     }
 
@@ -128,9 +212,8 @@ impl Orchestration {
     /// When no wait has delivered it.
     pub fn result(&self, task: TaskId) -> Result<Outcome, GuestFault> {
         self.known(task)?;
-        let delivered = index_of(task).and_then(|index| self.run.delivered.get(index)).copied().unwrap_or(false);
         match self.ledger.task(task).map(|entry| &entry.state) {
-            Some(TaskState::Done { outcome, .. }) if delivered => Ok(outcome.clone()),
+            Some(TaskState::Done { outcome, .. }) if self.was_delivered(task) => Ok(outcome.clone()),
             Some(_) | None => Err(GuestFault::NotDelivered { task }),
         }
     }
@@ -192,7 +275,8 @@ impl Orchestration {
         // What this episode wanted to begin never begins.
         self.decision.effects.retain(|effect| match effect {
             Effect::RunActivity(_) | Effect::SetTimer { .. } => false,
-            Effect::ClearTimer { .. } | Effect::CancelActivity { .. } => true,
+            // The history says that it was told, and a rewind may keep that.
+            Effect::Send(_) | Effect::ClearTimer { .. } | Effect::CancelActivity { .. } => true,
         });
         self.end(crate::model::Status::Failed, Err(failure));
     }
@@ -272,7 +356,30 @@ impl Orchestration {
         Err(NonDeterminism { position, expected, found: format!("wait for {}", list_of(tasks)) })
     }
 
+    /// Failures that are about to reach the code for the first time are recorded first: a rewind may go back to here.
+    fn note_failures(&mut self, tasks: &[TaskId]) {
+        if self.is_replaying() {
+            return;
+        }
+        let mut failed: Vec<TaskId> = Vec::new();
+        for &task in tasks {
+            let state = self.ledger.task(task).map(|entry| &entry.state);
+            let has_failed = matches!(state, Some(TaskState::Done { outcome: Err(_), .. }));
+            if has_failed && !self.was_delivered(task) && !failed.contains(&task) {
+                failed.push(task);
+            }
+        }
+        if !failed.is_empty() {
+            self.record(EventKind::FailureDelivered { tasks: failed, waits_served: self.run.waits_served });
+        }
+    }
+
+    fn was_delivered(&self, task: TaskId) -> bool {
+        index_of(task).and_then(|index| self.run.delivered.get(index)).copied().unwrap_or(false)
+    }
+
     fn serve(&mut self, tasks: &[TaskId], at: Timestamp) {
+        self.note_failures(tasks);
         self.run.now = self.run.now.max(at);
         self.run.waits_served += 1;
         self.run.all_done_prefix = 0;
@@ -288,34 +395,10 @@ fn index_of(task: TaskId) -> Option<usize> {
     usize::try_from(task.0).ok()?.checked_sub(1)
 }
 
-fn effect_of(event: &EventKind) -> Option<Effect> {
-    match event {
-        EventKind::TaskScheduled { task, name, input, timeout_ms, tags, .. } => {
-            Some(Effect::RunActivity(ActivityCall {
-                task: *task,
-                attempt: 1,
-                name: name.clone(),
-                input: input.clone(),
-                timeout_ms: *timeout_ms,
-                tags: tags.clone(),
-            }))
-        }
-        EventKind::TimerCreated { task, fire_at } => Some(Effect::SetTimer { task: *task, due: *fire_at }),
-        EventKind::ExecutionStarted(_)
-        | EventKind::TaskAttemptFailed { .. }
-        | EventKind::TaskRetried { .. }
-        | EventKind::TaskCompleted { .. }
-        | EventKind::TaskFailed { .. }
-        | EventKind::TimerFired { .. }
-        | EventKind::EventAwaited { .. }
-        | EventKind::EventRaised { .. }
-        | EventKind::TaskCanceled { .. }
-        | EventKind::ExecutionSuspended { .. }
-        | EventKind::ExecutionResumed { .. }
-        | EventKind::ExecutionTerminated { .. }
-        | EventKind::OrchestratorReturned { .. }
-        | EventKind::EpisodeCompleted { .. }
-        | EventKind::ExecutionCompleted { .. } => None,
+fn checked(id: String) -> Result<InstanceId, GuestFault> {
+    match check_instance_id(&id) {
+        Ok(()) => Ok(id.into()),
+        Err(why) => Err(GuestFault::BadInstanceId { id, why }),
     }
 }
 

@@ -3,11 +3,12 @@
 use jiff::Timestamp;
 
 use super::{MAX_HISTORY_EVENTS, Orchestration};
-use crate::decision::Effect;
+use crate::decision::{Effect, Letter, Outgoing};
+use crate::guid;
 use crate::history::EventKind;
 use crate::ledger::{Task, TaskState, Work};
 use crate::message::{Delivery, Message};
-use crate::model::{Outcome, Payload, Status, TaskId};
+use crate::model::{Outcome, Payload, RetryPolicy, Status, TaskId};
 use crate::retry;
 
 impl Orchestration {
@@ -18,7 +19,14 @@ impl Orchestration {
         }
         self.tick(now);
         match message {
-            Message::ActivityEnded { task, attempt, outcome } => self.activity_ended(task, attempt, outcome),
+            Message::ActivityEnded { task, attempt, outcome, heartbeat } => {
+                self.activity_ended((task, attempt), outcome, heartbeat)
+            }
+            Message::ChildEnded { task, attempt, outcome } => self.child_ended((task, attempt), outcome),
+            Message::ParentRewound { awaited_by } => {
+                self.record(EventKind::ParentRewound { awaited_by });
+                Delivery::Recorded
+            }
             Message::TimerDue { task, due } => self.timer_due(task, due),
             Message::EventRaised { name, input } => {
                 if self.ledger.length >= MAX_HISTORY_EVENTS {
@@ -41,61 +49,123 @@ impl Orchestration {
                 self.record(EventKind::ExecutionResumed { reason });
                 Delivery::Recorded
             }
-            Message::Terminate { reason } => {
+            Message::Terminate { reason, recursive } => {
                 self.record(EventKind::ExecutionTerminated { reason: reason.clone() });
+                if recursive {
+                    self.terminate_children(reason.as_deref());
+                }
                 self.end(Status::Terminated, Ok(reason.map(Payload::from)));
                 Delivery::Recorded
             }
         }
     }
 
-    fn activity_ended(&mut self, task: TaskId, attempt: u32, outcome: Outcome) -> Delivery {
+    /// Tells the sub-orchestrations of this execution that may still run. What has ended does not mind.
+    fn terminate_children(&mut self, reason: Option<&str>) {
+        let awaited = self.ledger.open_tasks().filter_map(|(_, work, _)| match work {
+            Work::Child { call, .. } => Some(call.instance_id.clone()),
+            Work::Activity { .. } | Work::Timer { .. } | Work::Event { .. } => None,
+        });
+        let children: Vec<_> = awaited.chain(self.ledger.started_children.iter().cloned()).collect();
+        for to in children {
+            let letter = Letter::Terminate { reason: reason.map(str::to_owned) };
+            self.decision.effects.push(Effect::Send(Outgoing { to, letter }));
+        }
+    }
+
+    fn activity_ended(&mut self, attempt: (TaskId, u32), outcome: Outcome, heartbeat: Option<Payload>) -> Delivery {
         let Some(Task { work: Work::Activity { call, retry, made }, state: TaskState::Open { retry_at: None } }) =
-            self.ledger.task(task)
+            self.ledger.task(attempt.0)
         else {
             return Delivery::Stale;
         };
-        if call.attempt != attempt {
+        if call.attempt != attempt.1 {
             return Delivery::Stale;
         }
-        match outcome {
-            Ok(result) => self.record(EventKind::TaskCompleted { task, result }),
-            Err(failure) => {
-                let next = retry::next_attempt(retry.as_ref(), attempt, &failure, (*made, self.clock));
-                match next {
-                    Some(retry_at) => {
-                        self.record(EventKind::TaskAttemptFailed { task, attempt, failure, retry_at });
-                        self.decision.effects.push(Effect::SetTimer { task, due: retry_at });
-                    }
-                    None => self.record(EventKind::TaskFailed { task, failure }),
-                }
+        let next = self.attempt_after(attempt.1, &outcome, (retry.as_ref(), *made));
+        self.call_ended(attempt, outcome, (next, heartbeat))
+    }
+
+    fn child_ended(&mut self, attempt: (TaskId, u32), outcome: Outcome) -> Delivery {
+        let Some(Task { work: Work::Child { call, retry, made }, state: TaskState::Open { retry_at: None } }) =
+            self.ledger.task(attempt.0)
+        else {
+            return Delivery::Stale;
+        };
+        if call.attempt != attempt.1 {
+            return Delivery::Stale;
+        }
+        let next = self.attempt_after(attempt.1, &outcome, (retry.as_ref(), *made));
+        self.call_ended(attempt, outcome, (next, None))
+    }
+
+    /// When a call is tried again.
+    fn attempt_after(
+        &self,
+        attempt: u32,
+        outcome: &Outcome,
+        (policy, made): (Option<&RetryPolicy>, Timestamp),
+    ) -> Option<Timestamp> {
+        let failure = outcome.as_ref().err()?;
+        retry::next_attempt(policy, attempt, failure, (made, self.clock))
+    }
+
+    fn call_ended(
+        &mut self,
+        (task, attempt): (TaskId, u32),
+        outcome: Outcome,
+        (next, heartbeat): (Option<Timestamp>, Option<Payload>),
+    ) -> Delivery {
+        match (outcome, next) {
+            (Ok(result), _) => self.record(EventKind::TaskCompleted { task, result }),
+            (Err(failure), Some(retry_at)) => {
+                self.record(EventKind::TaskAttemptFailed { task, attempt, failure, retry_at, heartbeat });
+                self.decision.effects.push(Effect::SetTimer { task, due: retry_at });
             }
+            (Err(failure), None) => self.record(EventKind::TaskFailed { task, failure }),
         }
         self.end_if_nothing_holds_it();
         Delivery::Recorded
     }
 
     fn timer_due(&mut self, task: TaskId, due: Timestamp) -> Delivery {
-        match self.ledger.task(task) {
-            Some(Task { work: Work::Timer { fire_at }, state: TaskState::Open { .. } }) if *fire_at == due => {
-                // The standard library's sleeps loop until the clock says that the time is over.
-                self.tick(due);
-                self.record(EventKind::TimerFired { task });
-                self.decision.effects.push(Effect::ClearTimer { task, due });
-                Delivery::Recorded
-            }
-            Some(Task { work: Work::Activity { call, .. }, state: TaskState::Open { retry_at: Some(at) } })
-                if *at == due =>
-            {
-                let mut call = call.clone();
-                call.attempt += 1;
-                self.tick(due);
-                self.record(EventKind::TaskRetried { task, attempt: call.attempt });
-                self.decision.effects.push(Effect::ClearTimer { task, due });
-                self.decision.effects.push(Effect::RunActivity(call));
-                Delivery::Recorded
-            }
-            Some(_) | None => Delivery::Stale,
+        if task == TaskId::SCHEDULED_START && self.ledger.scheduled == Some(due) {
+            self.tick(due);
+            self.record(EventKind::ScheduledTimeReached);
+            self.run.now = self.clock;
+            self.decision.effects.push(Effect::ClearTimer { task, due });
+            return Delivery::Recorded;
         }
+        let Some(Task { work, state: TaskState::Open { retry_at } }) = self.ledger.task(task) else {
+            return Delivery::Stale;
+        };
+        let event = match (work, *retry_at) {
+            (Work::Timer { fire_at }, _) if *fire_at == due => EventKind::TimerFired { task },
+            (Work::Activity { call, .. }, Some(at)) if at == due => {
+                EventKind::TaskRetried { task, attempt: call.attempt + 1, child: None }
+            }
+            (Work::Child { call, .. }, Some(at)) if at == due => {
+                let attempt = call.attempt + 1;
+                let child = if call.chosen_id {
+                    call.instance_id.clone()
+                } else {
+                    guid::child_id(&self.execution_id(), format_args!("{task}_{attempt}")).into()
+                };
+                EventKind::TaskRetried { task, attempt, child: Some(child) }
+            }
+            (Work::Timer { .. } | Work::Event { .. } | Work::Activity { .. } | Work::Child { .. }, _) => {
+                return Delivery::Stale;
+            }
+        };
+        let starts_attempt = matches!(event, EventKind::TaskRetried { .. });
+        // The standard library's sleeps loop until the clock says that the time is over.
+        self.tick(due);
+        self.record(event);
+        self.decision.effects.push(Effect::ClearTimer { task, due });
+        if starts_attempt {
+            let effect = self.effect_of(task);
+            self.decision.effects.extend(effect);
+        }
+        Delivery::Recorded
     }
 }

@@ -2,8 +2,8 @@
 
 use durawasm_core::model::Tags;
 use durawasm_core::{
-    Decision, Delivery, EventKind, ExecutionStarted, Failure, GuestFault, HistoryEvent, Message, Orchestration,
-    SignedDuration, State, TaskId, Timestamp,
+    AwaitedBy, Decision, Delivery, EventKind, ExecutionStarted, Failure, GuestFault, HistoryEvent, Message,
+    Orchestration, Rewind, SignedDuration, State, TaskId, Timestamp,
 };
 
 use crate::program::{Program, Progress, Run};
@@ -38,13 +38,40 @@ fn started(input: Option<&str>) -> ExecutionStarted {
         version: None,
         tags: Tags::new(),
         trace_parent: None,
+        awaited_by: None,
+        depth: 0,
+        scheduled_at: None,
+        completes_early: false,
     }
+}
+
+/// What is special about a start.
+#[derive(Default)]
+pub(crate) struct Special {
+    /// It is a child that its parent waits for.
+    pub(crate) child: bool,
+    /// Seconds from now.
+    pub(crate) scheduled: Option<i64>,
+    pub(crate) completes_early: bool,
 }
 
 impl Instance {
     pub(crate) fn start(program: Program, evicts: bool) -> (Self, Outcome) {
+        Self::start_as(program, evicts, &Special::default())
+    }
+
+    pub(crate) fn start_as(program: Program, evicts: bool, special: &Special) -> (Self, Outcome) {
         let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
-        let live = Orchestration::start(started(None), now);
+        let mut started = started(None);
+        started.completes_early = special.completes_early;
+        started.scheduled_at = special.scheduled.map(|seconds| now + SignedDuration::from_secs(seconds));
+        if special.child {
+            started.parent_instance_id = Some("parent".into());
+            let task = TaskId(1);
+            started.awaited_by = Some(AwaitedBy { execution_id: "p".to_owned(), task, attempt: 1 });
+            started.depth = 1;
+        }
+        let live = Orchestration::start(started, now);
         let mut instance = Self { program, history: Vec::new(), live, run: Run::default(), now, evicts, fault: None };
         let outcome = instance.episode(Delivery::Recorded);
         (instance, outcome)
@@ -71,11 +98,19 @@ impl Instance {
         self.episode(delivery)
     }
 
+    /// Rewinds a failed execution; none: it cannot be.
+    pub(crate) fn rewind(&mut self, reason: Option<String>) -> Option<Outcome> {
+        self.live = Orchestration::rewind(&self.history, Rewind { reason, awaited_by: None }, self.now).ok()?;
+        self.run = Run::default();
+        Some(self.episode(Delivery::Recorded))
+    }
+
     /// Brings the message of the timer (or of the wait before an attempt) that was set last for this task.
     pub(crate) fn fire(&mut self, timer: TaskId) -> Outcome {
         let due = self.history.iter().rev().find_map(|event| match &event.kind {
             EventKind::TimerCreated { task, fire_at } if *task == timer => Some(*fire_at),
             EventKind::TaskAttemptFailed { task, retry_at, .. } if *task == timer => Some(*retry_at),
+            EventKind::ExecutionStarted(started) if timer == TaskId::SCHEDULED_START => started.scheduled_at,
             _ => None,
         });
         self.deliver(Message::TimerDue { task: timer, due: due.expect("it was set") })

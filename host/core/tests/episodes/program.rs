@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use durawasm_core::model::Tags;
-use durawasm_core::{Command, Failure, GuestFault, Orchestration, RetryPolicy, SignedDuration, TaskId, Timestamp};
+use durawasm_core::{
+    Command, Failure, GuestFault, Notice, Orchestration, RetryPolicy, SignedDuration, TaskId, Timestamp,
+};
 
 /// A program: one step a line.
 #[derive(Clone, Debug, Default)]
@@ -58,6 +60,22 @@ impl Run {
                 let task = guest.call(command(call, guest))?;
                 self.tasks.insert((*name).to_owned(), task);
             }
+            ["start", name, id @ ..] => {
+                guest.notify(Notice::StartSubOrchestration {
+                    instance_id: id.first().map(|id| (*id).to_owned()),
+                    name: (*name).to_owned(),
+                    input: None,
+                    version: None,
+                    tags: Tags::new(),
+                })?;
+            }
+            ["send", instance, name, json] => {
+                guest.notify(Notice::SendEvent {
+                    instance_id: (*instance).to_owned(),
+                    name: (*name).to_owned(),
+                    input: Some((*json).into()),
+                })?;
+            }
             ["cancel", name] => guest.cancel(self.task(name))?,
             ["any", winner, names @ ..] => {
                 let tasks: Vec<_> = names.iter().map(|name| self.task(name)).collect();
@@ -73,6 +91,18 @@ impl Run {
             ["if", left, right, "goto", label] => {
                 if self.task(left) == self.task(right) {
                     self.goto(program, label);
+                }
+            }
+            ["iffailed", name, "goto", label] => {
+                if guest.result(self.task(name))?.is_err() {
+                    self.goto(program, label);
+                }
+            }
+            ["failif", name] => {
+                let outcome = guest.result(self.task(name))?;
+                if outcome.is_err() {
+                    guest.returned(outcome, now)?;
+                    return Ok(Some(Progress::Returned));
                 }
             }
             ["goto", label] => self.goto(program, label),
@@ -113,16 +143,11 @@ impl Run {
 fn command(words: &[&str], guest: &Orchestration) -> Command {
     match words {
         ["activity", name] => activity(name, None, None),
-        ["activity", name, "retry", attempts, millis] => {
-            let policy = RetryPolicy {
-                first_retry_interval_ms: millis.parse().unwrap(),
-                max_attempts: attempts.parse().unwrap(),
-                backoff_coefficient: 2.0,
-                max_retry_interval_ms: None,
-                retry_timeout_ms: None,
-            };
-            activity(name, None, Some(policy))
-        }
+        ["activity", name, "retry", attempts, millis] => activity(name, None, Some(policy(attempts, millis))),
+        ["child", name] => child(name, None, None),
+        ["child", name, "retry", attempts, millis] => child(name, None, Some(policy(attempts, millis))),
+        ["child", name, "id", id] => child(name, Some(id), None),
+        ["child", name, "id", id, "retry", attempts, millis] => child(name, Some(id), Some(policy(attempts, millis))),
         ["activity", name, input] => activity(name, Some(input), None),
         ["timer", seconds] => {
             let seconds: i64 = seconds.parse().unwrap();
@@ -130,6 +155,27 @@ fn command(words: &[&str], guest: &Orchestration) -> Command {
         }
         ["event", name] => Command::AwaitEvent { name: (*name).to_owned() },
         _ => panic!("not a call: {words:?}"),
+    }
+}
+
+fn policy(attempts: &str, millis: &str) -> RetryPolicy {
+    RetryPolicy {
+        first_retry_interval_ms: millis.parse().unwrap(),
+        max_attempts: attempts.parse().unwrap(),
+        backoff_coefficient: 2.0,
+        max_retry_interval_ms: None,
+        retry_timeout_ms: None,
+    }
+}
+
+fn child(name: &str, id: Option<&str>, retry: Option<RetryPolicy>) -> Command {
+    Command::CallSubOrchestration {
+        instance_id: id.map(str::to_owned),
+        name: name.to_owned(),
+        input: None,
+        retry,
+        version: None,
+        tags: Tags::new(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Random programs, random completion orders, random crashes: the undisturbed run and the disturbed one must agree.
 
-use durawasm_core::{Effect, Failure, GuestFault, Message, State};
+use durawasm_core::{AwaitedBy, Effect, Failure, GuestFault, Letter, Message, Outgoing, State};
 use proptest::prelude::*;
 
 use crate::harness::{Instance, Outcome};
@@ -11,10 +11,16 @@ fn step() -> impl Strategy<Value = String> {
     prop_oneof![
         Just("x = activity Work".to_owned()),
         Just("x = activity Flaky retry 3 1000".to_owned()),
+        Just("x = activity Broken".to_owned()),
+        Just("x = child Other".to_owned()),
+        Just("x = child FlakyChild retry 3 1000".to_owned()),
+        Just("start Other".to_owned()),
+        Just("send other Note 1".to_owned()),
         (1..20_i64).prop_map(|seconds| format!("x = timer {seconds}")),
         (0..3_u8).prop_map(|name| format!("x = event E{name}")),
         any::<u16>().prop_map(|pick| format!("cancel {pick}")),
         (any::<u16>(), any::<u16>()).prop_map(|(a, b)| format!("any w {a} {b}")),
+        (any::<u16>(), any::<u16>()).prop_map(|(a, b)| format!("orfail w {a} {b}")),
         (any::<u16>(), any::<u16>()).prop_map(|(a, b)| format!("all {a} {b}")),
         Just("guid".to_owned()),
         Just("now".to_owned()),
@@ -39,9 +45,10 @@ fn resolve(steps: &[String]) -> Program {
                     lines.push(format!("cancel {task}"));
                 }
             }
-            [verb @ ("any" | "all"), .., a, b] => {
+            [verb @ ("any" | "orfail" | "all"), .., a, b] => {
                 if let (Some(a), Some(b)) = (pick(a, &made), pick(b, &made)) {
-                    lines.push(if verb == "any" { format!("any w {a} {b}") } else { format!("all {a} {b}") });
+                    lines.push(if verb == "all" { format!("all {a} {b}") } else { format!("any w {a} {b}") });
+                    lines.extend((verb == "orfail").then(|| "failif w".to_owned()));
                 }
             }
             [_, "=", ..] => {
@@ -73,6 +80,13 @@ fn play(program: &Program, picks: &[u16], evicts: bool, crashes: bool) -> (Insta
         if crashes && index % 3 == 0 {
             instance.reload(None);
         }
+        if pick % 2 == 0
+            && let Some(rewound) = instance.rewind(None)
+        {
+            // Answers to the execution before it do not reach a rewound one.
+            possible.retain(|message| matches!(message, Message::TimerDue { .. }));
+            note(&rewound, &mut possible);
+        }
         let outcome = instance.deliver(message);
         note(&outcome, &mut possible);
     }
@@ -82,12 +96,18 @@ fn play(program: &Program, picks: &[u16], evicts: bool, crashes: bool) -> (Insta
 fn message_for(effect: &Effect) -> Option<Message> {
     match effect {
         Effect::RunActivity(call) => {
-            let fails = call.name == "Flaky" && call.attempt < 3;
+            let fails = call.name == "Broken" || (call.name == "Flaky" && call.attempt < 3);
             let outcome = if fails { Err(Failure::new("E", "again")) } else { Ok(Some("2".into())) };
-            Some(Message::ActivityEnded { task: call.task, attempt: call.attempt, outcome })
+            Some(Message::ActivityEnded { task: call.task, attempt: call.attempt, outcome, heartbeat: None })
         }
         Effect::SetTimer { task, due } => Some(Message::TimerDue { task: *task, due: *due }),
-        Effect::ClearTimer { .. } | Effect::CancelActivity { .. } => None,
+        Effect::Send(Outgoing { letter: Letter::StartChild(start), .. }) => {
+            let AwaitedBy { task, attempt, .. } = start.awaited_by.clone()?;
+            let fails = start.name == "FlakyChild" && attempt < 3;
+            let outcome = if fails { Err(Failure::new("E", "again")) } else { Ok(Some("3".into())) };
+            Some(Message::ChildEnded { task, attempt, outcome })
+        }
+        Effect::Send(_) | Effect::ClearTimer { .. } | Effect::CancelActivity { .. } => None,
     }
 }
 
@@ -122,7 +142,7 @@ proptest! {
         let mut program = Program(program.0.iter().map(|line| shifted(line)).collect());
         // It never ends, so that there is always something to replay.
         program.0.extend(["x = event Never".to_owned(), "any w x".to_owned()]);
-        program.0.retain(|line| line != "return 1");
+        program.0.retain(|line| line != "return 1" && !line.starts_with("failif"));
         let (mut instance, _) = play(&program, &picks, false, false);
         prop_assert_eq!(instance.state(), State::Running);
         let before = instance.history.clone();
@@ -142,6 +162,7 @@ proptest! {
 fn shifted(line: &str) -> String {
     let shift = |word: &str| word.parse::<u32>().map_or(word.to_owned(), |task| (task + 1).to_string());
     match line.split_whitespace().collect::<Vec<_>>()[..] {
+        ["failif", name] => format!("failif {}", shift(name)),
         [verb @ ("cancel" | "any" | "all"), ref rest @ ..] => {
             [verb.to_owned()].into_iter().chain(rest.iter().map(|word| shift(word))).collect::<Vec<_>>().join(" ")
         }

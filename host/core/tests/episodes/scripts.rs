@@ -4,9 +4,11 @@ use std::fmt::Write;
 use std::path::Path;
 
 use durawasm_core::model::Outcome as Ended;
-use durawasm_core::{Delivery, Effect, EventKind, Failure, HistoryEvent, Message, State, TaskId};
+use durawasm_core::{
+    AwaitedBy, Delivery, Effect, EventKind, Failure, HistoryEvent, Letter, Message, Outgoing, State, TaskId,
+};
 
-use crate::harness::{Instance, Outcome};
+use crate::harness::{Instance, Outcome, Special};
 use crate::program::{Program, Progress};
 
 #[test]
@@ -42,8 +44,14 @@ fn transcript(script: &str, evicts: bool) -> String {
         let _ = writeln!(out, "\n{line}");
         let words: Vec<&str> = line[1..].split_whitespace().collect();
         let outcome = match (&words[..], &mut instance) {
-            (["start"], none) => {
-                let (new, outcome) = Instance::start(first.clone(), evicts);
+            (["start", special @ ..], none) => {
+                let special = match special {
+                    ["at", seconds] => Special { scheduled: seconds.parse().ok(), ..Special::default() },
+                    ["as", "child"] => Special { child: true, ..Special::default() },
+                    ["completing", "early"] => Special { completes_early: true, ..Special::default() },
+                    _ => Special::default(),
+                };
+                let (new, outcome) = Instance::start_as(first.clone(), evicts, &special);
                 *none = Some(new);
                 Some(outcome)
             }
@@ -58,6 +66,13 @@ fn transcript(script: &str, evicts: bool) -> String {
             (["other", "program"], Some(instance)) => {
                 instance.reload(other.take());
                 Some(instance.wake())
+            }
+            (["rewind", reason @ ..], Some(instance)) => {
+                let outcome = instance.rewind((!reason.is_empty()).then(|| reason.join(" ")));
+                if outcome.is_none() {
+                    out.push_str("cannot be rewound\n");
+                }
+                outcome
             }
             (["due", task, "elsewhere"], Some(instance)) => {
                 Some(instance.fire_for_another(TaskId(task.parse().unwrap())))
@@ -77,20 +92,36 @@ fn message(words: &[&str]) -> Message {
     let task = |text: &str| TaskId(text.parse().unwrap());
     let reason = |words: &[&str]| (!words.is_empty()).then(|| words.join(" "));
     match words {
+        ["child", "done", number, rest @ ..] => Message::ChildEnded {
+            task: task(number),
+            attempt: attempt(rest),
+            outcome: Ok(rest.first().map(|json| (*json).into())),
+        },
+        ["child", "failed", number, text, rest @ ..] => Message::ChildEnded {
+            task: task(number),
+            attempt: attempt(rest),
+            outcome: Err(Failure::new("Error", *text)),
+        },
+        ["parent", "rewound"] => Message::ParentRewound {
+            awaited_by: AwaitedBy { execution_id: "p-1".to_owned(), task: TaskId(4), attempt: 2 },
+        },
+        ["terminate", "recursive", words @ ..] => Message::Terminate { reason: reason(words), recursive: true },
         ["done", number, rest @ ..] => Message::ActivityEnded {
             task: task(number),
             attempt: attempt(rest),
             outcome: Ok(rest.first().map(|json| (*json).into())),
+            heartbeat: None,
         },
         ["failed", number, text, rest @ ..] => Message::ActivityEnded {
             task: task(number),
             attempt: attempt(rest),
             outcome: Err(Failure::new("Error", *text)) as Ended,
+            heartbeat: Some("\"half\"".into()),
         },
         ["raise", name, json] => Message::EventRaised { name: (*name).to_owned(), input: Some((*json).into()) },
         ["suspend", words @ ..] => Message::Suspend { reason: reason(words) },
         ["resume", words @ ..] => Message::Resume { reason: reason(words) },
-        ["terminate", words @ ..] => Message::Terminate { reason: reason(words) },
+        ["terminate", words @ ..] => Message::Terminate { reason: reason(words), recursive: false },
         _ => panic!("not a message: {words:?}"),
     }
 }
@@ -154,7 +185,31 @@ fn say_effect(effect: &Effect) -> String {
         Effect::SetTimer { task, due } => format!("set timer {task} {due}"),
         Effect::ClearTimer { task, due } => format!("clear timer {task} {due}"),
         Effect::CancelActivity { task } => format!("cancel activity {task}"),
+        Effect::Send(Outgoing { to, letter }) => format!("send to {to}: {}", say_letter(letter)),
     }
+}
+
+fn say_letter(letter: &Letter) -> String {
+    match letter {
+        Letter::StartChild(start) => {
+            let awaited = start.awaited_by.as_ref().map_or("nobody waits".to_owned(), say_awaited);
+            let again = if start.again { ", again" } else { "" };
+            format!("start {} at depth {}, {awaited}{again}", start.name, start.depth)
+        }
+        Letter::ChildEnded { awaited_by, outcome: Ok(result) } => {
+            format!("child ended {result:?}, {}", say_awaited(awaited_by))
+        }
+        Letter::ChildEnded { awaited_by, outcome: Err(failure) } => {
+            format!("child failed {}: {failure}, {}", failure.error_type, say_awaited(awaited_by))
+        }
+        Letter::EventRaised { name, input } => format!("event {name} {input:?}"),
+        Letter::Terminate { reason } => format!("terminate {reason:?}"),
+    }
+}
+
+fn say_awaited(awaited_by: &AwaitedBy) -> String {
+    let AwaitedBy { execution_id, task, attempt } = awaited_by;
+    format!("awaited by {execution_id} task {task} attempt {attempt}")
 }
 
 fn say_event(event: &HistoryEvent) -> String {
@@ -162,10 +217,13 @@ fn say_event(event: &HistoryEvent) -> String {
     let kind = match &event.kind {
         EventKind::ExecutionStarted(started) => format!("ExecutionStarted {}", started.name),
         EventKind::TaskScheduled { task, name, input, .. } => format!("TaskScheduled {task} {name} {input:?}"),
-        EventKind::TaskAttemptFailed { task, attempt, failure, retry_at } => {
+        EventKind::TaskAttemptFailed { task, attempt, failure, retry_at, .. } => {
             format!("TaskAttemptFailed {task} attempt {attempt} {failure}, again at {}", retry_at.strftime("%H:%M:%S"))
         }
-        EventKind::TaskRetried { task, attempt } => format!("TaskRetried {task} attempt {attempt}"),
+        EventKind::TaskRetried { task, attempt, child: None } => format!("TaskRetried {task} attempt {attempt}"),
+        EventKind::TaskRetried { task, attempt, child: Some(child) } => {
+            format!("TaskRetried {task} attempt {attempt} as {child}")
+        }
         EventKind::TaskCompleted { task, result } => format!("TaskCompleted {task} {result:?}"),
         EventKind::TaskFailed { task, failure } => format!("TaskFailed {task} {failure}"),
         EventKind::TimerCreated { task, fire_at } => format!("TimerCreated {task} {}", fire_at.strftime("%H:%M:%S")),
@@ -177,6 +235,23 @@ fn say_event(event: &HistoryEvent) -> String {
         EventKind::ExecutionResumed { reason } => format!("ExecutionResumed {reason:?}"),
         EventKind::ExecutionTerminated { reason } => format!("ExecutionTerminated {reason:?}"),
         EventKind::OrchestratorReturned { .. } => "OrchestratorReturned".to_owned(),
+        EventKind::SubOrchestrationCreated { task, instance_id, name, .. } => {
+            format!("SubOrchestrationCreated {task} {name} as {instance_id}")
+        }
+        EventKind::SubOrchestrationStarted { instance_id, name, .. } => {
+            format!("SubOrchestrationStarted {name} as {instance_id}")
+        }
+        EventKind::EventSent { instance_id, name, input } => format!("EventSent {name} {input:?} to {instance_id}"),
+        EventKind::ScheduledTimeReached => "ScheduledTimeReached".to_owned(),
+        EventKind::FailureDelivered { tasks, waits_served } => {
+            let tasks: Vec<_> = tasks.iter().map(ToString::to_string).collect();
+            format!("FailureDelivered of {} after {waits_served} waits", tasks.join(" "))
+        }
+        EventKind::ExecutionRewound { reason, cut, waits_served, again, .. } => {
+            let again: Vec<_> = again.iter().map(ToString::to_string).collect();
+            format!("ExecutionRewound {reason:?} to {cut} after {waits_served:?} waits, again {}", again.join(" "))
+        }
+        EventKind::ParentRewound { awaited_by } => format!("ParentRewound {}", say_awaited(awaited_by)),
         EventKind::EpisodeCompleted { waits_served } => format!("EpisodeCompleted {waits_served} waits served"),
         EventKind::ExecutionCompleted { status, .. } => format!("ExecutionCompleted {status}"),
     };

@@ -11,7 +11,7 @@ use super::args::DevArgs;
 use super::serve::{log, stop_signal};
 use super::{CliError, show};
 use crate::api::DEFAULT_HUB;
-use crate::engine::Engine;
+use crate::engine::{Engine, OptionChanges};
 use crate::server::Server;
 use crate::store::{AppVersion, FunctionKind, HubName};
 
@@ -69,7 +69,7 @@ impl Session {
             Ok(component) => component,
             Err(text) => return show::problem(&format!("{}: {text}", app.name)),
         };
-        match self.engine.deploy(&HubName::from(DEFAULT_HUB), &app.name, component).await {
+        match self.engine.deploy(&HubName::from(DEFAULT_HUB), &app.name, component, OptionChanges::default()).await {
             Err(error) => show::problem(&format!("{}: {error}", app.name)),
             Ok(deployed) => match (self.current(app), before) {
                 (Some(now), Some(before)) if deployed.changed => report_change(app, &before, &now),

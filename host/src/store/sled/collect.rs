@@ -22,6 +22,8 @@ pub(super) enum Task {
     Piece { number: u64, revision: u64, piece: u32 },
     /// Pieces that were written ahead of a commit which then never came, because the process ended.
     Ahead { number: u64, revision: u64 },
+    /// Parts of a message that was taken, or that were written ahead of a commit which never came.
+    Mail { id: u64 },
 }
 
 impl Task {
@@ -32,16 +34,18 @@ impl Task {
             Self::HistoryBefore { number, revision } => keys::garbage(number, 2, revision, 0),
             Self::Piece { number, revision, piece } => keys::garbage(number, 3, revision, piece),
             Self::Ahead { number, revision } => keys::garbage(number, 4, revision, 0),
+            Self::Mail { id } => keys::garbage(id, 5, 0, 0),
         }
     }
 
-    /// The instance it is about.
-    pub(super) fn number(self) -> u64 {
+    /// The instance it is about, if it is about one.
+    pub(super) fn number(self) -> Option<u64> {
         match self {
             Self::All { number }
             | Self::HistoryBefore { number, .. }
             | Self::Piece { number, .. }
-            | Self::Ahead { number, .. } => number,
+            | Self::Ahead { number, .. } => Some(number),
+            Self::Mail { .. } => None,
         }
     }
 
@@ -53,6 +57,7 @@ impl Task {
             2 => Ok(Self::HistoryBefore { number, revision }),
             3 => Ok(Self::Piece { number, revision, piece }),
             4 => Ok(Self::Ahead { number, revision }),
+            5 => Ok(Self::Mail { id: number }),
             unknown => Err(StoreError::Corrupt(format!("garbage kind {unknown} is unknown"))),
         }
     }
@@ -67,6 +72,7 @@ impl Task {
             }
             Self::Piece { number, revision, piece } => vec![keys::chunks(number, revision, piece)],
             Self::Ahead { number, revision } => vec![keys::chunks_of_commit(number, revision)],
+            Self::Mail { id } => vec![keys::all_mail_parts(id)],
         }
     }
 
@@ -101,7 +107,11 @@ impl Task {
                 let (revision, piece) = keys::chunk_piece(key)?;
                 Ok(piece >= SLOT_PIECES || keep.contains(&(revision, piece)))
             }
-            Self::All { .. } | Self::HistoryBefore { .. } | Self::Piece { .. } | Self::Ahead { .. } => Ok(false),
+            Self::All { .. }
+            | Self::HistoryBefore { .. }
+            | Self::Piece { .. }
+            | Self::Ahead { .. }
+            | Self::Mail { .. } => Ok(false),
         }
     }
 
@@ -111,7 +121,7 @@ impl Task {
             Self::HistoryBefore { number, .. } => {
                 slot_pieces(tree, number)?.into_iter().map(|(_, piece)| (piece.revision, piece.piece)).collect()
             }
-            Self::All { .. } | Self::Piece { .. } | Self::Ahead { .. } => HashSet::new(),
+            Self::All { .. } | Self::Piece { .. } | Self::Ahead { .. } | Self::Mail { .. } => HashSet::new(),
         };
         self.collect(tree, limit, &keep, changes)
     }

@@ -67,7 +67,7 @@ fn run_and_kill(directory: &Path, after: Duration) -> BTreeMap<String, Committed
             if let ["ack", id, number, revision] = line.split(' ').collect::<Vec<_>>()[..] {
                 let (Ok(number), Ok(revision)) = (number.parse(), revision.parse()) else { continue };
                 let number = crate::store::InstanceNumber(number);
-                acknowledged.insert(id.to_owned(), Committed { number, revision });
+                acknowledged.insert(id.to_owned(), Committed::at(number, revision));
             }
         }
         acknowledged
@@ -92,7 +92,7 @@ async fn what_was_acknowledged_survives_a_kill() {
             assert_eq!(events.len() as u64, record.revision, "instance {id} has one event for each commit");
             assert!(store.payloads(found.number).await.unwrap().input.is_some());
             // The next process starts anew.
-            let mut last = next(&id, Committed { number: found.number, revision: found.revision });
+            let mut last = next(&id, Committed::at(found.number, found.revision));
             last.record.status = Status::Completed;
             store.commit(last).await.unwrap();
         }
@@ -101,7 +101,7 @@ async fn what_was_acknowledged_survives_a_kill() {
             if let Some(found) = store.instance(&hub(), &id.to_string()).await.unwrap()
                 && !found.status.is_terminal()
             {
-                let mut last = next(&found.id, Committed { number: found.number, revision: found.revision });
+                let mut last = next(&found.id, Committed::at(found.number, found.revision));
                 last.record.status = Status::Completed;
                 store.commit(last).await.unwrap();
             }

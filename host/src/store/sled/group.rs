@@ -6,9 +6,10 @@ use std::collections::HashSet;
 use super::collect::{self, Changes, Task};
 use super::encoding::{self, Head, NumberRow};
 use super::keys;
+use super::mail;
 use super::prepare::{MAX_VALUE, Prepared};
 use super::read::{self, failed};
-use crate::store::{AppRecord, CommitError, Committed, Expect, InstanceNumber, Reuse, StoreError, TimerRow};
+use crate::store::{AppRecord, CommitError, Committed, Expect, InstanceNumber, MailId, Reuse, StoreError, TimerRow};
 
 /// Rows that a commit removes itself; what is more is removed behind.
 const INLINE_REMOVALS: usize = 64;
@@ -18,6 +19,16 @@ const INLINE_REMOVALS: usize = 64;
 pub(super) struct Touched {
     numbers: HashSet<u64>,
     keys: HashSet<Vec<u8>>,
+    mail: HashSet<MailId>,
+}
+
+/// The numbers that a commit gets if it makes something.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Next {
+    /// Of a new instance.
+    pub(super) number: u64,
+    /// Of the first message.
+    pub(super) mail: u64,
 }
 
 /// A commit that applies.
@@ -30,8 +41,9 @@ pub(super) struct Decision {
 }
 
 impl Decision {
-    fn new(number: u64, revision: u64) -> Self {
-        let committed = Committed { number: InstanceNumber(number), revision };
+    fn new(number: u64, revision: u64, first_mail: u64) -> Self {
+        let first_mail = MailId(first_mail);
+        let committed = Committed { number: InstanceNumber(number), revision, first_mail };
         Self { committed, changes: Changes::new(), garbage: Vec::new() }
     }
 
@@ -58,17 +70,44 @@ impl Touched {
         self.numbers.contains(&number)
     }
 
-    /// Decides a commit; a new instance gets `next_number`. None: it must wait for the next group.
+    /// Decides a commit. None: it must wait for the next group.
     pub(super) fn commit(
         &mut self,
         tree: &sled::Tree,
         prepared: &Prepared,
-        next_number: u64,
+        next: Next,
     ) -> Result<Option<Decision>, CommitError> {
-        match prepared.expect {
-            Expect::Startable(reuse) => self.start(tree, prepared, reuse, next_number),
-            Expect::Revision(revision) => self.advance(tree, prepared, revision),
+        let Some((changes, garbage)) = self.take_mail(tree, &prepared.mail_taken)? else { return Ok(None) };
+        let decision = match prepared.expect {
+            Expect::Startable(reuse) => self.start(tree, prepared, reuse, next)?,
+            Expect::Revision(revision) => self.advance(tree, prepared, (revision, next.mail))?,
+        };
+        let Some(mut decision) = decision else { return Ok(None) };
+        self.mail.extend(prepared.mail_taken.iter().copied());
+        decision.changes.extend(changes);
+        decision.garbage.extend(garbage);
+        Ok(Some(decision))
+    }
+
+    /// Takes messages. None: the group has taken one of them already, so the next one is told that it is gone.
+    pub(super) fn take_mail(
+        &self,
+        tree: &sled::Tree,
+        taken: &[MailId],
+    ) -> Result<Option<(Changes, Vec<Task>)>, CommitError> {
+        if taken.iter().any(|id| self.mail.contains(id)) {
+            return Ok(None);
         }
+        let (mut changes, mut garbage) = (Changes::new(), Vec::new());
+        for id in taken {
+            garbage.extend(mail::take(tree, *id, &mut changes)?);
+        }
+        Ok(Some((changes, garbage)))
+    }
+
+    /// Notes that the group has taken this message.
+    pub(super) fn took_mail(&mut self, id: MailId) {
+        self.mail.insert(id);
     }
 
     fn start(
@@ -76,12 +115,12 @@ impl Touched {
         tree: &sled::Tree,
         prepared: &Prepared,
         reuse: Reuse,
-        number: u64,
+        Next { number, mail }: Next,
     ) -> Result<Option<Decision>, CommitError> {
         if self.keys.contains(&prepared.number_key) {
             return Ok(None);
         }
-        let mut decision = Decision::new(number, prepared.revision);
+        let mut decision = Decision::new(number, prepared.revision, mail);
         let old = read::number(tree, &prepared.number_key)?;
         if let Some(old) = old {
             if self.has(old) {
@@ -101,7 +140,7 @@ impl Touched {
         &mut self,
         tree: &sled::Tree,
         prepared: &Prepared,
-        revision: u64,
+        (revision, first_mail): (u64, u64),
     ) -> Result<Option<Decision>, CommitError> {
         let number = prepared.number;
         if self.has(number) {
@@ -112,7 +151,7 @@ impl Touched {
         if head.revision != revision {
             return Err(CommitError::Conflict);
         }
-        let mut decision = Decision::new(number, prepared.revision);
+        let mut decision = Decision::new(number, prepared.revision, first_mail);
         drop_old_payloads(tree, prepared, &mut decision)?;
         write_rows(prepared, Some(&head), &mut decision)?;
         self.numbers.insert(number);
@@ -200,7 +239,7 @@ fn drop_old_payloads(tree: &sled::Tree, prepared: &Prepared, decision: &mut Deci
 
 /// The rows of the instance as it is after the commit. `before`: none for a start.
 fn write_rows(prepared: &Prepared, before: Option<&Head>, decision: &mut Decision) -> Result<(), StoreError> {
-    let Committed { number: InstanceNumber(number), revision } = decision.committed;
+    let Committed { number: InstanceNumber(number), revision, .. } = decision.committed;
     let &Prepared { status, ready, created, .. } = prepared;
     let history_from = match before {
         Some(before) if !prepared.fresh_history => before.history_from,

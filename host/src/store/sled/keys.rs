@@ -3,7 +3,7 @@
 
 use durawasm_core::{TaskId, Timestamp};
 
-use crate::store::{InstanceNumber, StoreError, TimerRow};
+use crate::store::{InstanceNumber, MailId, StoreError, TimerRow};
 
 /// The one row about the store as a whole.
 pub(super) const META: &[u8] = b"!";
@@ -14,7 +14,9 @@ const GARBAGE: u8 = b'g';
 const HISTORY: u8 = b'h';
 const INSTANCE: u8 = b'i';
 const NUMBER: u8 = b'm';
+const MAIL: u8 = b'o';
 const PIECE: u8 = b'p';
+const MAIL_PART: u8 = b'q';
 const READY: u8 = b'r';
 const TIMER: u8 = b't';
 const SLOT: u8 = b'y';
@@ -174,6 +176,31 @@ pub(super) fn timer_row(key: &[u8]) -> Result<TimerRow, StoreError> {
     let mut parts = Parts(key.get(1..).unwrap_or_default());
     let due = parts.time()?;
     Ok(TimerRow { due, number: InstanceNumber(parts.u64()?), task: TaskId(parts.u32()?) })
+}
+
+/// A message between instances.
+pub(super) fn mail(id: u64) -> Vec<u8> {
+    Key::new(MAIL).u64(id).0
+}
+
+/// The messages after this number.
+pub(super) fn mail_after(after: Option<MailId>) -> KeyRange {
+    let (_, end) = all(Key::new(MAIL));
+    (mail(after.map_or(0, |id| id.0.saturating_add(1))), end)
+}
+
+/// The number of a message's key.
+pub(super) fn mail_id(key: &[u8]) -> Result<MailId, StoreError> {
+    Parts(key.get(1..).unwrap_or_default()).u64().map(MailId)
+}
+
+/// One part of a large message.
+pub(super) fn mail_part(id: u64, part: u32) -> Vec<u8> {
+    Key::new(MAIL_PART).u64(id).u32(part).0
+}
+
+pub(super) fn all_mail_parts(id: u64) -> KeyRange {
+    all(Key::new(MAIL_PART).u64(id))
 }
 
 /// Rows still to be removed; see [`super::collect`].

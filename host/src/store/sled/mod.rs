@@ -9,6 +9,7 @@ mod encoding;
 mod gate;
 mod group;
 mod keys;
+mod mail;
 mod open;
 mod prepare;
 mod read;
@@ -32,8 +33,8 @@ use self::durable::Durable;
 use self::prepare::Prepared;
 use self::writer::{Job, Work, Writer};
 use super::{
-    AppRecord, BoxFuture, Commit, CommitError, Committed, HubName, InstanceNumber, InstanceRecord, Payloads,
-    RecordedHistory, Store, StoreError, TimerRow,
+    AppRecord, BoxFuture, Commit, CommitError, Committed, HubName, InstanceNumber, InstanceRecord, Mail, MailId,
+    NewMail, Payloads, RecordedHistory, Store, StoreError, TimerRow,
 };
 
 /// Commits that may wait for the writer; further ones wait for a place before they are queued.
@@ -212,6 +213,27 @@ impl Store for SledStore {
                 self.send(Work::Forget(stale), None)?;
             }
             Ok(live)
+        })
+    }
+
+    fn mail(&self, after: Option<MailId>, limit: usize) -> BoxFuture<'_, Result<Vec<Mail>, StoreError>> {
+        Box::pin(async move {
+            let found = self.read_aside(move |tree| mail::waiting(tree, after, limit)).await;
+            self.answer(found).await
+        })
+    }
+
+    fn answer_mail(
+        &self,
+        taken: MailId,
+        answer: Option<(HubName, NewMail)>,
+    ) -> BoxFuture<'_, Result<MailId, CommitError>> {
+        Box::pin(async move {
+            let place = self.place().await?;
+            let answer = answer.map(|(hub, mail)| encoding::encode_mail(&hub, &mail)).transpose()?;
+            let (reply, done) = oneshot::channel();
+            self.send(Work::AnswerMail(taken, answer, reply), Some(place))?;
+            done.await.map_err(|_| self.stopped())?
         })
     }
 

@@ -130,7 +130,7 @@ pub(super) fn open(path: &Path, options: &SledOptions) -> Result<Opened, OpenErr
     }
     let meta = match db.get(keys::META).map_err(|error| store_error(path, super::read::failed(error)))? {
         Some(row) => encoding::decode(&row, "the row about the store").map_err(|error| store_error(path, error))?,
-        None => MetaRow { sequence: 0, next_number: 1 },
+        None => MetaRow { sequence: 0, next_number: 1, last_mail: None },
     };
     let (sidecar, promised) = Sidecar::open(path)?;
     if promised.sequence > meta.sequence {
@@ -281,6 +281,7 @@ fn encode_promise(meta: MetaRow) -> [u8; 24] {
 fn decode_promise(bytes: &[u8; 24]) -> Option<MetaRow> {
     let (sequence, rest) = bytes.split_first_chunk::<8>()?;
     let next_number = rest.first_chunk::<8>()?;
-    let meta = MetaRow { sequence: u64::from_be_bytes(*sequence), next_number: u64::from_be_bytes(*next_number) };
+    let (sequence, next_number) = (u64::from_be_bytes(*sequence), u64::from_be_bytes(*next_number));
+    let meta = MetaRow { sequence, next_number, last_mail: None };
     (encode_promise(meta) == *bytes).then_some(meta)
 }

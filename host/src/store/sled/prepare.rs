@@ -4,7 +4,7 @@
 use durawasm_core::{Payload, Status, TaskId, Timestamp};
 
 use super::encoding::{self, HistoryRow, PieceData, PieceRow, Pieces};
-use crate::store::{Commit, Expect, HubName, PayloadChanges, StoreError};
+use crate::store::{Commit, Expect, HubName, MailId, PayloadChanges, StoreError};
 
 /// Input, output and custom status, by their slots.
 pub(super) const SLOTS: [u8; 3] = [0, 1, 2];
@@ -15,6 +15,9 @@ pub(super) const MAX_VALUE: usize = 32 * 1024;
 
 /// Encoded events beyond this many bytes are written as a piece.
 const MAX_EVENTS: usize = 16 * 1024;
+
+/// Encoded messages beyond this many bytes lie in parts.
+pub(super) const MAIL_INLINE: usize = 2048;
 
 /// Slots and their rows; none: the row goes.
 type SlotRows = Vec<(u8, Option<Vec<u8>>)>;
@@ -40,12 +43,27 @@ pub(super) struct Prepared {
     pub(super) pieces: Vec<(u32, PieceData)>,
     pub(super) timers_set: Vec<(TaskId, Timestamp)>,
     pub(super) timers_cleared: Vec<(TaskId, Timestamp)>,
+    /// Encoded.
+    pub(super) mail_sent: Vec<Vec<u8>>,
+    pub(super) mail_taken: Vec<MailId>,
 }
 
 impl Prepared {
     /// Encodes a commit.
     pub(super) fn new(commit: Commit) -> Result<Self, StoreError> {
-        let Commit { expect, record, payloads, fresh_history, events, timers_set, timers_cleared } = commit;
+        let Commit {
+            expect,
+            record,
+            payloads,
+            fresh_history,
+            events,
+            timers_set,
+            timers_cleared,
+            mail_sent,
+            mail_taken,
+        } = commit;
+        let mail_sent =
+            mail_sent.iter().map(|mail| encoding::encode_mail(&record.hub, mail)).collect::<Result<_, _>>()?;
         let revision = match expect {
             Expect::Startable(_) => 1,
             Expect::Revision(revision) => revision.saturating_add(1),
@@ -83,12 +101,16 @@ impl Prepared {
             pieces: pieces.list,
             timers_set,
             timers_cleared,
+            mail_sent,
+            mail_taken,
         })
     }
 
-    /// Bytes of its pieces.
+    /// Bytes of what lies beside its rows: pieces and large messages.
     pub(super) fn piece_bytes(&self) -> usize {
-        self.pieces.iter().map(|(_, data)| data.as_bytes().len()).sum()
+        let pieces: usize = self.pieces.iter().map(|(_, data)| data.as_bytes().len()).sum();
+        let mail: usize = self.mail_sent.iter().map(Vec::len).filter(|bytes| *bytes > MAIL_INLINE).sum();
+        pieces + mail
     }
 }
 

@@ -11,11 +11,11 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::collect::{Changes, Task};
 use super::encoding::{self, MetaRow};
-use super::group::{Decision, Touched};
+use super::group::{Decision, Next, Touched};
 use super::open::Sidecar;
-use super::prepare::Prepared;
-use super::{Shared, keys};
-use crate::store::{AppRecord, CommitError, Committed, StoreError, TimerRow};
+use super::prepare::{MAIL_INLINE, Prepared};
+use super::{Shared, keys, mail};
+use crate::store::{AppRecord, CommitError, Committed, MailId, StoreError, TimerRow};
 
 /// Commits in one group, at most: what is lost by waiting grows beyond it, what is won by sharing a sync no longer.
 const GROUP_JOBS: usize = 1024;
@@ -38,6 +38,8 @@ const EPOCH_FLUSHES: usize = 4;
 pub(super) enum Work {
     /// A commit.
     Commit(Box<Prepared>, oneshot::Sender<Result<Committed, CommitError>>),
+    /// A message that is taken, and the encoded answer to it.
+    AnswerMail(MailId, Option<Vec<u8>>, oneshot::Sender<Result<MailId, CommitError>>),
     /// An app's record and the generation it replaces.
     PutApp(Box<AppRecord>, u32, oneshot::Sender<Result<(), CommitError>>),
     /// Timers of instances that are gone.
@@ -54,6 +56,7 @@ pub(super) struct Job {
 /// An answer that waits for the sync.
 enum Answer {
     Commit(oneshot::Sender<Result<Committed, CommitError>>, Result<Committed, CommitError>),
+    Mail(oneshot::Sender<Result<MailId, CommitError>>, Result<MailId, CommitError>),
     PutApp(oneshot::Sender<Result<(), CommitError>>, Result<(), CommitError>),
 }
 
@@ -62,6 +65,7 @@ impl Answer {
     fn send(self) {
         match self {
             Self::Commit(reply, result) => drop(reply.send(result)),
+            Self::Mail(reply, result) => drop(reply.send(result)),
             Self::PutApp(reply, result) => drop(reply.send(result)),
         }
     }
@@ -195,6 +199,15 @@ impl Writer {
                         continue;
                     }
                 },
+                Work::AnswerMail(taken, answer, reply) => {
+                    match self.answer_mail(taken, answer.as_deref(), &mut touched)? {
+                        Some(result) => answers.push(Answer::Mail(reply, result)),
+                        None => {
+                            self.later.push(Job { work: Work::AnswerMail(taken, answer, reply), place });
+                            continue;
+                        }
+                    }
+                }
                 Work::PutApp(app, expected, reply) => match touched.put_app(&self.shared.tree, &app, expected) {
                     Ok(Some(changes)) => {
                         self.add(changes)?;
@@ -232,17 +245,51 @@ impl Writer {
         prepared: &Prepared,
         touched: &mut Touched,
     ) -> Result<Option<Result<Committed, CommitError>>, StoreError> {
-        let decision = touched.commit(&self.shared.tree, prepared, self.meta.next_number);
+        let last_mail = self.meta.last_mail.unwrap_or(0);
+        let next = Next { number: self.meta.next_number, mail: last_mail + 1 };
+        let decision = touched.commit(&self.shared.tree, prepared, next);
         let Decision { committed, mut changes, garbage } = match decision {
             Ok(Some(decision)) => decision,
             Ok(None) => return Ok(None),
             Err(error) => return Ok(Some(Err(error))),
         };
         self.meta.next_number = self.meta.next_number.max(committed.number.0 + 1);
+        if !prepared.mail_sent.is_empty() {
+            self.meta.last_mail = Some(last_mail + prepared.mail_sent.len() as u64);
+        }
+        for (id, bytes) in (next.mail..).zip(&prepared.mail_sent) {
+            changes.push(mail::row(id, bytes)?);
+        }
         self.write_pieces(prepared, committed, &mut changes)?;
         self.add(changes)?;
         self.garbage.extend(garbage);
         Ok(Some(Ok(committed)))
+    }
+
+    /// Takes a message and sends the answer. None: it must wait for the next group. The outer error is final.
+    fn answer_mail(
+        &mut self,
+        taken: MailId,
+        answer: Option<&[u8]>,
+        touched: &mut Touched,
+    ) -> Result<Option<Result<MailId, CommitError>>, StoreError> {
+        let (mut changes, garbage) = match touched.take_mail(&self.shared.tree, &[taken]) {
+            Ok(Some(found)) => found,
+            Ok(None) => return Ok(None),
+            Err(error) => return Ok(Some(Err(error))),
+        };
+        touched.took_mail(taken);
+        let mut id = self.meta.last_mail.unwrap_or(0);
+        if let Some(bytes) = answer {
+            id += 1;
+            self.meta.last_mail = Some(id);
+            changes.push(mail::row(id, bytes)?);
+            // One message has a few MiB at most.
+            changes.extend(mail::parts(id, bytes));
+        }
+        self.add(changes)?;
+        self.garbage.extend(garbage);
+        Ok(Some(Ok(MailId(id))))
     }
 
     /// Writes the large values of a commit: with it when they are few, otherwise ahead of it in batches of their own,
@@ -260,14 +307,18 @@ impl Writer {
                 .zip(0u32..)
                 .map(move |(bytes, chunk)| (keys::chunk(number, revision, *piece, chunk), Some(bytes.to_vec())))
         });
+        let mails = || (committed.first_mail.0..).zip(&prepared.mail_sent);
+        let chunks = chunks.chain(mails().flat_map(|(id, bytes)| mail::parts(id, bytes)));
         if prepared.piece_bytes() <= BATCH_BYTES / 4 {
             changes.extend(chunks);
             return Ok(());
         }
-        let reminder = Task::Ahead { number, revision }.key();
-        changes.push((reminder.clone(), None));
+        let large_mails = mails().filter(|(_, bytes)| bytes.len() > MAIL_INLINE).map(|(id, _)| Task::Mail { id });
         let mut batch = Batch::default();
-        batch.add(vec![(reminder, Some(Vec::new()))]);
+        for reminder in std::iter::once(Task::Ahead { number, revision }).chain(large_mails).map(Task::key) {
+            changes.push((reminder.clone(), None));
+            batch.add(vec![(reminder, Some(Vec::new()))]);
+        }
         for chunk in chunks {
             batch.add(vec![chunk]);
             if batch.is_full() {
@@ -333,7 +384,7 @@ impl Writer {
     /// all in the store yet.
     fn remove_garbage(&mut self, touched: &Touched) -> Result<(), StoreError> {
         let Some(task) = self.garbage.front().copied() else { return Ok(()) };
-        if touched.has(task.number()) {
+        if task.number().is_some_and(|number| touched.has(number)) {
             self.garbage.rotate_left(1);
             return Ok(());
         }
@@ -372,7 +423,9 @@ impl Writer {
                         break;
                     }
                 },
-                Task::All { .. } | Task::HistoryBefore { .. } | Task::Piece { .. } => self.garbage.push_back(task),
+                Task::All { .. } | Task::HistoryBefore { .. } | Task::Piece { .. } | Task::Mail { .. } => {
+                    self.garbage.push_back(task);
+                }
             }
         }
         if self.meta.sequence > before { self.sync() } else { Ok(()) }
@@ -382,6 +435,7 @@ impl Writer {
 fn job_bytes(job: &Job) -> usize {
     match &job.work {
         Work::Commit(prepared, _) => prepared.piece_bytes(),
+        Work::AnswerMail(_, answer, _) => answer.as_ref().map_or(0, Vec::len),
         Work::PutApp(..) | Work::Forget(_) => 0,
     }
 }

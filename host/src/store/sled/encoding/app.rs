@@ -5,7 +5,7 @@ use std::sync::Arc;
 use minicbor::{Decode, Encode};
 
 use super::{Time, corrupt, decode, encode};
-use crate::store::{AppRecord, AppVersion, Digest, FunctionKind, StoreError};
+use crate::store::{AppOptions, AppRecord, AppVersion, Digest, FunctionKind, StoreError};
 
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 #[cbor(map)]
@@ -20,6 +20,10 @@ struct AppRow<'a> {
     current: &'a [u8],
     #[b(4)]
     versions: Vec<VersionRow<'a>>,
+    #[n(5)]
+    completes_early: Option<bool>,
+    #[n(6)]
+    current_activities: Option<bool>,
 }
 
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
@@ -61,6 +65,8 @@ pub(in crate::store::sled) fn encode_app(app: &AppRecord) -> Result<Vec<u8>, Sto
         generation: app.generation,
         current: &app.current.0,
         versions: app.versions.iter().map(VersionRow::new).collect(),
+        completes_early: app.options.completes_early.then_some(true),
+        current_activities: app.options.current_activities.then_some(true),
     })
 }
 
@@ -73,6 +79,10 @@ pub(in crate::store::sled) fn decode_app(bytes: &[u8]) -> Result<AppRecord, Stor
         generation: row.generation,
         current: digest(row.current)?,
         versions: row.versions.iter().map(VersionRow::load).collect::<Result<_, _>>()?,
+        options: AppOptions {
+            completes_early: row.completes_early.unwrap_or(false),
+            current_activities: row.current_activities.unwrap_or(false),
+        },
     })
 }
 

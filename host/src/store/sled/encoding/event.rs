@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use durawasm_core::history::Ending;
 use durawasm_core::model::Outcome;
-use durawasm_core::{
-    Cause, EventKind, ExecutionStarted, Failure, HistoryEvent, Payload, RetryPolicy, TaskId, Timestamp,
-};
+use durawasm_core::{EventKind, ExecutionStarted, Failure, HistoryEvent, InstanceId, Payload, TaskId, Timestamp};
 use minicbor::{Decode, Encode};
 
+use super::parts::{AwaitedByRow, FailureRow, RetryRow, payload_row};
 use super::{LoadPieces, PayloadRow, PieceRow, Pieces, TagsRow, Time, corrupt, decode, encode, status, tags, tags_row};
 use crate::store::StoreError;
 
@@ -69,6 +68,19 @@ pub(super) struct EventRow<'a> {
     /// Present: the function asked for a fresh execution; says whether events go along.
     #[n(15)]
     keep_events: Option<bool>,
+    /// Another instance.
+    #[b(16)]
+    instance: Option<&'a str>,
+    #[n(17)]
+    chosen_id: Option<bool>,
+    #[b(18)]
+    version: Option<&'a str>,
+    #[b(19)]
+    awaited_by: Option<AwaitedByRow<'a>>,
+    #[n(20)]
+    cut: Option<u32>,
+    #[n(21)]
+    tasks: Option<Vec<u32>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
@@ -84,49 +96,14 @@ struct StartedRow<'a> {
     version: Option<&'a str>,
     #[b(4)]
     trace_parent: Option<&'a str>,
-}
-
-#[derive(Clone, Debug, PartialEq, Encode, Decode)]
-#[cbor(map)]
-struct RetryRow {
-    #[n(0)]
-    first_retry_interval_ms: f64,
-    #[n(1)]
-    max_attempts: u32,
-    #[n(2)]
-    backoff_coefficient: f64,
-    #[n(3)]
-    max_retry_interval_ms: Option<f64>,
-    #[n(4)]
-    retry_timeout_ms: Option<f64>,
-}
-
-#[derive(Clone, Debug, PartialEq, Encode, Decode)]
-#[cbor(map)]
-struct FailureRow<'a> {
-    #[b(0)]
-    error_type: &'a str,
-    #[b(1)]
-    message: &'a str,
-    #[b(2)]
-    stack_trace: Option<&'a str>,
-    #[n(3)]
-    non_retriable: Option<bool>,
-    #[b(4)]
-    causes: Option<Vec<CauseRow<'a>>>,
     #[b(5)]
-    properties: Option<PayloadRow<'a>>,
-}
-
-#[derive(Clone, Debug, PartialEq, Encode, Decode)]
-#[cbor(map)]
-struct CauseRow<'a> {
-    #[b(0)]
-    error_type: &'a str,
-    #[b(1)]
-    message: &'a str,
-    #[b(2)]
-    stack_trace: Option<&'a str>,
+    awaited_by: Option<AwaitedByRow<'a>>,
+    #[n(6)]
+    depth: Option<u32>,
+    #[n(7)]
+    scheduled_at: Option<Time>,
+    #[n(8)]
+    completes_early: Option<bool>,
 }
 
 /// The numbers of the kinds.
@@ -148,6 +125,13 @@ mod kind {
     pub(super) const ORCHESTRATOR_RETURNED: u16 = 15;
     pub(super) const EPISODE_COMPLETED: u16 = 16;
     pub(super) const EXECUTION_COMPLETED: u16 = 17;
+    pub(super) const SUB_ORCHESTRATION_CREATED: u16 = 18;
+    pub(super) const SUB_ORCHESTRATION_STARTED: u16 = 19;
+    pub(super) const EVENT_SENT: u16 = 20;
+    pub(super) const SCHEDULED_TIME_REACHED: u16 = 21;
+    pub(super) const FAILURE_DELIVERED: u16 = 22;
+    pub(super) const EXECUTION_REWOUND: u16 = 23;
+    pub(super) const PARENT_REWOUND: u16 = 24;
 }
 
 /// The events as bytes; their large payloads go to `pieces`.
@@ -191,6 +175,12 @@ impl<'a> EventRow<'a> {
             status: None,
             started: None,
             keep_events: None,
+            instance: None,
+            chosen_id: None,
+            version: None,
+            awaited_by: None,
+            cut: None,
+            tasks: None,
         }
     }
 
@@ -214,20 +204,42 @@ impl<'a> EventRow<'a> {
                 tags: tags_row(tags),
                 ..Self::of_task(at, kind::TASK_SCHEDULED, *task)
             },
-            EventKind::TaskAttemptFailed { task, attempt, failure, retry_at } => Self {
+            EventKind::TaskAttemptFailed { task, attempt, failure, retry_at, heartbeat } => Self {
+                payload: payload_row(heartbeat.as_ref(), pieces),
                 attempt: Some(*attempt),
                 failure: Some(FailureRow::new(failure, pieces)),
                 due: Some(Time(*retry_at)),
                 ..Self::of_task(at, kind::TASK_ATTEMPT_FAILED, *task)
             },
-            EventKind::TaskRetried { task, attempt } => {
-                Self { attempt: Some(*attempt), ..Self::of_task(at, kind::TASK_RETRIED, *task) }
-            }
+            EventKind::TaskRetried { task, attempt, child } => Self {
+                attempt: Some(*attempt),
+                instance: child.as_deref(),
+                ..Self::of_task(at, kind::TASK_RETRIED, *task)
+            },
             EventKind::TaskCompleted { task, result } => {
                 Self { payload: payload_row(result.as_ref(), pieces), ..Self::of_task(at, kind::TASK_COMPLETED, *task) }
             }
             EventKind::TaskFailed { task, failure } => {
                 Self { failure: Some(FailureRow::new(failure, pieces)), ..Self::of_task(at, kind::TASK_FAILED, *task) }
+            }
+            EventKind::SubOrchestrationCreated { .. }
+            | EventKind::SubOrchestrationStarted { .. }
+            | EventKind::EventSent { .. } => Self::of_another_instance(at, &event.kind, pieces),
+            EventKind::ScheduledTimeReached => Self::empty(at, kind::SCHEDULED_TIME_REACHED),
+            EventKind::FailureDelivered { tasks, waits_served } => Self {
+                tasks: Some(tasks.iter().map(|task| task.0).collect()),
+                waits_served: Some(*waits_served),
+                ..Self::empty(at, kind::FAILURE_DELIVERED)
+            },
+            EventKind::ExecutionRewound { reason, cut, waits_served, again, awaited_by } => Self {
+                cut: Some(*cut),
+                waits_served: *waits_served,
+                tasks: Some(again.iter().map(|task| task.0).collect()),
+                awaited_by: awaited_by.as_ref().map(AwaitedByRow::new),
+                ..Self::of_reason(at, kind::EXECUTION_REWOUND, reason.as_deref())
+            },
+            EventKind::ParentRewound { awaited_by } => {
+                Self { awaited_by: Some(AwaitedByRow::new(awaited_by)), ..Self::empty(at, kind::PARENT_REWOUND) }
             }
             EventKind::TimerCreated { task, fire_at } => {
                 Self { due: Some(Time(*fire_at)), ..Self::of_task(at, kind::TIMER_CREATED, *task) }
@@ -259,6 +271,59 @@ impl<'a> EventRow<'a> {
         }
     }
 
+    /// Empty for the kinds that are about this instance alone.
+    fn of_another_instance(at: Timestamp, event: &'a EventKind, pieces: &mut Pieces) -> Self {
+        match event {
+            EventKind::SubOrchestrationCreated { task, instance_id, chosen_id, name, input, retry, version, tags } => {
+                Self {
+                    instance: Some(instance_id),
+                    chosen_id: chosen_id.then_some(true),
+                    name: Some(name),
+                    payload: payload_row(input.as_ref(), pieces),
+                    retry: retry.as_ref().map(RetryRow::new),
+                    version: version.as_deref(),
+                    tags: tags_row(tags),
+                    ..Self::of_task(at, kind::SUB_ORCHESTRATION_CREATED, *task)
+                }
+            }
+            EventKind::SubOrchestrationStarted { instance_id, name, input, version, tags } => Self {
+                instance: Some(instance_id),
+                name: Some(name),
+                payload: payload_row(input.as_ref(), pieces),
+                version: version.as_deref(),
+                tags: tags_row(tags),
+                ..Self::empty(at, kind::SUB_ORCHESTRATION_STARTED)
+            },
+            EventKind::EventSent { instance_id, name, input } => Self {
+                instance: Some(instance_id),
+                name: Some(name),
+                payload: payload_row(input.as_ref(), pieces),
+                ..Self::empty(at, kind::EVENT_SENT)
+            },
+            EventKind::ExecutionStarted(_)
+            | EventKind::TaskScheduled { .. }
+            | EventKind::TaskAttemptFailed { .. }
+            | EventKind::TaskRetried { .. }
+            | EventKind::TaskCompleted { .. }
+            | EventKind::TaskFailed { .. }
+            | EventKind::TimerCreated { .. }
+            | EventKind::TimerFired { .. }
+            | EventKind::EventAwaited { .. }
+            | EventKind::EventRaised { .. }
+            | EventKind::TaskCanceled { .. }
+            | EventKind::ExecutionSuspended { .. }
+            | EventKind::ExecutionResumed { .. }
+            | EventKind::ExecutionTerminated { .. }
+            | EventKind::OrchestratorReturned { .. }
+            | EventKind::ScheduledTimeReached
+            | EventKind::FailureDelivered { .. }
+            | EventKind::ExecutionRewound { .. }
+            | EventKind::ParentRewound { .. }
+            | EventKind::EpisodeCompleted { .. }
+            | EventKind::ExecutionCompleted { .. } => Self::empty(at, 0),
+        }
+    }
+
     fn of_start(at: Timestamp, started: &'a ExecutionStarted, pieces: &mut Pieces) -> Self {
         Self {
             name: Some(&started.name),
@@ -270,6 +335,10 @@ impl<'a> EventRow<'a> {
                 parent_instance_id: started.parent_instance_id.as_deref(),
                 version: started.version.as_deref(),
                 trace_parent: started.trace_parent.as_deref(),
+                awaited_by: started.awaited_by.as_ref().map(AwaitedByRow::new),
+                depth: (started.depth > 0).then_some(started.depth),
+                scheduled_at: started.scheduled_at.map(Time),
+                completes_early: started.completes_early.then_some(true),
             }),
             ..Self::empty(at, kind::EXECUTION_STARTED)
         }
@@ -310,10 +379,48 @@ impl<'a> EventRow<'a> {
                 attempt: self.needed(self.attempt, "attempt")?,
                 failure: self.failure(pieces)?,
                 retry_at: self.needed(self.due, "due time")?.0,
+                heartbeat: self.payload(pieces)?,
             },
-            kind::TASK_RETRIED => {
-                EventKind::TaskRetried { task: self.task()?, attempt: self.needed(self.attempt, "attempt")? }
+            kind::SUB_ORCHESTRATION_CREATED => EventKind::SubOrchestrationCreated {
+                task: self.task()?,
+                instance_id: self.instance()?,
+                chosen_id: self.chosen_id.unwrap_or(false),
+                name: self.name()?,
+                input: self.payload(pieces)?,
+                retry: self.retry.as_ref().map(RetryRow::load),
+                version: self.version.map(str::to_owned),
+                tags: tags(&self.tags),
+            },
+            kind::SUB_ORCHESTRATION_STARTED => EventKind::SubOrchestrationStarted {
+                instance_id: self.instance()?,
+                name: self.name()?,
+                input: self.payload(pieces)?,
+                version: self.version.map(str::to_owned),
+                tags: tags(&self.tags),
+            },
+            kind::EVENT_SENT => {
+                EventKind::EventSent { instance_id: self.instance()?, name: self.name()?, input: self.payload(pieces)? }
             }
+            kind::SCHEDULED_TIME_REACHED => EventKind::ScheduledTimeReached,
+            kind::FAILURE_DELIVERED => EventKind::FailureDelivered {
+                tasks: self.tasks(),
+                waits_served: self.needed(self.waits_served, "count of waits")?,
+            },
+            kind::EXECUTION_REWOUND => EventKind::ExecutionRewound {
+                reason: self.reason(),
+                cut: self.needed(self.cut, "cut")?,
+                waits_served: self.waits_served,
+                again: self.tasks(),
+                awaited_by: self.awaited_by.as_ref().map(AwaitedByRow::load),
+            },
+            kind::PARENT_REWOUND => EventKind::ParentRewound {
+                awaited_by: self.needed(self.awaited_by.as_ref(), "call of the parent")?.load(),
+            },
+            kind::TASK_RETRIED => EventKind::TaskRetried {
+                task: self.task()?,
+                attempt: self.needed(self.attempt, "attempt")?,
+                child: self.instance.map(Arc::from),
+            },
             kind::TASK_COMPLETED => EventKind::TaskCompleted { task: self.task()?, result: self.payload(pieces)? },
             kind::TASK_FAILED => EventKind::TaskFailed { task: self.task()?, failure: self.failure(pieces)? },
             kind::TIMER_CREATED => {
@@ -350,6 +457,10 @@ impl<'a> EventRow<'a> {
             version: started.version.map(str::to_owned),
             tags: tags(&self.tags),
             trace_parent: started.trace_parent.map(str::to_owned),
+            awaited_by: started.awaited_by.as_ref().map(AwaitedByRow::load),
+            depth: started.depth.unwrap_or(0),
+            scheduled_at: started.scheduled_at.map(|at| at.0),
+            completes_early: started.completes_early.unwrap_or(false),
         })))
     }
 
@@ -375,6 +486,14 @@ impl<'a> EventRow<'a> {
         self.needed(self.task, "task").map(TaskId)
     }
 
+    fn tasks(&self) -> Vec<TaskId> {
+        self.tasks.iter().flatten().copied().map(TaskId).collect()
+    }
+
+    fn instance(&self) -> Result<InstanceId, StoreError> {
+        self.needed(self.instance, "instance").map(Arc::from)
+    }
+
     fn name(&self) -> Result<String, StoreError> {
         self.needed(self.name, "name").map(str::to_owned)
     }
@@ -389,78 +508,5 @@ impl<'a> EventRow<'a> {
 
     fn failure(&self, pieces: &mut dyn LoadPieces) -> Result<Failure, StoreError> {
         self.needed(self.failure.as_ref(), "failure")?.load(pieces)
-    }
-}
-
-fn payload_row<'a>(payload: Option<&'a Payload>, pieces: &mut Pieces) -> Option<PayloadRow<'a>> {
-    payload.map(|payload| pieces.event(payload))
-}
-
-impl RetryRow {
-    fn new(policy: &RetryPolicy) -> Self {
-        let RetryPolicy {
-            first_retry_interval_ms,
-            max_attempts,
-            backoff_coefficient,
-            max_retry_interval_ms,
-            retry_timeout_ms,
-        } = *policy;
-        Self { first_retry_interval_ms, max_attempts, backoff_coefficient, max_retry_interval_ms, retry_timeout_ms }
-    }
-
-    fn load(&self) -> RetryPolicy {
-        let Self {
-            first_retry_interval_ms,
-            max_attempts,
-            backoff_coefficient,
-            max_retry_interval_ms,
-            retry_timeout_ms,
-        } = *self;
-        RetryPolicy {
-            first_retry_interval_ms,
-            max_attempts,
-            backoff_coefficient,
-            max_retry_interval_ms,
-            retry_timeout_ms,
-        }
-    }
-}
-
-impl<'a> FailureRow<'a> {
-    fn new(failure: &'a Failure, pieces: &mut Pieces) -> Self {
-        let causes: Vec<_> = failure.causes.iter().map(CauseRow::new).collect();
-        Self {
-            error_type: &failure.error_type,
-            message: &failure.message,
-            stack_trace: failure.stack_trace.as_deref(),
-            non_retriable: failure.non_retriable.then_some(true),
-            causes: (!causes.is_empty()).then_some(causes),
-            properties: payload_row(failure.properties.as_ref(), pieces),
-        }
-    }
-
-    fn load(&self, pieces: &mut dyn LoadPieces) -> Result<Failure, StoreError> {
-        Ok(Failure {
-            error_type: self.error_type.to_owned(),
-            message: self.message.to_owned(),
-            stack_trace: self.stack_trace.map(str::to_owned),
-            non_retriable: self.non_retriable.unwrap_or(false),
-            causes: self.causes.iter().flatten().map(CauseRow::load).collect(),
-            properties: self.properties.map(|properties| properties.load(pieces)).transpose()?,
-        })
-    }
-}
-
-impl<'a> CauseRow<'a> {
-    fn new(cause: &'a Cause) -> Self {
-        Self { error_type: &cause.error_type, message: &cause.message, stack_trace: cause.stack_trace.as_deref() }
-    }
-
-    fn load(&self) -> Cause {
-        Cause {
-            error_type: self.error_type.to_owned(),
-            message: self.message.to_owned(),
-            stack_trace: self.stack_trace.map(str::to_owned),
-        }
     }
 }

@@ -6,6 +6,8 @@
 
 mod app;
 mod event;
+mod mail;
+mod parts;
 mod record;
 #[cfg(test)]
 mod tests;
@@ -23,6 +25,7 @@ use crate::store::StoreError;
 
 pub(super) use app::{decode_app, encode_app};
 pub(super) use event::{HistoryRow, decode_events, encode_events};
+pub(super) use mail::{MailHead, decode_mail, encode_mail};
 pub(super) use record::{Head, decode_head, decode_record, encode_body, encode_record};
 
 /// Payloads up to this many bytes lie in the row itself.
@@ -42,6 +45,9 @@ pub(super) struct MetaRow {
     /// The number of the next instance.
     #[n(1)]
     pub(super) next_number: u64,
+    /// The number of the last message between two instances; none: there was none yet.
+    #[n(2)]
+    pub(super) last_mail: Option<u64>,
 }
 
 /// What hub and id lead to.
@@ -98,6 +104,15 @@ pub(super) trait LoadPieces {
     }
 }
 
+/// For rows that hold all of their payloads.
+pub(super) struct NoPieces;
+
+impl LoadPieces for NoPieces {
+    fn bytes(&mut self, _: PieceRow) -> Result<Vec<u8>, StoreError> {
+        Err(corrupt("a payload that must lie in its row lies elsewhere"))
+    }
+}
+
 /// Collects the large values of one commit.
 #[derive(Debug)]
 pub(super) struct Pieces {
@@ -105,6 +120,8 @@ pub(super) struct Pieces {
     /// Index and content, in the order of writing.
     pub(super) list: Vec<(u32, PieceData)>,
     next: u32,
+    /// Payloads up to this many bytes stay in the row.
+    inline: usize,
 }
 
 /// The content of a piece.
@@ -128,12 +145,17 @@ impl PieceData {
 impl Pieces {
     /// For the commit that makes this revision.
     pub(super) fn new(revision: u64) -> Self {
-        Self { revision, list: Vec::new(), next: 0 }
+        Self { revision, list: Vec::new(), next: 0, inline: INLINE }
+    }
+
+    /// For rows that hold all of their payloads: no pieces come of it.
+    pub(super) fn none() -> Self {
+        Self { revision: 0, list: Vec::new(), next: 0, inline: usize::MAX }
     }
 
     /// A payload of an event.
     fn event<'a>(&mut self, payload: &'a Payload) -> PayloadRow<'a> {
-        if payload.len() <= INLINE {
+        if payload.len() <= self.inline {
             return PayloadRow { text: Some(payload), piece: None };
         }
         let piece = match self.shared(payload) {

@@ -88,7 +88,7 @@ fn kind() -> impl Strategy<Value = EventKind> {
                 tags
             }),
         (task(), any::<u32>(), failure(), time()).prop_map(|(task, attempt, failure, retry_at)| {
-            EventKind::TaskAttemptFailed { task, attempt, failure, retry_at }
+            EventKind::TaskAttemptFailed { task, attempt, failure, retry_at, heartbeat: None }
         }),
         (task(), input()).prop_map(|(task, result)| EventKind::TaskCompleted { task, result }),
         (task(), time()).prop_map(|(task, fire_at)| EventKind::TimerCreated { task, fire_at }),
