@@ -31,11 +31,15 @@ pub(super) enum Verb {
     /// Raise an event on an instance
     RaiseEvent(EventArgs),
     /// End an instance from outside
-    Terminate(ReasonArgs),
+    Terminate(TerminateArgs),
     /// Make an instance's code stand still until it is resumed
     Suspend(ReasonArgs),
     /// Let a suspended instance go on
     Resume(ReasonArgs),
+    /// Let a failed instance go on from before its failure
+    Rewind(ReasonArgs),
+    /// Start an instance anew with its name, input and tags
+    Restart(RestartArgs),
     /// Compile a component (run by the server)
     #[command(hide = true)]
     Compile(CompileArgs),
@@ -105,8 +109,23 @@ pub(super) struct DeployArgs {
     /// The app it becomes
     #[arg(long, value_name = "NAME")]
     pub(super) app: String,
+    /// Whether an orchestrator that has returned is over although activities or children of it are open [default: as before, at first false]
+    #[arg(long, value_name = "BOOL")]
+    pub(super) complete_early: Option<bool>,
+    /// On which version instances call functions of their own app [default: as before, at first pinned]
+    #[arg(long)]
+    pub(super) activities: Option<ActivitiesArg>,
     #[command(flatten)]
     pub(super) target: TargetArgs,
+}
+
+/// On which version of their own app instances call functions.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum ActivitiesArg {
+    /// The one they are pinned to
+    Pinned,
+    /// The app's current one
+    Current,
 }
 
 /// Which existing instance a start may replace.
@@ -116,6 +135,8 @@ pub(super) enum ReuseArg {
     Never,
     /// One that has ended
     Terminal,
+    /// Any; one that has not ended is terminated first
+    Any,
 }
 
 #[derive(Debug, Args)]
@@ -135,6 +156,15 @@ pub(super) struct StartArgs {
     /// What may happen to an instance that has the id already [default: terminal]
     #[arg(long)]
     pub(super) reuse: Option<ReuseArg>,
+    /// The version label [default: the app's own]
+    #[arg(long, value_name = "LABEL")]
+    pub(super) version: Option<String>,
+    /// A tag; may be given several times
+    #[arg(long = "tag", value_name = "NAME=VALUE")]
+    pub(super) tags: Vec<String>,
+    /// When it starts, such as 2026-01-31T12:00:00Z [default: now]
+    #[arg(long, value_name = "TIME")]
+    pub(super) at: Option<String>,
     #[command(flatten)]
     pub(super) target: TargetArgs,
 }
@@ -186,6 +216,24 @@ pub(super) struct ReasonArgs {
     /// Why
     #[arg(long)]
     pub(super) reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct TerminateArgs {
+    #[command(flatten)]
+    pub(super) reason: ReasonArgs,
+    /// End its sub-orchestrations, too
+    #[arg(long)]
+    pub(super) recursive: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RestartArgs {
+    #[command(flatten)]
+    pub(super) instance: InstanceArgs,
+    /// Keep the instance id; the instance must have ended [default: a new id]
+    #[arg(long)]
+    pub(super) same_id: bool,
 }
 
 #[derive(Debug, Args)]

@@ -108,10 +108,14 @@ impl Answer {
             .map_err(|_| CliError::Refused("the server's answer is not JSON; is it a durawasm server?".to_owned()))
     }
 
-    /// The error's text, in either of the two forms.
+    /// The error's text, in any of its forms.
     fn message(&self) -> Option<String> {
         let body: Value = serde_json::from_str(&self.text).ok()?;
-        let text = body.get("Message").or_else(|| body.pointer("/error/message"))?;
+        // Some refusals are a JSON string and nothing else.
+        let text = Some(&body)
+            .filter(|body| body.is_string())
+            .or_else(|| body.get("Message"))
+            .or_else(|| body.pointer("/error/message"))?;
         text.as_str().map(str::to_owned)
     }
 }
@@ -129,6 +133,7 @@ mod tests {
     fn the_servers_words_come_first() {
         assert_eq!(refused(StatusCode::CONFLICT, r#"{"Message":"taken"}"#), "taken");
         assert_eq!(refused(StatusCode::BAD_REQUEST, r#"{"error":{"code":"c","message":"bad"}}"#), "bad");
+        assert_eq!(refused(StatusCode::PRECONDITION_FAILED, r#""not failed""#), "not failed");
         assert_eq!(refused(StatusCode::NOT_FOUND, ""), "missing");
         assert_eq!(refused(StatusCode::GONE, ""), "ended");
         assert!(refused(StatusCode::UNAUTHORIZED, "").contains("--key"));

@@ -6,7 +6,10 @@ use reqwest::Method;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::args::{DeployArgs, EventArgs, InstanceArgs, ReasonArgs, ReuseArg, StartArgs, StatusArgs, TargetArgs};
+use super::args::{
+    ActivitiesArg, DeployArgs, EventArgs, InstanceArgs, ReasonArgs, RestartArgs, ReuseArg, StartArgs, StatusArgs,
+    TargetArgs, TerminateArgs,
+};
 use super::client::{Answer, Body, Client};
 use super::{CliError, show};
 use crate::api::encode;
@@ -20,7 +23,13 @@ pub(super) async fn deploy(args: DeployArgs) -> Result<(), CliError> {
     let component = std::fs::read(&args.file)
         .map_err(|error| CliError::Refused(format!("cannot read {}: {error}", args.file.display())))?;
     let path = format!("/admin/hubs/{}/apps/{}", encode(&args.target.hub), encode(&args.app));
-    let answer = Client::new(&args.target)?.send(Method::PUT, &path, &[], Body::Component(component)).await?;
+    let mut query = Vec::new();
+    query.extend(args.complete_early.map(|early| ("completeEarly", if early { "true" } else { "false" })));
+    query.extend(args.activities.map(|version| match version {
+        ActivitiesArg::Pinned => ("activities", "pinned"),
+        ActivitiesArg::Current => ("activities", "current"),
+    }));
+    let answer = Client::new(&args.target)?.send(Method::PUT, &path, &query, Body::Component(component)).await?;
     let answer = answer.accepted("the server has no such route; is it a durawasm server?", "gone")?;
     if args.target.json {
         show::line(&answer.text);
@@ -49,9 +58,16 @@ pub(super) async fn start_new(args: StartArgs) -> Result<(), CliError> {
             match reuse {
                 ReuseArg::Never => "never",
                 ReuseArg::Terminal => "terminal",
+                ReuseArg::Any => "any",
             },
         ));
     }
+    query.extend(args.version.as_deref().map(|version| ("version", version)));
+    query.extend(args.at.as_deref().map(|at| ("scheduledStartTime", at)));
+    if let Some(bad) = args.tags.iter().find(|tag| tag.contains(',') || !tag.contains('=')) {
+        return Err(CliError::Usage(format!("--tag is NAME=VALUE without commas, not '{bad}'")));
+    }
+    query.extend(args.tags.iter().map(|tag| ("tags", tag.as_str())));
     let answer = Client::new(&args.target)?.send(Method::POST, &path, &query, body).await?;
     let answer = answer.accepted("the server has no such route; is it a durawasm server?", "gone")?;
     if args.target.json {
@@ -134,15 +150,39 @@ pub(super) async fn raise_event(args: EventArgs) -> Result<(), CliError> {
         body @ (Body::Json(_) | Body::Component(_)) => body,
     };
     let action = format!("raiseEvent/{}", encode(&args.event_name));
-    post(&args.instance, &action, None, body).await?;
+    post(&args.instance, &action, &[], body).await?;
     done(&args.instance, "raiseEvent", &format!("raised '{}' on instance '{}'", args.event_name, args.instance.id));
     Ok(())
 }
 
-/// `terminate`, `suspend`, `resume`.
+/// `suspend`, `resume`, `rewind`.
 pub(super) async fn with_reason(args: ReasonArgs, action: &str) -> Result<(), CliError> {
-    post(&args.instance, action, args.reason.as_deref(), Body::None).await?;
+    send_reason(args, action, &[]).await
+}
+
+pub(super) async fn terminate(args: TerminateArgs) -> Result<(), CliError> {
+    let query: &[_] = if args.recursive { &[("recursive", "true")] } else { &[] };
+    send_reason(args.reason, "terminate", query).await
+}
+
+async fn send_reason(args: ReasonArgs, action: &str, query: &[(&str, &str)]) -> Result<(), CliError> {
+    let mut query = query.to_vec();
+    query.extend(args.reason.as_deref().map(|reason| ("reason", reason)));
+    post(&args.instance, action, &query, Body::None).await?;
     done(&args.instance, action, &format!("asked instance '{}' to {action}", args.instance.id));
+    Ok(())
+}
+
+pub(super) async fn restart(args: RestartArgs) -> Result<(), CliError> {
+    let fresh = if args.same_id { "false" } else { "true" };
+    let answer = post(&args.instance, "restart", &[("restartWithNewInstanceId", fresh)], Body::None).await?;
+    if args.instance.target.json {
+        show::line(&answer.text);
+        return Ok(());
+    }
+    let links = answer.json()?;
+    show::line(&format!("restarted instance '{}'", args.instance.id));
+    show::facts(&[("id", show::field(&links, "id")), ("status", show::field(&links, "statusQueryGetUri"))]);
     Ok(())
 }
 
@@ -161,13 +201,12 @@ async fn get(args: &InstanceArgs, query: &[(&str, &str)]) -> Result<Answer, CliE
     answer.accepted(&no_instance(&args.id, &args.target), "gone")
 }
 
-async fn post(args: &InstanceArgs, action: &str, reason: Option<&str>, body: Body) -> Result<(), CliError> {
-    let mut query = vec![("taskHub", args.target.hub.as_str())];
-    query.extend(reason.map(|reason| ("reason", reason)));
+async fn post(args: &InstanceArgs, action: &str, query: &[(&str, &str)], body: Body) -> Result<Answer, CliError> {
+    let query = [&[("taskHub", args.target.hub.as_str())], query].concat();
     let path = format!("{BASE}/instances/{}/{action}", encode(&args.id));
     let answer = Client::new(&args.target)?.send(Method::POST, &path, &query, body).await?;
     let ended = format!("instance '{}' has ended already", args.id);
-    answer.accepted(&no_instance(&args.id, &args.target), &ended).map(drop)
+    answer.accepted(&no_instance(&args.id, &args.target), &ended)
 }
 
 fn no_instance(id: &str, target: &TargetArgs) -> String {

@@ -79,9 +79,11 @@ async fn dispatch(verb: Verb) -> Result<(), CliError> {
         Verb::GetRuntimeStatus(args) => manage::get_runtime_status(args).await,
         Verb::GetHistory(args) => manage::get_history(args).await,
         Verb::RaiseEvent(args) => manage::raise_event(args).await,
-        Verb::Terminate(args) => manage::with_reason(args, "terminate").await,
+        Verb::Terminate(args) => manage::terminate(args).await,
         Verb::Suspend(args) => manage::with_reason(args, "suspend").await,
         Verb::Resume(args) => manage::with_reason(args, "resume").await,
+        Verb::Rewind(args) => manage::with_reason(args, "rewind").await,
+        Verb::Restart(args) => manage::restart(args).await,
         Verb::Compile(_) => Ok(()),
     }
 }
