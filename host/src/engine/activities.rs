@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use super::Inner;
 use super::actor::InFlight;
 use super::executor::{ActivityRun, HostFault, Pulse};
+use super::guest_client::GuestClient;
 use crate::store::InstanceRecord;
 
 /// No attempt may take longer, whatever its call says.
@@ -36,7 +37,7 @@ impl Inner {
         InFlight { attempt, handle: run.abort_handle(), pulse }
     }
 
-    async fn attempt(&self, caller: &InstanceRecord, call: ActivityCall, pulse: &Arc<Pulse>) -> Outcome {
+    async fn attempt(self: &Arc<Self>, caller: &InstanceRecord, call: ActivityCall, pulse: &Arc<Pulse>) -> Outcome {
         let digest = self.apps.find_activity(&caller.hub, (&caller.app, caller.digest), &call.name)?;
         let asked = call.timeout_ms.map(|millis| Duration::try_from(duration_of_millis(millis)).unwrap_or_default());
         let timeout = asked.unwrap_or(self.settings.activity_timeout).min(LONGEST_ATTEMPT);
@@ -53,6 +54,7 @@ impl Inner {
                 idempotency_key: format!("{}:{}:{}", caller.execution_id, call.task, call.attempt),
                 last_heartbeat: call.heartbeat.clone(),
                 pulse: Arc::clone(pulse),
+                client: GuestClient::new(self, &caller.hub),
                 timeout,
             };
             // The semaphore is never closed; without a permit the attempt would only be less orderly.

@@ -1,13 +1,19 @@
 //! The apps of all hubs: what is deployed, and which component a function's name leads to.
 
-use std::collections::HashMap;
+use std::cmp::Ordering;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{PoisonError, RwLock};
 
 use durawasm_core::Failure;
 
 use super::Inner;
 use super::client::{DeployError, Deployed, OptionChanges};
-use crate::store::{AppOptions, AppRecord, AppVersion, CommitError, Digest, FunctionKind, HubName, Store, StoreError};
+use super::functions::{HttpFunction, HttpMatch};
+use super::routes::Route;
+use crate::store::{
+    AppOptions, AppRecord, AppVersion, CommitError, Digest, FunctionKind, HttpTrigger, HubName, Store, StoreError, Trigger,
+    TriggerKind,
+};
 
 /// Letters of an app's name at most: it is part of URLs.
 const LONGEST_APP_NAME: usize = 63;
@@ -102,6 +108,41 @@ impl Apps {
         })
     }
 
+    /// The HTTP function that answers a path, of those that match the one with the most exact route.
+    pub(super) fn find_http(&self, hub: &HubName, method: &str, path: &[String]) -> HttpMatch {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let apps = table.get(hub).into_iter().flat_map(HashMap::values);
+        let mut best: Option<(Route, HttpFunction)> = None;
+        let mut others = BTreeSet::new();
+        for (app, version) in apps.filter_map(|app| Some((app, app.current_version()?))) {
+            for (name, http) in version.triggers.iter().filter_map(http_of) {
+                let Ok(route) = Route::parse(&http.route) else { continue };
+                let Some(params) = route.matches(path) else { continue };
+                if !http.methods.is_empty() && !http.methods.iter().any(|known| known == method) {
+                    others.extend(http.methods.iter().cloned());
+                    continue;
+                }
+                let function = HttpFunction { digest: app.current, name: name.to_owned(), level: http.level, params };
+                if best.as_ref().is_none_or(|(known, _)| route.precedence(known) == Ordering::Less) {
+                    best = Some((route, function));
+                }
+            }
+        }
+        match best {
+            Some((_, function)) => HttpMatch::Function(function),
+            None if others.is_empty() => HttpMatch::Nothing,
+            None => HttpMatch::OtherMethods(others.into_iter().collect()),
+        }
+    }
+
+    pub(super) fn find_manual(&self, hub: &HubName, name: &str) -> Option<Digest> {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        table.get(hub)?.values().find_map(|app| {
+            let wanted = |trigger: &Trigger| trigger.name == name && trigger.kind == TriggerKind::Manual;
+            app.current_version()?.triggers.iter().any(wanted).then_some(app.current)
+        })
+    }
+
     /// Declared functions of a kind, sorted, at most 20.
     pub(super) fn names(&self, hub: &HubName, kind: FunctionKind) -> Vec<String> {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
@@ -116,7 +157,17 @@ impl Apps {
 
     fn taken(&self, hub: &HubName, app: &str, version: &AppVersion) -> Option<DeployError> {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
-        let others = table.get(hub)?.values().filter(|other| other.name != app);
+        let others = || table.get(hub).into_iter().flat_map(HashMap::values).filter(|other| other.name != app);
+        for other in others() {
+            let theirs = other.current_version().map(|version| version.triggers.as_slice()).unwrap_or_default();
+            for (mine, theirs) in version.triggers.iter().flat_map(|mine| theirs.iter().map(move |their| (mine, their))) {
+                if let Some(what) = clash(mine, theirs) {
+                    let (kind, function) = (what, mine.name.clone());
+                    return Some(DeployError::FunctionTaken { kind, function, app: other.name.clone() });
+                }
+            }
+        }
+        let others = others();
         let declared = others.filter_map(|other| Some((other, other.current_version()?)));
         let (other, (kind, function)) = declared
             .flat_map(|(other, theirs)| theirs.functions.iter().map(move |function| (other, function)))
@@ -127,6 +178,36 @@ impl Apps {
         };
         Some(DeployError::FunctionTaken { kind, function: function.clone(), app: other.name.clone() })
     }
+}
+
+fn http_of(trigger: &Trigger) -> Option<(&str, &HttpTrigger)> {
+    match &trigger.kind {
+        TriggerKind::Http(http) => Some((&trigger.name, http)),
+        TriggerKind::Manual | TriggerKind::Timer { .. } => None,
+    }
+}
+
+/// Whether two functions cannot live in one hub: same kind and name, or the same requests.
+pub(crate) fn clash(one: &Trigger, two: &Trigger) -> Option<&'static str> {
+    let kind = match (&one.kind, &two.kind) {
+        (TriggerKind::Http(one), TriggerKind::Http(two)) => {
+            let share = one.methods.is_empty()
+                || two.methods.is_empty()
+                || one.methods.iter().any(|method| two.methods.contains(method));
+            let same = match (Route::parse(&one.route), Route::parse(&two.route)) {
+                (Ok(one), Ok(two)) => one.is_same(&two),
+                (Ok(_) | Err(_), _) => false,
+            };
+            if share && same {
+                return Some("the route of HTTP function");
+            }
+            "HTTP function"
+        }
+        (TriggerKind::Manual, TriggerKind::Manual) => "manual function",
+        (TriggerKind::Timer { .. }, TriggerKind::Timer { .. }) => "timer function",
+        (TriggerKind::Http(_) | TriggerKind::Manual | TriggerKind::Timer { .. }, _) => return None,
+    };
+    (one.name == two.name).then_some(kind)
 }
 
 fn check_app_name(name: &str) -> Result<(), DeployError> {

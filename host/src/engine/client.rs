@@ -76,6 +76,14 @@ pub enum StartError {
         /// The status of the instance that has it.
         status: Status,
     },
+    /// Too many starts in one call.
+    #[error("{count} starts at once; the limit is {limit}")]
+    TooMany {
+        /// How many.
+        count: usize,
+        /// The limit.
+        limit: usize,
+    },
     /// The input is too large.
     #[error("the input has {size} bytes; the limit is {limit}")]
     InputTooLarge {

@@ -4,9 +4,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use durawasm_core::model::Outcome;
 use durawasm_core::{Failure, Payload};
 
+use super::guest_client::GuestClient;
 use super::session::Session;
 use crate::store::{AppVersion, BoxFuture, Digest, HubName};
 
@@ -20,9 +22,12 @@ pub trait Executor: Send + Sync + 'static {
     /// Runs one attempt of an activity in a fresh instance. Dropping the future stops it.
     fn run_activity(&self, run: ActivityRun) -> BoxFuture<'static, Result<Outcome, HostFault>>;
 
+    /// Runs a call of an HTTP, manual or timer function in a fresh instance. Dropping the future stops it.
+    fn run_function(&self, run: FunctionRun) -> BoxFuture<'static, Result<Result<FunctionAnswer, Failure>, HostFault>>;
+
     /// Checks, compiles and keeps a component durably, and asks it what it holds. Refused components leave nothing
     /// behind. Deploying the same bytes again is cheap.
-    fn admit(&self, component: bytes::Bytes) -> BoxFuture<'_, Result<AppVersion, AdmitError>>;
+    fn admit(&self, component: Bytes) -> BoxFuture<'_, Result<AppVersion, AdmitError>>;
 }
 
 /// An orchestrator to run.
@@ -85,8 +90,72 @@ pub struct ActivityRun {
     pub last_heartbeat: Option<Payload>,
     /// Its heartbeats.
     pub pulse: Arc<Pulse>,
+    /// What it manages orchestrations with.
+    pub client: GuestClient,
     /// After this the attempt is stopped and fails.
     pub timeout: Duration,
+}
+
+/// A call of an HTTP, manual or timer function to run.
+pub struct FunctionRun {
+    /// The code.
+    pub digest: Digest,
+    /// The function.
+    pub name: String,
+    /// A new one for every call.
+    pub invocation_id: String,
+    /// What set it off.
+    pub call: FunctionCall,
+    /// What it manages orchestrations with; knows the hub.
+    pub client: GuestClient,
+    /// After this it is stopped and fails.
+    pub timeout: Duration,
+}
+
+/// What set a function off.
+#[derive(Clone, Debug)]
+pub enum FunctionCall {
+    /// A request.
+    Http(HttpRequest),
+    /// Somebody, or its schedule.
+    Trigger(Option<Payload>),
+}
+
+/// A request that matched a function's route.
+#[derive(Clone, Debug, Default)]
+pub struct HttpRequest {
+    /// In capitals.
+    pub method: String,
+    /// With scheme and host.
+    pub url: String,
+    /// Names in lowercase.
+    pub headers: Vec<(String, String)>,
+    /// Decoded.
+    pub query: Vec<(String, String)>,
+    /// The route's parameters.
+    pub params: Vec<(String, String)>,
+    /// All of it.
+    pub body: Bytes,
+}
+
+/// What a function came to.
+#[derive(Clone, Debug)]
+pub enum FunctionAnswer {
+    /// The response to a request.
+    Http(HttpResponse),
+    /// Of a manual or timer function.
+    Trigger(Option<Payload>),
+}
+
+/// What an HTTP function answers; checked by whoever sends it.
+#[derive(Clone, Debug)]
+pub struct HttpResponse {
+    /// The status.
+    pub status: u16,
+    /// Names and values.
+    pub headers: Vec<(String, String)>,
+    /// All of it.
+    pub body: Bytes,
 }
 
 /// How a guest's run ended.

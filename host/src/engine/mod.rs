@@ -10,21 +10,25 @@ pub mod client;
 mod commit;
 mod episode;
 pub mod executor;
+pub mod functions;
+pub mod guest_client;
 mod hot;
 mod mail;
 mod manage;
+pub mod routes;
 pub mod session;
 mod start;
 mod timers;
 mod waiters;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use durawasm_core::{InstanceId, Timestamp};
 use tokio::sync::Semaphore;
 
+pub(crate) use apps::clash;
 pub use client::{
     DeployError, Deployed, InstanceView, OptionChanges, Parts, RestartError, Reuse, SendError, StartError,
     StartRequest, Waited,
@@ -44,6 +48,12 @@ pub struct Settings {
     pub activity_timeout: Duration,
     /// How long an activity that was cancelled may go on before it is stopped; its heartbeats tell it.
     pub cancel_grace: Duration,
+    /// HTTP, manual and timer functions that run at once.
+    pub functions: usize,
+    /// How long a call of one waits for a place.
+    pub function_patience: Duration,
+    /// How long one may run.
+    pub function_timeout: Duration,
     /// How long a start's answer waits for the first episode, so that both fit into one commit.
     pub start_patience: Duration,
 }
@@ -55,6 +65,9 @@ impl Default for Settings {
             activities: 256,
             activity_timeout: Duration::from_secs(300),
             cancel_grace: Duration::from_secs(30),
+            functions: 256,
+            function_patience: Duration::from_secs(10),
+            function_timeout: Duration::from_secs(100),
             start_patience: Duration::from_millis(2),
         }
     }
@@ -90,6 +103,8 @@ pub(crate) struct Inner {
     mailroom: mail::Mailroom,
     waiters: waiters::Waiters,
     activity_permits: Arc<Semaphore>,
+    function_permits: Semaphore,
+    outside: OnceLock<Arc<dyn guest_client::Outside>>,
     recovered: AtomicBool,
     stopping: AtomicBool,
 }
@@ -119,6 +134,8 @@ impl Engine {
             mailroom,
             waiters: waiters::Waiters::default(),
             activity_permits: Arc::new(Semaphore::new(settings.activities)),
+            function_permits: Semaphore::new(settings.functions),
+            outside: OnceLock::new(),
             recovered: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             store,
@@ -200,6 +217,27 @@ impl Engine {
         options: OptionChanges,
     ) -> Result<Deployed, DeployError> {
         self.inner.deploy(hub, app, component, options).await
+    }
+
+    /// Says how the outside sees instances; guests are told. The first one stays.
+    pub fn set_outside(&self, outside: Arc<dyn guest_client::Outside>) {
+        if self.inner.outside.set(outside).is_err() {
+            tracing::debug!("the engine knows the outside already");
+        }
+    }
+
+    /// Starts several instances, all or none; durable on return. Returns their ids.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start_many(&self, requests: Vec<StartRequest>) -> Result<Vec<InstanceId>, StartError> {
+        let work = tokio::spawn(Arc::clone(&self.inner).start_many(requests));
+        match work.await {
+            Ok(answer) => answer,
+            Err(_) => {
+                Err(StoreError::Unavailable("the starts were interrupted by a fault of the host".to_owned()).into())
+            }
+        }
     }
 
     /// The app's record, if it exists.

@@ -17,6 +17,8 @@ use crate::store::{self, CommitError, Committed, Expect, FunctionKind, HubName, 
 
 /// Bytes of an input at most.
 pub(super) const LARGEST_INPUT: usize = 4 << 20;
+/// Instances that one call can start; all of them are one commit.
+const STARTS_AT_ONCE: usize = 1_000;
 /// Starts that replace any instance, at most: somebody else may start that id again and again.
 const REPLACEMENTS: usize = 16;
 
@@ -77,6 +79,47 @@ impl Inner {
         }
         self.begin(live, reuse, Vec::new()).await.map_err(refused)?;
         Ok(id)
+    }
+
+    /// Several starts in one commit. First episodes come after it.
+    pub(super) async fn start_many(
+        self: Arc<Self>,
+        requests: Vec<StartRequest>,
+    ) -> Result<Vec<InstanceId>, StartError> {
+        if requests.len() > STARTS_AT_ONCE {
+            return Err(StartError::TooMany { count: requests.len(), limit: STARTS_AT_ONCE });
+        }
+        let (mut commits, mut ids, mut timers) = (Vec::new(), Vec::new(), Vec::new());
+        for request in &requests {
+            let reuse = match request.reuse {
+                Reuse::Never => store::Reuse::Never,
+                Reuse::Terminal => store::Reuse::Terminal,
+                Reuse::Any => {
+                    let text = "several starts at once cannot replace running instances (reuse 'any')".to_owned();
+                    return Err(StartError::BadInstanceId(text));
+                }
+            };
+            let mut live = self.prepare(request)?;
+            if ids.contains(&live.record.id) {
+                return Err(StartError::BadInstanceId(format!("The instance ID '{}' is given twice.", live.record.id)));
+            }
+            ids.push(live.record.id.clone());
+            let decision = live.session.with(Orchestration::take_decision);
+            let (mut commit, effects) = self.commit_of(&mut live, decision, (Expect::Startable(reuse), Vec::new()));
+            commit.payloads.input = Some(request.input.clone());
+            commits.push(commit);
+            timers.push(effects);
+        }
+        let committed = self.store.commit_all(commits).await.map_err(refused)?;
+        for (Committed { number, .. }, effects) in committed.into_iter().zip(timers) {
+            for effect in effects {
+                if let Effect::SetTimer { task, due } = effect {
+                    self.timers.set(number, task, (due, self.now()));
+                }
+            }
+            self.wake(number);
+        }
+        Ok(ids)
     }
 
     /// Terminates what has the id, then starts; each is a step of its own.

@@ -16,7 +16,7 @@ pub struct MemoryStore {
     rows: Mutex<Rows>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Rows {
     last_number: u64,
     numbers: BTreeMap<(HubName, String), InstanceNumber>,
@@ -28,7 +28,7 @@ struct Rows {
     apps: BTreeMap<(HubName, String), AppRecord>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Instance {
     record: InstanceRecord,
     payloads: Payloads,
@@ -158,6 +158,21 @@ fn change(payloads: &mut Payloads, changes: PayloadChanges) {
 impl Store for MemoryStore {
     fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, CommitError>> {
         Box::pin(async move { self.rows().commit(commit) })
+    }
+
+    fn commit_all(&self, commits: Vec<Commit>) -> BoxFuture<'_, Result<Vec<Committed>, CommitError>> {
+        Box::pin(async move {
+            let mut rows = self.rows();
+            // Nothing else can come between, so a trial on a copy decides for the original.
+            let mut ids = BTreeSet::new();
+            if commits.iter().any(|commit| !ids.insert((commit.record.hub.clone(), commit.record.id.clone()))) {
+                return Err(CommitError::Conflict);
+            }
+            let mut trial = rows.clone();
+            let done = commits.into_iter().map(|commit| trial.commit(commit)).collect::<Result<Vec<_>, _>>()?;
+            *rows = trial;
+            Ok(done)
+        })
     }
 
     fn instance(&self, hub: &HubName, id: &str) -> BoxFuture<'_, Result<Option<InstanceRecord>, StoreError>> {

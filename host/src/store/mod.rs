@@ -15,8 +15,8 @@ use std::sync::Arc;
 use durawasm_core::{HistoryEvent, Timestamp};
 
 pub use model::{
-    AppOptions, AppRecord, AppVersion, Commit, Committed, Digest, Expect, FunctionKind, HubName, InstanceNumber,
-    InstanceRecord, Mail, MailId, NewMail, PayloadChanges, Payloads, Pinned, Reuse, Revision, TimerRow,
+    AppOptions, AppRecord, AppVersion, AuthLevel, Commit, Committed, Digest, Expect, FunctionKind, HttpTrigger, HubName, InstanceNumber,
+    InstanceRecord, Mail, MailId, NewMail, PayloadChanges, Payloads, Pinned, Reuse, Revision, TimerRow, Trigger, TriggerKind,
 };
 
 /// A boxed future, so that stores can be trait objects.
@@ -57,6 +57,10 @@ pub trait Store: Send + Sync + 'static {
     /// Applies a commit atomically, if its expectation holds, and returns once it is durable. Commits of one
     /// instance must not overlap unless their sender wants all but one refused.
     fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, CommitError>>;
+
+    /// Applies several commits as one: all of them or none. The first that is refused is the error; two for one instance
+    /// are a conflict.
+    fn commit_all(&self, commits: Vec<Commit>) -> BoxFuture<'_, Result<Vec<Committed>, CommitError>>;
 
     /// The instance with this id, without payloads; none if there is none.
     fn instance(&self, hub: &HubName, id: &str) -> BoxFuture<'_, Result<Option<InstanceRecord>, StoreError>>;

@@ -229,6 +229,54 @@ pub struct AppVersion {
     pub functions: Vec<(FunctionKind, String)>,
     /// What it imports, for people.
     pub imports: Vec<String>,
+    /// Functions that something outside sets off.
+    pub triggers: Vec<Trigger>,
+}
+
+/// A function that is set off by a request, by hand or by a schedule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trigger {
+    /// The function's name.
+    pub name: String,
+    /// What sets it off.
+    pub kind: TriggerKind,
+}
+
+/// What sets a function off.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TriggerKind {
+    /// Requests to a route.
+    Http(HttpTrigger),
+    /// Somebody with the admin key.
+    Manual,
+    /// Time.
+    Timer {
+        /// Six fields from the second on.
+        schedule: String,
+    },
+}
+
+/// Which requests an HTTP function answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpTrigger {
+    /// The route below the prefix, without a slash at its ends.
+    pub route: String,
+    /// In capitals; empty: all.
+    pub methods: Vec<String>,
+    /// Which key a request needs.
+    pub level: AuthLevel,
+}
+
+/// Which key a request to an HTTP function needs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AuthLevel {
+    /// None.
+    Anonymous,
+    /// The function's, or one that opens more.
+    #[default]
+    Function,
+    /// The admin key.
+    Admin,
 }
 
 /// An app of a hub with its versions, oldest first.

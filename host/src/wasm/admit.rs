@@ -7,13 +7,15 @@ use sha2::{Digest as _, Sha256};
 
 use super::bindings::exports::durable::functions::describe::{App, FunctionKind as Kind};
 use super::compile::CompileError;
+use super::functions::trigger;
 use super::inspect::{Surface, inspect};
 use super::library::{Library, Loaded};
 use super::limits::{FUNCTION_NAME_CHARS, LABEL_CHARS, Limits};
 use super::outcome::Ended;
 use super::run::Stage;
 use crate::engine::executor::AdmitError;
-use crate::store::{AppVersion, Digest, FunctionKind};
+use crate::engine::clash;
+use crate::store::{AppVersion, Digest, FunctionKind, Trigger};
 
 /// Checks a component and keeps it; see `Executor::admit`.
 pub(super) async fn admit(library: &Library, stage: &Stage, component: bytes::Bytes) -> Result<AppVersion, AdmitError> {
@@ -23,34 +25,35 @@ pub(super) async fn admit(library: &Library, stage: &Stage, component: bytes::By
     }
     let surface = inspect(&component).map_err(AdmitError::Refused)?;
     let digest = Digest(Sha256::digest(&component).into());
-    let version = |app: &App, functions| AppVersion {
+    let version = |(app, functions, triggers): Described| AppVersion {
         digest,
-        label: app.version.clone().filter(|label| !label.is_empty()),
-        sdk: app.sdk.clone(),
+        label: app.version.filter(|label| !label.is_empty()),
+        sdk: app.sdk,
         deployed: Timestamp::now(),
         size: size as u64,
         functions,
         imports: surface.imports.clone(),
+        triggers,
     };
     if library.has(digest) {
-        return known(library, stage, digest, &surface).await.map(|(app, functions)| version(&app, functions));
+        return known(library, stage, digest, &surface).await.map(version);
     }
     let turn = library.turn_to_compile().await;
     if library.has(digest) {
         drop(turn);
-        return known(library, stage, digest, &surface).await.map(|(app, functions)| version(&app, functions));
+        return known(library, stage, digest, &surface).await.map(version);
     }
     let candidate = library.prepare(component).await.map_err(|error| match error {
         CompileError::Invalid(text) => AdmitError::Refused(format!("the component is not valid: {text}")),
         CompileError::Host(text) => AdmitError::Host(text),
     })?;
-    let (app, functions) = describe(stage, &candidate.loaded, &surface).await?;
+    let described = describe(stage, &candidate.loaded, &surface).await?;
     library.admit(digest, candidate).await.map_err(AdmitError::Host)?;
     drop(turn);
-    Ok(version(&app, functions))
+    Ok(version(described))
 }
 
-type Described = (App, Vec<(FunctionKind, String)>);
+type Described = (App, Vec<(FunctionKind, String)>, Vec<Trigger>);
 
 /// A component that was admitted before only has to say again what it holds.
 async fn known(library: &Library, stage: &Stage, digest: Digest, surface: &Surface) -> Result<Described, AdmitError> {
@@ -60,10 +63,18 @@ async fn known(library: &Library, stage: &Stage, digest: Digest, surface: &Surfa
 
 async fn describe(stage: &Stage, loaded: &Loaded, surface: &Surface) -> Result<Described, AdmitError> {
     for (interface, present) in
-        [("orchestrator", loaded.orchestrator.is_some()), ("activity", loaded.activity.is_some())]
+        [
+            ("orchestrator", loaded.orchestrator.is_some()),
+            ("activity", loaded.activity.is_some()),
+            ("http-function", loaded.http.is_some()),
+            ("trigger", loaded.trigger.is_some()),
+        ]
     {
         if surface.exports(interface) && !present {
-            return Err(AdmitError::Refused(format!("its export durable:functions/{interface} has no function 'run'")));
+            let function = if interface == "http-function" { "handle" } else { "run" };
+            return Err(AdmitError::Refused(format!(
+                "its export durable:functions/{interface} has no function '{function}'"
+            )));
         }
     }
     let app = match stage.describe(loaded).await {
@@ -76,44 +87,49 @@ async fn describe(stage: &Stage, loaded: &Loaded, surface: &Surface) -> Result<D
         Err(Ended::Host(fault)) => return Err(AdmitError::Host(fault.0)),
         Err(Ended::Faulted) => return Err(AdmitError::Host("describe has no session, but one refused it".to_owned())),
     };
-    let functions = functions(&app, surface, &stage.limits).map_err(AdmitError::Refused)?;
-    Ok((app, functions))
+    let (functions, triggers) = functions(&app, surface, &stage.limits).map_err(AdmitError::Refused)?;
+    Ok((app, functions, triggers))
 }
 
-fn functions(app: &App, surface: &Surface, limits: &Limits) -> Result<Vec<(FunctionKind, String)>, String> {
+/// What the app holds: what is called by name, and what something sets off.
+type Functions = (Vec<(FunctionKind, String)>, Vec<Trigger>);
+
+fn functions(app: &App, surface: &Surface, limits: &Limits) -> Result<Functions, String> {
     check_label("SDK name", &app.sdk)?;
     check_label("version label", app.version.as_deref().unwrap_or_default())?;
     if app.functions.is_empty() {
-        return Err("it declares no functions: register at least one orchestrator or activity".to_owned());
+        return Err("it declares no functions: register at least one".to_owned());
     }
     if app.functions.len() > limits.functions {
         return Err(format!("it declares {} functions; the limit is {}", app.functions.len(), limits.functions));
     }
     let mut seen = HashSet::new();
-    let mut functions = Vec::with_capacity(app.functions.len());
+    let (mut functions, mut triggers) = (Vec::with_capacity(app.functions.len()), Vec::<Trigger>::new());
     for function in &app.functions {
         let name = &function.name;
         check_name(name)?;
-        let (kind, word) = match function.kind {
-            Kind::Orchestrator => (FunctionKind::Orchestrator, "orchestrator"),
-            Kind::Activity => (FunctionKind::Activity, "activity"),
-            Kind::Http => return Err(unsupported(name, "HTTP")),
-            Kind::Manual => return Err(unsupported(name, "manual")),
-            Kind::Timer => return Err(unsupported(name, "timer")),
+        let (kind, word, interface) = match function.kind {
+            Kind::Orchestrator => (Some(FunctionKind::Orchestrator), "orchestrator", "orchestrator"),
+            Kind::Activity => (Some(FunctionKind::Activity), "activity", "activity"),
+            Kind::Http => (None, "HTTP function", "http-function"),
+            Kind::Manual => (None, "manual function", "trigger"),
+            Kind::Timer => (None, "timer function", "trigger"),
         };
-        if !surface.exports(word) {
-            return Err(format!("it declares the {word} '{name}' but does not export durable:functions/{word}"));
+        if !surface.exports(interface) {
+            return Err(format!("it declares the {word} '{name}' but does not export durable:functions/{interface}"));
         }
-        if !seen.insert((kind, name)) {
+        if !seen.insert((word, name)) {
             return Err(format!("it declares the {word} '{name}' twice; names must be unique"));
         }
-        functions.push((kind, name.clone()));
+        functions.extend(kind.map(|kind| (kind, name.clone())));
+        if let Some(trigger) = trigger(function)? {
+            if let Some((other, what)) = triggers.iter().find_map(|other| Some((other, clash(other, &trigger)?))) {
+                return Err(format!("{what} '{name}' is also that of '{}'; requests could go to either", other.name));
+            }
+            triggers.push(trigger);
+        }
     }
-    Ok(functions)
-}
-
-fn unsupported(name: &str, kind: &str) -> String {
-    format!("function '{name}' is of kind {kind}, and {kind} functions are not supported by this version of the host")
+    Ok((functions, triggers))
 }
 
 fn check_name(name: &str) -> Result<(), String> {

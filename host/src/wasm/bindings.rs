@@ -7,6 +7,7 @@ wasmtime::component::bindgen!({
         // Only these wait; all others answer at once.
         "durable:functions/orchestration.when-any": async | trappable,
         "durable:functions/orchestration.when-all": async | trappable,
+        "durable:functions/client": async | trappable,
         default: trappable,
     },
     exports: { default: async },

@@ -108,7 +108,7 @@ pub(super) fn name(what: &str, name: String) -> wasmtime::Result<String> {
     Err(fail("InvalidArgument", format!("the name of {what} {wrong}")))
 }
 
-fn tags(tags: Vec<types::Tag>) -> wasmtime::Result<Tags> {
+pub(super) fn tags(tags: Vec<types::Tag>) -> wasmtime::Result<Tags> {
     if tags.len() > TAGS {
         return Err(fail("InvalidArgument", format!("{} tags; the limit is {TAGS}", tags.len())));
     }
@@ -122,7 +122,7 @@ fn tags(tags: Vec<types::Tag>) -> wasmtime::Result<Tags> {
     checked.collect()
 }
 
-fn duration(what: &str, ms: f64, positive: bool) -> wasmtime::Result<f64> {
+pub(super) fn duration(what: &str, ms: f64, positive: bool) -> wasmtime::Result<f64> {
     let too_small = if positive { ms <= 0.0 } else { ms < 0.0 };
     if !ms.is_finite() || too_small || ms > LONGEST_MS {
         let least = if positive { "more than 0" } else { "0 or more" };
@@ -207,11 +207,19 @@ pub(super) fn start_sub_orchestration(
 }
 
 /// A version label; empty means none.
-fn label(label: String) -> wasmtime::Result<String> {
+pub(super) fn label(label: String) -> wasmtime::Result<String> {
     if label.chars().nth(LABEL_CHARS).is_some() {
         return Err(fail("InvalidArgument", format!("the version label is longer than {LABEL_CHARS} characters")));
     }
     Ok(label)
+}
+
+/// Why somebody does something; people read it.
+pub(super) fn reason(reason: String) -> wasmtime::Result<String> {
+    if reason.len() > FAILURE_TEXT {
+        return Err(fail("PayloadTooLarge", format!("the reason has {} bytes; the limit is {FAILURE_TEXT}", reason.len())));
+    }
+    Ok(reason)
 }
 
 /// A point in time that a guest names.

@@ -12,7 +12,7 @@ use super::engine::ticks;
 use super::limits::Limits;
 use super::stdio::{GuestLog, Stream};
 use super::virtual_wasi::Virtual;
-use crate::engine::executor::ActivityRun;
+use crate::engine::executor::{ActivityRun, FunctionRun};
 use crate::engine::session::Session;
 
 /// What a guest runs as. The role decides what its imports do.
@@ -23,6 +23,8 @@ pub(super) enum Role {
     Orchestrator(Arc<Session>),
     /// Runs an attempt of an activity.
     Activity(Box<ActivityRun>),
+    /// Runs an HTTP, manual or timer function.
+    Function(Box<FunctionRun>),
 }
 
 /// Why the host stopped a guest, carried through wasmtime as a trap.
@@ -73,7 +75,7 @@ impl Guest {
             Role::Describe => (limits.activity_memory, Some(limits.describe_time)),
             Role::Orchestrator(_) => (limits.orchestrator_memory, Some(limits.running_time)),
             // An activity's time limit is the timeout of its run.
-            Role::Activity(_) => (limits.activity_memory, None),
+            Role::Activity(_) | Role::Function(_) => (limits.activity_memory, None),
         };
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.handles);
@@ -144,7 +146,7 @@ fn on_tick(mut store: StoreContextMut<'_, Guest>) -> wasmtime::Result<UpdateDead
 fn out_of_time(guest: &Guest) -> wasmtime::Error {
     match &guest.role {
         Role::Describe => fail("TimeLimit", format!("it ran for more than {:?}", guest.limits.describe_time)),
-        Role::Orchestrator(_) | Role::Activity(_) => fail(
+        Role::Orchestrator(_) | Role::Activity(_) | Role::Function(_) => fail(
             "TimeLimit",
             format!(
                 "the orchestrator ran for {:?} without waiting for a task. Its clock stands still while it runs, so waiting \

@@ -95,9 +95,11 @@ fn check_exports(surface: &Surface) -> Result<(), String> {
     if !surface.exports("describe") {
         return Err(missing(surface, "describe", "the host cannot tell what it holds"));
     }
-    if !surface.exports("orchestrator") && !surface.exports("activity") {
+    const RUNNABLE: [&str; 4] = ["orchestrator", "activity", "http-function", "trigger"];
+    if !RUNNABLE.iter().any(|interface| surface.exports(interface)) {
         let text = missing(surface, "orchestrator", "it holds nothing to run");
-        return Err(format!("{text} (or {}, or both)", exported("activity")));
+        let others: Vec<_> = RUNNABLE[1..].iter().map(|interface| exported(interface)).collect();
+        return Err(format!("{text} (or {})", others.join(", ")));
     }
     Ok(())
 }

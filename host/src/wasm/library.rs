@@ -11,7 +11,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use wasmtime::Engine;
 use wasmtime::component::{Component, InstancePre};
 
-use super::bindings::exports::durable::functions::{activity, describe, orchestrator};
+use super::bindings::exports::durable::functions::{activity, describe, http_function, orchestrator, trigger};
 use super::compile::{CompileError, Compiler};
 use super::engine::fingerprint;
 use super::guest::Guest;
@@ -32,6 +32,8 @@ pub(super) struct Loaded {
     pub(super) describe: describe::GuestIndices,
     pub(super) orchestrator: Option<orchestrator::GuestIndices>,
     pub(super) activity: Option<activity::GuestIndices>,
+    pub(super) http: Option<http_function::GuestIndices>,
+    pub(super) trigger: Option<trigger::GuestIndices>,
 }
 
 /// All components.
@@ -186,6 +188,8 @@ impl Library {
             describe: describe::GuestIndices::new(&repeatable)?,
             orchestrator: orchestrator::GuestIndices::new(&repeatable).ok(),
             activity: activity::GuestIndices::new(&real).ok(),
+            http: http_function::GuestIndices::new(&real).ok(),
+            trigger: trigger::GuestIndices::new(&real).ok(),
             repeatable,
             real,
         })

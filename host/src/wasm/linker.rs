@@ -7,7 +7,7 @@ use wasmtime_wasi::p2::bindings::clocks::{monotonic_clock, wall_clock};
 use wasmtime_wasi::p2::bindings::random::{insecure, insecure_seed, random};
 use wasmtime_wasi_io::bindings::wasi::io::poll;
 
-use super::bindings::durable::functions::{activity_context, orchestration, types};
+use super::bindings::durable::functions::{activity_context, client, function_context, orchestration, types};
 use super::guest::Guest;
 use super::orchestration::{Durable, DurableView};
 use super::virtual_wasi::{VirtualView, VirtualWasi};
@@ -15,8 +15,13 @@ use super::virtual_wasi::{VirtualView, VirtualWasi};
 /// The version of the contract that this host speaks.
 pub(super) const CONTRACT: &str = "0.1.0";
 /// The contract's interfaces that guests may import.
-pub(super) const DURABLE: [&str; 3] =
-    ["durable:functions/types", "durable:functions/orchestration", "durable:functions/activity-context"];
+pub(super) const DURABLE: [&str; 5] = [
+    "durable:functions/types",
+    "durable:functions/orchestration",
+    "durable:functions/activity-context",
+    "durable:functions/function-context",
+    "durable:functions/client",
+];
 /// What guests may import of WASI 0.2, in any of its patch versions.
 pub(super) const WASI: [&str; 27] = [
     "wasi:cli/environment",
@@ -53,7 +58,7 @@ pub(super) const WASI: [&str; 27] = [
 pub(super) struct Linkers {
     /// For orchestrators and `describe`.
     pub(super) repeatable: Linker<Guest>,
-    /// For activities.
+    /// For activities and client functions.
     pub(super) real: Linker<Guest>,
 }
 
@@ -69,6 +74,8 @@ fn real(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     types::add_to_linker::<Guest, Durable>(&mut linker, durable_view)?;
     orchestration::add_to_linker::<Guest, Durable>(&mut linker, durable_view)?;
     activity_context::add_to_linker::<Guest, Durable>(&mut linker, durable_view)?;
+    function_context::add_to_linker::<Guest, Durable>(&mut linker, durable_view)?;
+    client::add_to_linker::<Guest, Durable>(&mut linker, durable_view)?;
     Ok(linker)
 }
 

@@ -8,7 +8,9 @@ mod admit;
 mod bindings;
 mod compile;
 mod convert;
+mod client;
 mod engine;
+mod functions;
 mod guest;
 mod inspect;
 mod library;
@@ -25,12 +27,15 @@ mod virtual_wasi;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use durawasm_core::Failure;
 use durawasm_core::model::Outcome;
 
 pub use compile::{Compiler, compile_file};
 pub use limits::Limits;
 
-use crate::engine::executor::{ActivityRun, AdmitError, Executor, HostFault, OrchestratorRun, RunEnd};
+use crate::engine::executor::{
+    ActivityRun, AdmitError, Executor, FunctionAnswer, FunctionRun, HostFault, OrchestratorRun, RunEnd,
+};
 use crate::store::{AppVersion, BoxFuture};
 use engine::Runtime;
 use library::Library;
@@ -95,6 +100,14 @@ impl Executor for WasmExecutor {
         Box::pin(async move {
             let loaded = library.get(run.digest).await?;
             stage.run_activity(&loaded, run).await
+        })
+    }
+
+    fn run_function(&self, run: FunctionRun) -> BoxFuture<'static, Result<Result<FunctionAnswer, Failure>, HostFault>> {
+        let (library, stage) = (Arc::clone(&self.library), self.stage.clone());
+        Box::pin(async move {
+            let loaded = library.get(run.digest).await?;
+            stage.run_function(&loaded, run).await
         })
     }
 

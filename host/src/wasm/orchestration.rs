@@ -7,11 +7,12 @@ use std::task::Poll;
 use durawasm_core::{Command, Notice, TaskId};
 use wasmtime::component::HasData;
 
-use super::bindings::durable::functions::{activity_context, orchestration, types};
+use super::bindings::durable::functions::{activity_context, function_context, orchestration, types};
 use super::convert;
 use super::guest::{Guest, Role, Stop, fail};
 use super::limits::{HEARTBEAT, TASKS};
-use crate::engine::executor::ActivityRun;
+use crate::engine::executor::{ActivityRun, FunctionRun};
+use crate::engine::guest_client::GuestClient;
 use crate::engine::session::Session;
 
 /// Selects a guest's durable side in a linker.
@@ -31,6 +32,7 @@ impl DurableView<'_> {
         let (role, instead) = match &self.0.role {
             Role::Orchestrator(session) => return Ok(session),
             Role::Activity(_) => ("an activity", "do it in the orchestrator and pass the activity what it needs"),
+            Role::Function(_) => ("a client function", "start an orchestrator for it with the durable client"),
             Role::Describe => ("describe", "describe only says what the app holds"),
         };
         Err(fail("NotAllowed", format!("{function} works in orchestrators only, and {role} called it: {instead}")))
@@ -41,9 +43,34 @@ impl DurableView<'_> {
         let role = match &self.0.role {
             Role::Activity(run) => return Ok(run),
             Role::Orchestrator(_) => "an orchestrator",
+            Role::Function(_) => "a client function",
             Role::Describe => "describe",
         };
         Err(fail("NotAllowed", format!("{function} works in activities only, and {role} called it")))
+    }
+
+    /// The call, for a function that only HTTP, manual and timer functions may call.
+    fn function(&self, function: &str) -> wasmtime::Result<&FunctionRun> {
+        let role = match &self.0.role {
+            Role::Function(run) => return Ok(run),
+            Role::Orchestrator(_) => "an orchestrator",
+            Role::Activity(_) => "an activity",
+            Role::Describe => "describe",
+        };
+        Err(fail("NotAllowed", format!("{function} works in client functions only, and {role} called it")))
+    }
+
+    /// The durable client, which orchestrators may not use: what they do is replayed.
+    pub(super) fn client(&self, function: &str) -> wasmtime::Result<GuestClient> {
+        let (role, instead) = match &self.0.role {
+            Role::Activity(run) => return Ok(run.client.clone()),
+            Role::Function(run) => return Ok(run.client.clone()),
+            Role::Orchestrator(_) => {
+                ("an orchestrator", "use its own calls for sub-orchestrations and events, or do it in an activity")
+            }
+            Role::Describe => ("describe", "describe only says what the app holds"),
+        };
+        Err(fail("NotAllowed", format!("client.{function} works in activities and client functions, and {role} called it: {instead}")))
     }
 
     fn call(&self, function: &str, command: Command) -> wasmtime::Result<types::Task> {
@@ -211,6 +238,23 @@ impl activity_context::Host for DurableView<'_> {
 
     fn log(&mut self, level: types::LogLevel, message: String) -> wasmtime::Result<()> {
         self.activity("activity-context.log")?;
+        self.0.log.line(convert::level(level), &message);
+        Ok(())
+    }
+}
+
+impl function_context::Host for DurableView<'_> {
+    fn info(&mut self) -> wasmtime::Result<function_context::FunctionInfo> {
+        let run = self.function("function-context.info")?;
+        Ok(function_context::FunctionInfo {
+            name: run.name.clone(),
+            invocation_id: run.invocation_id.clone(),
+            hub: run.client.hub().to_string(),
+        })
+    }
+
+    fn log(&mut self, level: types::LogLevel, message: String) -> wasmtime::Result<()> {
+        self.function("function-context.log")?;
         self.0.log.line(convert::level(level), &message);
         Ok(())
     }

@@ -9,11 +9,14 @@ use wasmtime::{Engine, Store};
 
 use super::bindings::exports::durable::functions::describe::App;
 use super::convert;
+use super::functions;
 use super::guest::{Guest, Role};
 use super::library::Loaded;
 use super::limits::Limits;
 use super::outcome::Ended;
-use crate::engine::executor::{ActivityRun, HostFault, OrchestratorRun, RunEnd};
+use crate::engine::executor::{
+    ActivityRun, FunctionAnswer, FunctionCall, FunctionRun, HostFault, OrchestratorRun, RunEnd,
+};
 
 /// What every run needs.
 #[derive(Clone)]
@@ -75,6 +78,43 @@ impl Stage {
         }
     }
 
+    /// Runs a call of an HTTP, manual or timer function.
+    pub(super) async fn run_function(
+        &self,
+        loaded: &Loaded,
+        run: FunctionRun,
+    ) -> Result<Result<FunctionAnswer, Failure>, HostFault> {
+        let (name, call) = (run.name.clone(), run.call.clone());
+        let mut store = self.store(Role::Function(Box::new(run)));
+        let limit = self.limits.payload;
+        let called = async {
+            let instance = loaded.real.instantiate_async(&mut store).await?;
+            match (call, &loaded.http, &loaded.trigger) {
+                (FunctionCall::Http(request), Some(http), _) => {
+                    let guest = http.load(&mut store, &instance)?;
+                    let answer = guest.call_handle(&mut store, &name, &functions::request(request)).await?;
+                    Ok(functions::response(answer, limit).map(FunctionAnswer::Http))
+                }
+                (FunctionCall::Trigger(input), _, Some(trigger)) => {
+                    let guest = trigger.load(&mut store, &instance)?;
+                    let input = input.as_deref().map(str::to_owned);
+                    let answer = guest.call_run(&mut store, &name, input.as_ref()).await?;
+                    Ok(convert::outcome(answer, limit).map(FunctionAnswer::Trigger))
+                }
+                (FunctionCall::Http(_), None, _) => Ok(Err(absent("HTTP functions"))),
+                (FunctionCall::Trigger(_), _, None) => Ok(Err(absent("manual or timer functions"))),
+            }
+        };
+        match called.await {
+            Ok(answer) => Ok(answer),
+            Err(error) => match Ended::from_error(&error, store.data()) {
+                Ended::Faulted => Err(HostFault("a client function has no session, but one refused it".to_owned())),
+                Ended::Failed(failure) => Ok(Err(failure)),
+                Ended::Host(fault) => Err(fault),
+            },
+        }
+    }
+
     /// Asks a component what it holds; refuses one whose functions are not of the contract's types.
     pub(super) async fn describe(&self, loaded: &Loaded) -> Result<Result<App, String>, Ended> {
         let mut store = self.store(Role::Describe);
@@ -86,6 +126,12 @@ impl Stage {
             }
             if let Some(activity) = &loaded.activity {
                 activity.load(&mut store, &instance)?;
+            }
+            if let Some(http) = &loaded.http {
+                http.load(&mut store, &instance)?;
+            }
+            if let Some(trigger) = &loaded.trigger {
+                trigger.load(&mut store, &instance)?;
             }
             let guest = loaded.describe.load(&mut store, &instance)?;
             guest.call_describe(&mut store).await

@@ -45,6 +45,7 @@ impl GuestLog {
             Role::Describe => (None, None),
             Role::Orchestrator(session) => (Some(session.instance_id()), Some(Arc::clone(session))),
             Role::Activity(run) => (Some(Arc::clone(&run.instance_id)), None),
+            Role::Function(run) => (Some(Arc::from(format!("{} {}", run.name, run.invocation_id))), None),
         };
         let state =
             State { stdout: Vec::new(), stderr: Vec::new(), tail: VecDeque::new(), lines_left: limits.log_lines };

@@ -172,6 +172,16 @@ impl Store for SledStore {
         })
     }
 
+    fn commit_all(&self, commits: Vec<Commit>) -> BoxFuture<'_, Result<Vec<Committed>, CommitError>> {
+        Box::pin(async move {
+            let place = self.place().await?;
+            let prepared = commits.into_iter().map(Prepared::new).collect::<Result<Vec<_>, _>>()?;
+            let (reply, answer) = oneshot::channel();
+            self.send(Work::CommitAll(prepared, reply), Some(place))?;
+            answer.await.map_err(|_| self.stopped())?
+        })
+    }
+
     fn instance(&self, hub: &HubName, id: &str) -> BoxFuture<'_, Result<Option<InstanceRecord>, StoreError>> {
         let (hub, id) = (hub.clone(), id.to_owned());
         Box::pin(async move { self.answer(read::instance(&self.shared.tree, &hub, &id)).await })

@@ -1,7 +1,7 @@
 //! The one thread that writes. It gathers what waits into a group, checks each commit against the store, applies the
 //! group in batches, syncs once, and only then acknowledges.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::fs::File;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
@@ -38,6 +38,8 @@ const EPOCH_FLUSHES: usize = 4;
 pub(super) enum Work {
     /// A commit.
     Commit(Box<Prepared>, oneshot::Sender<Result<Committed, CommitError>>),
+    /// Several commits, all or none.
+    CommitAll(Vec<Prepared>, oneshot::Sender<Result<Vec<Committed>, CommitError>>),
     /// A message that is taken, and the encoded answer to it.
     AnswerMail(MailId, Option<Vec<u8>>, oneshot::Sender<Result<MailId, CommitError>>),
     /// An app's record and the generation it replaces.
@@ -56,6 +58,7 @@ pub(super) struct Job {
 /// An answer that waits for the sync.
 enum Answer {
     Commit(oneshot::Sender<Result<Committed, CommitError>>, Result<Committed, CommitError>),
+    CommitAll(oneshot::Sender<Result<Vec<Committed>, CommitError>>, Result<Vec<Committed>, CommitError>),
     Mail(oneshot::Sender<Result<MailId, CommitError>>, Result<MailId, CommitError>),
     PutApp(oneshot::Sender<Result<(), CommitError>>, Result<(), CommitError>),
 }
@@ -65,6 +68,7 @@ impl Answer {
     fn send(self) {
         match self {
             Self::Commit(reply, result) => drop(reply.send(result)),
+            Self::CommitAll(reply, result) => drop(reply.send(result)),
             Self::Mail(reply, result) => drop(reply.send(result)),
             Self::PutApp(reply, result) => drop(reply.send(result)),
         }
@@ -199,6 +203,13 @@ impl Writer {
                         continue;
                     }
                 },
+                Work::CommitAll(prepared, reply) => match self.commit_all(&prepared, &mut touched)? {
+                    Some(result) => answers.push(Answer::CommitAll(reply, result)),
+                    None => {
+                        self.later.push(Job { work: Work::CommitAll(prepared, reply), place });
+                        continue;
+                    }
+                },
                 Work::AnswerMail(taken, answer, reply) => {
                     match self.answer_mail(taken, answer.as_deref(), &mut touched)? {
                         Some(result) => answers.push(Answer::Mail(reply, result)),
@@ -245,6 +256,51 @@ impl Writer {
         prepared: &Prepared,
         touched: &mut Touched,
     ) -> Result<Option<Result<Committed, CommitError>>, StoreError> {
+        match self.decide(prepared, touched)? {
+            Some(Ok(Decision { committed, changes, garbage })) => {
+                self.add(changes)?;
+                self.garbage.extend(garbage);
+                Ok(Some(Ok(committed)))
+            }
+            Some(Err(error)) => Ok(Some(Err(error))),
+            None => Ok(None),
+        }
+    }
+
+    /// Decides several commits as one. None: they must wait for the next group. The outer error is final.
+    fn commit_all(
+        &mut self,
+        all: &[Prepared],
+        touched: &mut Touched,
+    ) -> Result<Option<Result<Vec<Committed>, CommitError>>, StoreError> {
+        let mut ids = HashSet::new();
+        if all.iter().any(|prepared| !ids.insert(&prepared.number_key)) {
+            return Ok(Some(Err(CommitError::Conflict)));
+        }
+        let (mut done, mut together, mut behind) = (Vec::with_capacity(all.len()), Changes::new(), Vec::new());
+        for prepared in all {
+            // What was decided before a refusal has used up numbers, nothing else.
+            match self.decide(prepared, touched)? {
+                Some(Ok(Decision { committed, changes, garbage })) => {
+                    done.push(committed);
+                    together.extend(changes);
+                    behind.extend(garbage);
+                }
+                Some(Err(error)) => return Ok(Some(Err(error))),
+                None => return Ok(None),
+            }
+        }
+        self.add(together)?;
+        self.garbage.extend(behind);
+        Ok(Some(Ok(done)))
+    }
+
+    /// The rows that a commit changes. None: it must wait for the next group. The outer error is final.
+    fn decide(
+        &mut self,
+        prepared: &Prepared,
+        touched: &mut Touched,
+    ) -> Result<Option<Result<Decision, CommitError>>, StoreError> {
         let last_mail = self.meta.last_mail.unwrap_or(0);
         let next = Next { number: self.meta.next_number, mail: last_mail + 1 };
         let decision = touched.commit(&self.shared.tree, prepared, next);
@@ -261,9 +317,7 @@ impl Writer {
             changes.push(mail::row(id, bytes)?);
         }
         self.write_pieces(prepared, committed, &mut changes)?;
-        self.add(changes)?;
-        self.garbage.extend(garbage);
-        Ok(Some(Ok(committed)))
+        Ok(Some(Ok(Decision { committed, changes, garbage })))
     }
 
     /// Takes a message and sends the answer. None: it must wait for the next group. The outer error is final.
@@ -435,6 +489,7 @@ impl Writer {
 fn job_bytes(job: &Job) -> usize {
     match &job.work {
         Work::Commit(prepared, _) => prepared.piece_bytes(),
+        Work::CommitAll(all, _) => all.iter().map(Prepared::piece_bytes).sum(),
         Work::AnswerMail(_, answer, _) => answer.as_ref().map_or(0, Vec::len),
         Work::PutApp(..) | Work::Forget(_) => 0,
     }

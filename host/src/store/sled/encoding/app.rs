@@ -5,7 +5,9 @@ use std::sync::Arc;
 use minicbor::{Decode, Encode};
 
 use super::{Time, corrupt, decode, encode};
-use crate::store::{AppOptions, AppRecord, AppVersion, Digest, FunctionKind, StoreError};
+use crate::store::{
+    AppOptions, AppRecord, AppVersion, AuthLevel, Digest, FunctionKind, HttpTrigger, StoreError, Trigger, TriggerKind,
+};
 
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 #[cbor(map)]
@@ -43,7 +45,33 @@ struct VersionRow<'a> {
     functions: Vec<FunctionRow<'a>>,
     #[b(6)]
     imports: Vec<&'a str>,
+    #[b(7)]
+    triggers: Option<Vec<TriggerRow<'a>>>,
 }
+
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+struct TriggerRow<'a> {
+    #[b(0)]
+    name: &'a str,
+    #[n(1)]
+    kind: u8,
+    /// The route, or the schedule.
+    #[b(2)]
+    place: Option<&'a str>,
+    #[b(3)]
+    methods: Option<Vec<&'a str>>,
+    #[n(4)]
+    level: Option<u8>,
+}
+
+const HTTP: u8 = 1;
+const MANUAL: u8 = 2;
+const TIMER: u8 = 3;
+
+const ANONYMOUS: u8 = 1;
+const FUNCTION: u8 = 2;
+const ADMIN: u8 = 3;
 
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 #[cbor(map)]
@@ -96,6 +124,7 @@ impl<'a> VersionRow<'a> {
             size: version.size,
             functions: version.functions.iter().map(FunctionRow::new).collect(),
             imports: version.imports.iter().map(String::as_str).collect(),
+            triggers: (!version.triggers.is_empty()).then(|| version.triggers.iter().map(TriggerRow::new).collect()),
         }
     }
 
@@ -108,6 +137,7 @@ impl<'a> VersionRow<'a> {
             size: self.size,
             functions: self.functions.iter().map(FunctionRow::load).collect::<Result<_, _>>()?,
             imports: self.imports.iter().map(|import| (*import).to_owned()).collect(),
+            triggers: self.triggers.iter().flatten().map(TriggerRow::load).collect::<Result<_, _>>()?,
         })
     }
 }
@@ -128,6 +158,48 @@ impl<'a> FunctionRow<'a> {
             unknown => return Err(corrupt(format!("function kind {unknown} of an app is unknown"))),
         };
         Ok((kind, self.name.to_owned()))
+    }
+}
+
+impl<'a> TriggerRow<'a> {
+    fn new(trigger: &'a Trigger) -> Self {
+        let empty = Self { name: &trigger.name, kind: MANUAL, place: None, methods: None, level: None };
+        match &trigger.kind {
+            TriggerKind::Http(HttpTrigger { route, methods, level }) => Self {
+                kind: HTTP,
+                place: Some(route),
+                methods: Some(methods.iter().map(String::as_str).collect()),
+                level: Some(match level {
+                    AuthLevel::Anonymous => ANONYMOUS,
+                    AuthLevel::Function => FUNCTION,
+                    AuthLevel::Admin => ADMIN,
+                }),
+                ..empty
+            },
+            TriggerKind::Manual => empty,
+            TriggerKind::Timer { schedule } => Self { kind: TIMER, place: Some(schedule), ..empty },
+        }
+    }
+
+    fn load(&self) -> Result<Trigger, StoreError> {
+        let place = || self.place.map(str::to_owned).ok_or_else(|| corrupt("a function lacks its route or schedule"));
+        let kind = match self.kind {
+            HTTP => TriggerKind::Http(HttpTrigger {
+                route: place()?,
+                methods: self.methods.iter().flatten().map(|method| (*method).to_owned()).collect(),
+                level: match self.level {
+                    Some(ANONYMOUS) => AuthLevel::Anonymous,
+                    Some(FUNCTION) => AuthLevel::Function,
+                    Some(ADMIN) => AuthLevel::Admin,
+                    // Unknown is no reason to let more people in.
+                    Some(_) | None => return Err(corrupt("the level of an HTTP function is unknown")),
+                },
+            }),
+            MANUAL => TriggerKind::Manual,
+            TIMER => TriggerKind::Timer { schedule: place()? },
+            unknown => return Err(corrupt(format!("trigger kind {unknown} of an app is unknown"))),
+        };
+        Ok(Trigger { name: self.name.to_owned(), kind })
     }
 }
 

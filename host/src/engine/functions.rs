@@ -1,0 +1,124 @@
+//! Calls of HTTP, manual and timer functions: who answers, how many at once, for how long.
+
+use std::sync::Arc;
+
+use durawasm_core::{Failure, Payload};
+
+use super::executor::{FunctionAnswer, FunctionCall, FunctionRun, HostFault, HttpRequest, HttpResponse};
+use super::guest_client::GuestClient;
+use super::routes::RouteParams;
+use super::{Engine, Inner};
+use crate::store::{AuthLevel, Digest, HubName};
+
+/// An HTTP function that answers a request.
+#[derive(Clone, Debug)]
+pub struct HttpFunction {
+    digest: Digest,
+    /// Its name.
+    pub name: String,
+    /// Which key the request needs.
+    pub level: AuthLevel,
+    /// The route's parameters.
+    pub params: RouteParams,
+}
+
+/// Which function a request is for.
+#[derive(Clone, Debug)]
+pub enum HttpMatch {
+    /// This one.
+    Function(HttpFunction),
+    /// None with this method; these are answered, in capitals and sorted.
+    OtherMethods(Vec<String>),
+    /// No route has this form.
+    Nothing,
+}
+
+/// Why a function did not answer.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum FunctionError {
+    /// There is no such function.
+    #[error("there is no such function")]
+    Unknown,
+    /// It failed, or answered with what cannot be sent.
+    #[error("the function failed: {0}")]
+    Failed(Failure),
+    /// It did not answer in time.
+    #[error("the function did not answer in time")]
+    Timeout,
+    /// Too many functions run already.
+    #[error("too many functions run already")]
+    Busy,
+    /// The host could not run it.
+    #[error(transparent)]
+    Host(#[from] HostFault),
+}
+
+impl Engine {
+    /// Finds the HTTP function for a path below the route prefix, split at its slashes, each part decoded.
+    #[must_use]
+    pub fn find_http(&self, hub: &HubName, method: &str, path: &[String]) -> HttpMatch {
+        self.inner.apps.find_http(hub, method, path)
+    }
+
+    /// Lets an HTTP function answer a request.
+    ///
+    /// # Errors
+    /// See [`FunctionError`].
+    pub async fn call_http(
+        &self,
+        hub: &HubName,
+        function: HttpFunction,
+        request: HttpRequest,
+    ) -> Result<HttpResponse, FunctionError> {
+        let HttpFunction { digest, name, params, .. } = function;
+        let call = FunctionCall::Http(HttpRequest { params, ..request });
+        match self.inner.call(hub, (digest, name), call).await? {
+            FunctionAnswer::Http(response) => Ok(response),
+            FunctionAnswer::Trigger(_) => Err(FunctionError::Host(HostFault("an answer of another kind".to_owned()))),
+        }
+    }
+
+    /// Sets a manual function off and does not wait for it; what becomes of it is logged.
+    ///
+    /// # Errors
+    /// [`FunctionError::Unknown`].
+    pub fn call_manual(&self, hub: &HubName, name: &str, input: Option<Payload>) -> Result<(), FunctionError> {
+        let digest = self.inner.apps.find_manual(hub, name).ok_or(FunctionError::Unknown)?;
+        let (inner, hub, name) = (Arc::clone(&self.inner), hub.clone(), name.to_owned());
+        tokio::spawn(async move {
+            match inner.call(&hub, (digest, name.clone()), FunctionCall::Trigger(input)).await {
+                Ok(_) => tracing::info!(function = name, "a function that was called by hand has returned"),
+                Err(error) => tracing::warn!(function = name, %error, "a function that was called by hand has failed"),
+            }
+        });
+        Ok(())
+    }
+}
+
+impl Inner {
+    async fn call(
+        self: &Arc<Self>,
+        hub: &HubName,
+        (digest, name): (Digest, String),
+        call: FunctionCall,
+    ) -> Result<FunctionAnswer, FunctionError> {
+        // A queue without an end would only turn every answer into a timeout.
+        let permit = tokio::time::timeout(self.settings.function_patience, self.function_permits.acquire());
+        let Ok(_permit) = permit.await else { return Err(FunctionError::Busy) };
+        let timeout = self.settings.function_timeout;
+        let run = FunctionRun {
+            digest,
+            name,
+            invocation_id: uuid::Uuid::now_v7().to_string(),
+            call,
+            client: GuestClient::new(self, hub),
+            timeout,
+        };
+        match tokio::time::timeout(timeout, self.executor.run_function(run)).await {
+            Ok(Ok(Ok(answer))) => Ok(answer),
+            Ok(Ok(Err(failure))) => Err(FunctionError::Failed(failure)),
+            Ok(Err(fault)) => Err(fault.into()),
+            Err(_) => Err(FunctionError::Timeout),
+        }
+    }
+}

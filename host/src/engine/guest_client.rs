@@ -1,0 +1,90 @@
+//! The durable client as guests have it: the engine, seen from one hub.
+
+use std::sync::Arc;
+
+use durawasm_core::{HistoryEvent, InstanceId, Payload};
+
+use super::client::{StartError, StartRequest};
+use super::{Engine, Inner};
+use crate::store::HubName;
+
+/// Manages the orchestrations of one hub. Cheap to clone.
+#[derive(Clone)]
+pub struct GuestClient {
+    engine: Engine,
+    hub: HubName,
+}
+
+/// How the outside sees instances: implemented by the HTTP surface.
+pub trait Outside: Send + Sync + 'static {
+    /// The URLs by which an instance is managed.
+    fn management_payload(&self, hub: &HubName, id: &str) -> ManagementPayload;
+
+    /// A history as the management API shows it: a JSON array.
+    fn history(&self, events: &[HistoryEvent], detail: HistoryDetail) -> Payload;
+}
+
+/// What of a history is shown beside names and times.
+#[derive(Clone, Copy, Debug)]
+pub struct HistoryDetail {
+    /// Inputs.
+    pub input: bool,
+    /// Results.
+    pub output: bool,
+}
+
+/// The URLs of an instance (http-api.md 10).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[allow(missing_docs, reason = "the names are the wire's")]
+pub struct ManagementPayload {
+    pub id: String,
+    pub status_query_get_uri: String,
+    pub send_event_post_uri: String,
+    pub terminate_post_uri: String,
+    pub rewind_post_uri: String,
+    pub purge_history_delete_uri: String,
+    pub restart_post_uri: String,
+    pub suspend_post_uri: String,
+    pub resume_post_uri: String,
+}
+
+impl GuestClient {
+    pub(super) fn new(inner: &Arc<Inner>, hub: &HubName) -> Self {
+        Self { engine: Engine { inner: Arc::clone(inner) }, hub: hub.clone() }
+    }
+
+    /// The hub whose instances it manages.
+    #[must_use]
+    pub fn hub(&self) -> &HubName {
+        &self.hub
+    }
+
+    /// The engine; every call of it names the hub.
+    #[must_use]
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Starts several instances, all or none.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start_many(&self, requests: Vec<StartRequest>) -> Result<Vec<InstanceId>, StartError> {
+        self.engine.start_many(requests).await
+    }
+
+    /// The URLs by which an instance is managed; empty while there is no HTTP surface.
+    #[must_use]
+    pub fn management_payload(&self, id: &str) -> ManagementPayload {
+        match self.engine.inner.outside.get() {
+            Some(outside) => outside.management_payload(&self.hub, id),
+            None => ManagementPayload { id: id.to_owned(), ..ManagementPayload::default() },
+        }
+    }
+
+    /// A history as the management API shows it.
+    #[must_use]
+    pub fn history(&self, events: &[HistoryEvent], detail: HistoryDetail) -> Option<Payload> {
+        self.engine.inner.outside.get().map(|outside| outside.history(events, detail))
+    }
+}

@@ -1,0 +1,128 @@
+//! Requests and responses of HTTP functions, and what `describe` says about functions that something sets off.
+
+use bytes::Bytes;
+use durawasm_core::Failure;
+use serde::Deserialize;
+
+use super::bindings::durable::functions::types;
+use super::bindings::exports::durable::functions::describe::{Function, FunctionKind as Kind};
+use super::bindings::exports::durable::functions::http_function as wit;
+use super::convert;
+use crate::engine::executor::{HttpRequest, HttpResponse};
+use crate::engine::routes::Route;
+use crate::store::{AuthLevel, HttpTrigger, Trigger, TriggerKind};
+
+/// Headers of a response at most.
+const HEADERS: usize = 100;
+/// Bytes of a response's headers together.
+const HEADER_BYTES: usize = 64 << 10;
+/// Bytes of a response's body.
+const BODY: usize = 16 << 20;
+
+fn pairs(pairs: Vec<(String, String)>) -> Vec<types::Tag> {
+    pairs.into_iter().map(|(name, value)| types::Tag { name, value }).collect()
+}
+
+/// A request as the guest sees it.
+pub(super) fn request(request: HttpRequest) -> wit::Request {
+    wit::Request {
+        method: request.method,
+        url: request.url,
+        headers: pairs(request.headers),
+        query: pairs(request.query),
+        params: pairs(request.params),
+        body: request.body.to_vec(),
+    }
+}
+
+/// A guest's response, bounded. Whether it can be sent is for the HTTP surface to say.
+pub(super) fn response(
+    answer: Result<wit::Response, convert::GuestFailure>,
+    limit: usize,
+) -> Result<HttpResponse, Failure> {
+    let wit::Response { status, headers, body } = match answer {
+        Ok(response) => response,
+        Err(failure) => return Err(convert::outcome(Err(failure), limit).err().unwrap_or_else(|| wrong("it failed"))),
+    };
+    if !(200..=599).contains(&status) {
+        return Err(wrong(&format!("it answered with status {status}; a status is 200 to 599")));
+    }
+    let size: usize = headers.iter().map(|header| header.name.len() + header.value.len()).sum();
+    if headers.len() > HEADERS || size > HEADER_BYTES {
+        return Err(wrong(&format!("its headers are too many: {} of {size} bytes", headers.len())));
+    }
+    if body.len() > BODY {
+        return Err(wrong(&format!("its body has {} bytes; the limit is {BODY}", body.len())));
+    }
+    let headers = headers.into_iter().map(|header| (header.name, header.value)).collect();
+    Ok(HttpResponse { status, headers, body: Bytes::from(body) })
+}
+
+fn wrong(what: &str) -> Failure {
+    Failure::new("BadResponse", what).non_retriable()
+}
+
+/// What an HTTP function's `config` may say.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct HttpConfig {
+    route: Option<String>,
+    #[serde(default)]
+    methods: Vec<String>,
+    auth_level: Option<String>,
+}
+
+/// What a timer function's `config` must say.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct TimerConfig {
+    schedule: String,
+}
+
+/// The trigger that a function declares; none for orchestrators and activities. The error says what is wrong.
+pub(super) fn trigger(function: &Function) -> Result<Option<Trigger>, String> {
+    let name = &function.name;
+    let unreadable = |error: serde_json::Error| format!("the configuration of function '{name}' cannot be read: {error}");
+    let config = function.config.as_deref().unwrap_or("{}");
+    let kind = match function.kind {
+        Kind::Orchestrator | Kind::Activity => return Ok(None),
+        Kind::Manual => TriggerKind::Manual,
+        Kind::Http => {
+            let config: HttpConfig = serde_json::from_str(config).map_err(unreadable)?;
+            TriggerKind::Http(http(name, config)?)
+        }
+        Kind::Timer => {
+            let TimerConfig { schedule } = serde_json::from_str(config).map_err(unreadable)?;
+            TriggerKind::Timer { schedule }
+        }
+    };
+    Ok(Some(Trigger { name: name.clone(), kind }))
+}
+
+fn http(name: &str, config: HttpConfig) -> Result<HttpTrigger, String> {
+    const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    let route = config.route.unwrap_or_else(|| name.to_owned());
+    Route::parse(&route).map_err(|why| format!("the route '{route}' of HTTP function '{name}' is wrong: {why}"))?;
+    let mut methods = Vec::new();
+    for method in config.methods {
+        let method = method.to_ascii_uppercase();
+        if !METHODS.contains(&method.as_str()) {
+            let known = METHODS.join(", ");
+            return Err(format!("HTTP function '{name}' names the method '{method}'; methods are {known}"));
+        }
+        if !methods.contains(&method) {
+            methods.push(method);
+        }
+    }
+    let level = match config.auth_level.as_deref().map(str::to_ascii_lowercase).as_deref() {
+        None | Some("function") => AuthLevel::Function,
+        Some("anonymous") => AuthLevel::Anonymous,
+        Some("admin") => AuthLevel::Admin,
+        Some(other) => {
+            return Err(format!(
+                "HTTP function '{name}' has the authLevel '{other}'; levels are anonymous, function and admin"
+            ));
+        }
+    };
+    Ok(HttpTrigger { route: route.trim_matches('/').to_owned(), methods, level })
+}
