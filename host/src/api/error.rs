@@ -113,6 +113,7 @@ fn store_failed(error: &StoreError) -> Response {
     tracing::error!(%error, "a request failed in the store");
     match error {
         StoreError::Unavailable(_) => unavailable("The server's store is unavailable. Try again shortly."),
+        StoreError::TooLarge(text) => body(StatusCode::PAYLOAD_TOO_LARGE, text, "PayloadTooLarge"),
         StoreError::Corrupt(_) => unexpected(),
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use axum::http::header::{LOCATION, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
-use durawasm_core::model::{NAME_CHARS, TAG_VALUE_CHARS, TAGS, Tags};
+use durawasm_core::model::{NAME_CHARS, TAG_BYTES, TAG_VALUE_CHARS, TAGS, Tags, tags_fit};
 use durawasm_core::{Status, Timestamp};
 
 use super::error::ApiError;
@@ -22,6 +22,7 @@ use crate::store::HubName;
 struct Wishes {
     reuse: Reuse,
     wait: Option<Duration>,
+    version: Option<String>,
     tags: Tags,
     scheduled_at: Option<Timestamp>,
 }
@@ -30,6 +31,7 @@ pub(super) async fn start(base: Base, call: Call) -> Result<Response, ApiError> 
     let wishes = Wishes {
         reuse: reuse(&call.query)?,
         wait: wait_time(&call.query)?,
+        version: version(&call.query)?,
         tags: tags(&call.query)?,
         scheduled_at: scheduled_at(&call.query)?,
     };
@@ -40,7 +42,7 @@ pub(super) async fn start(base: Base, call: Call) -> Result<Response, ApiError> 
         hub: hub.clone(),
         function: call.param(0).to_owned(),
         instance_id: call.params.get(1).cloned(),
-        version: call.query.get("version").map(str::to_owned),
+        version: wishes.version,
         tags: wishes.tags,
         reuse: wishes.reuse,
         trace_parent,
@@ -107,6 +109,16 @@ fn reuse(query: &Query) -> Result<Reuse, ApiError> {
     }
 }
 
+/// A label; an empty one means none, whatever the app's own is.
+fn version(query: &Query) -> Result<Option<String>, ApiError> {
+    match query.get("version") {
+        Some(label) if label.chars().count() > NAME_CHARS => {
+            Err(ApiError::BadRequest(format!("a version is a label of at most {NAME_CHARS} characters.")))
+        }
+        label => Ok(label.map(str::to_owned)),
+    }
+}
+
 /// `tags=name=value,other=value`, or one a parameter.
 fn tags(query: &Query) -> Result<Tags, ApiError> {
     let mut tags = Tags::new();
@@ -120,8 +132,10 @@ fn tags(query: &Query) -> Result<Tags, ApiError> {
         }
         tags.insert(name.to_owned(), value.to_owned());
     }
-    if tags.len() > TAGS {
-        return Err(ApiError::BadRequest(format!("an instance has at most {TAGS} tags, not {}.", tags.len())));
+    if !tags_fit(&tags) {
+        return Err(ApiError::BadRequest(format!(
+            "an instance has at most {TAGS} tags of at most {TAG_BYTES} bytes together."
+        )));
     }
     Ok(tags)
 }

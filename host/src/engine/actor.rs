@@ -4,21 +4,23 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use durawasm_core::{Message, Rewind, TaskId};
+use durawasm_core::{AwaitedBy, Message, Rewind, TaskId};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 use super::Inner;
 use super::client::SendError;
-use super::episode::{Live, Step};
+use super::episode::{Again, Live, Step};
 use super::executor::Pulse;
-use crate::store::{InstanceNumber, Mail, MailId, StoreError};
+use crate::store::{InstanceNumber, MailId, StoreError};
 
 /// How long an instance rests after the store or the host failed it.
 const REST: Duration = Duration::from_millis(500);
 
+/// Envelopes that one step takes at most: what they say becomes one commit.
+const STEP_ENVELOPES: usize = 1_024;
+
 /// What an envelope holds.
-#[derive(Clone)]
 pub(super) enum Content {
     /// Look what there is to do.
     Look,
@@ -26,8 +28,8 @@ pub(super) enum Content {
     Message(Message),
     /// Go on from before the failure.
     Rewind(Rewind),
-    /// The parent was rewound and calls its child again.
-    CallAgain(Arc<Mail>),
+    /// The parent was rewound and calls its child again; whoever brings the call waits for what becomes of it.
+    CallAgain(AwaitedBy, oneshot::Sender<Again>),
 }
 
 /// Something in a mailbox.
@@ -49,12 +51,9 @@ impl Envelope {
     /// A second one for the case that the first is lost; only messages between instances have nobody else who would
     /// send them again.
     fn copy_of_mail(&self) -> Option<Self> {
-        self.mail.is_some().then(|| Self {
-            content: self.content.clone(),
-            execution: self.execution.clone(),
-            mail: self.mail,
-            ack: None,
-        })
+        let Content::Message(message) = &self.content else { return None };
+        let content = Content::Message(message.clone());
+        self.mail.is_some().then(|| Self { content, execution: self.execution.clone(), mail: self.mail, ack: None })
     }
 }
 
@@ -216,8 +215,8 @@ impl Inner {
             match self.step(&actor, live, batch).await {
                 Step::Parked(live) => running.park(Some(live)),
                 Step::Over => running.park(None),
-                Step::Failed { saved } => {
-                    running.put_back(saved);
+                Step::Failed { saved, gone } => {
+                    running.put_back(saved, &gone);
                     tokio::time::sleep(REST).await;
                 }
             }
@@ -239,7 +238,8 @@ impl Running<'_> {
         let mut actors = self.engine.actors.lock();
         let mut state = self.actor.lock();
         if !state.mailbox.is_empty() {
-            let batch: Vec<Envelope> = state.mailbox.drain(..).collect();
+            let taken = state.mailbox.len().min(STEP_ENVELOPES);
+            let batch: Vec<Envelope> = state.mailbox.drain(..taken).collect();
             state.mail_in_step = batch.iter().filter_map(Envelope::copy_of_mail).collect();
             let live = state.live.take();
             drop(state);
@@ -267,11 +267,12 @@ impl Running<'_> {
     }
 
     /// Has the instance look again; what the failed step took comes back, unless it was saved.
-    fn put_back(&self, saved: bool) {
+    fn put_back(&self, saved: bool, gone: &[MailId]) {
         let state = &mut *self.actor.lock();
         let mail = std::mem::take(&mut state.mail_in_step);
         if !saved {
-            mail.into_iter().rev().for_each(|envelope| state.mailbox.push_front(envelope));
+            let left = mail.into_iter().filter(|envelope| !envelope.mail.is_some_and(|id| gone.contains(&id)));
+            left.rev().for_each(|envelope| state.mailbox.push_front(envelope));
         }
         state.mailbox.push_back(Envelope::new(Content::Look));
     }
@@ -287,20 +288,23 @@ impl Drop for Running<'_> {
         let mut state = self.actor.lock();
         state.running = false;
         state.live = None;
-        let mut mail = std::mem::take(&mut state.mail_in_step);
-        mail.extend(state.mailbox.drain(..).filter_map(|envelope| envelope.copy_of_mail()));
+        let mut mailbox: VecDeque<Envelope> = std::mem::take(&mut state.mail_in_step).into();
+        mailbox.extend(state.mailbox.drain(..).filter_map(|envelope| envelope.copy_of_mail()));
+        mailbox.push_back(Envelope::new(Content::Look));
         // Outcomes may have been lost with the mailbox: what is not recorded runs again.
         state.in_flight.clear();
-        actors.remove(&self.actor.number);
         drop(state);
+        actors.remove(&self.actor.number);
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        // Its successor has the messages between instances at once, so that later ones stay behind them.
+        let state = State { mailbox, running: true, ..State::default() };
+        let successor = Arc::new(Actor { number: self.actor.number, state: Mutex::new(state) });
+        actors.insert(self.actor.number, Arc::clone(&successor));
         drop(actors);
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let (engine, number) = (Arc::clone(self.engine), self.actor.number);
-            runtime.spawn(async move {
-                tokio::time::sleep(REST).await;
-                mail.into_iter().for_each(|envelope| engine.put(number, envelope));
-                engine.wake(number);
-            });
-        }
+        let engine = Arc::clone(self.engine);
+        runtime.spawn(async move {
+            tokio::time::sleep(REST).await;
+            engine.drive(successor).await;
+        });
     }
 }

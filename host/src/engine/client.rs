@@ -54,7 +54,8 @@ pub enum RestartError {
     Start(#[from] StartError),
 }
 
-/// Why an instance was not started. Nothing was changed.
+/// Why an instance was not started. Nothing was changed, except that [`Reuse::Any`] may have terminated the instance that
+/// had the id.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StartError {
     /// The id has a forbidden form; the text says which rule it breaks (http-api.md 3).

@@ -31,6 +31,15 @@ enum First {
     Postponed,
 }
 
+/// Whether a start lets the guest run before it is saved.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum FirstEpisode {
+    /// For a moment, so that both fit into one commit.
+    Now,
+    /// No: the guest has brought the host down when it did.
+    Later,
+}
+
 /// An instance to be.
 pub(super) struct Birth {
     id: InstanceId,
@@ -75,7 +84,7 @@ impl Inner {
         if request.instance_id.is_some() {
             self.refuse_taken(&live.record, reuse).await?;
         }
-        self.begin(live, reuse, Vec::new()).await.map_err(refused)?;
+        self.begin(live, (reuse, Vec::new()), FirstEpisode::Now).await.map_err(refused)?;
         Ok(id)
     }
 
@@ -183,16 +192,20 @@ impl Inner {
     pub(super) async fn begin(
         self: &Arc<Self>,
         mut live: Box<Live>,
-        reuse: store::Reuse,
-        mail: Vec<MailId>,
+        (reuse, mail): (store::Reuse, Vec<MailId>),
+        first_episode: FirstEpisode,
     ) -> Result<(), CommitError> {
         let mut decision = live.session.with(Orchestration::take_decision);
-        let first_episode = tokio::time::timeout(self.settings.start_patience, self.run(&mut live)).await;
         let first = match first_episode {
-            Ok(false) => First::Done,
-            Ok(true) => First::Postponed,
-            Err(_) => First::Running,
+            FirstEpisode::Later => First::Postponed,
+            FirstEpisode::Now => match tokio::time::timeout(self.settings.start_patience, self.run(&mut live)).await {
+                Ok(false) => First::Done,
+                Ok(true) => First::Postponed,
+                Err(_) => First::Running,
+            },
         };
+        let (hub, id) = (live.record.hub.clone(), live.record.id.clone());
+        let _starting = self.starting.begin(&hub, &id);
         if first == First::Done {
             decision = decision.then(live.session.with(Orchestration::take_decision));
         }

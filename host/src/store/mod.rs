@@ -28,6 +28,9 @@ pub enum StoreError {
     /// The store cannot work now: no space, closed, or stopped after a failed sync. Nothing was acknowledged.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
+    /// It does not fit, and never will. Nothing was changed.
+    #[error("it is too large for the store: {0}")]
+    TooLarge(String),
     /// What is stored cannot be understood; nothing was changed.
     #[error("the store holds what this version cannot read: {0}")]
     Corrupt(String),
@@ -79,7 +82,8 @@ pub trait Store: Send + Sync + 'static {
     /// Timers due up to and including `until`, earliest first, at most `limit`.
     fn timers(&self, until: Timestamp, limit: usize) -> BoxFuture<'_, Result<Vec<TimerRow>, StoreError>>;
 
-    /// Messages between instances that wait to be taken, in the order of their numbers, after `after`, at most `limit`.
+    /// Messages between instances that wait to be taken, in the order of their numbers, after `after`, at most `limit`
+    /// and not many more than [`MAIL_PAGE_BYTES`].
     fn mail(&self, after: Option<MailId>, limit: usize) -> BoxFuture<'_, Result<Vec<Mail>, StoreError>>;
 
     /// Takes a message whose addressee has no use for it, and sends another in its place if there is one; atomic, durable
@@ -103,6 +107,9 @@ pub trait Store: Send + Sync + 'static {
         None
     }
 }
+
+/// Bytes of payloads after which a page of messages ends.
+pub const MAIL_PAGE_BYTES: usize = 16 << 20;
 
 /// A store shared by everything.
 pub type SharedStore = Arc<dyn Store>;

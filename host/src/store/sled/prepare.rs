@@ -78,7 +78,7 @@ impl Prepared {
         let slots = slot_rows(&payloads, &mut pieces)?;
         let body = encoding::encode_body(&record)?;
         if body.len() > MAX_VALUE - 1024 {
-            return Err(StoreError::Unavailable(format!(
+            return Err(StoreError::TooLarge(format!(
                 "the record of instance '{}' (id, names and tags) has {} bytes; at most {} fit",
                 record.id,
                 body.len(),
