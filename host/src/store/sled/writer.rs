@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::collect::{Changes, Task};
+use super::counts::{self, Counting};
 use super::encoding::{self, MetaRow};
 use super::group::{Decision, Touched};
 use super::open::Sidecar;
 use super::prepare::Prepared;
+use super::purge::Purge;
 use super::{Shared, keys};
 use crate::store::{AppRecord, CommitError, Committed, StoreError, TimerRow};
 
@@ -40,6 +42,8 @@ pub(super) enum Work {
     Commit(Box<Prepared>, oneshot::Sender<Result<Committed, CommitError>>),
     /// An app's record and the generation it replaces.
     PutApp(Box<AppRecord>, u32, oneshot::Sender<Result<(), CommitError>>),
+    /// An instance to remove.
+    Purge(Purge, oneshot::Sender<Result<Committed, CommitError>>),
     /// Timers of instances that are gone.
     Forget(Vec<TimerRow>),
 }
@@ -72,6 +76,7 @@ impl Answer {
 struct Batch {
     changes: Changes,
     bytes: usize,
+    counting: Counting,
 }
 
 impl Batch {
@@ -206,6 +211,19 @@ impl Writer {
                     }
                     Err(error) => answers.push(Answer::PutApp(reply, Err(error))),
                 },
+                Work::Purge(purge, reply) => match touched.purge(&self.shared.tree, purge) {
+                    Ok(Some(decision)) => {
+                        answers.push(Answer::Commit(reply, Ok(decision.committed)));
+                        self.batch.counting.add(decision.counted);
+                        self.add(decision.changes)?;
+                        self.garbage.extend(decision.garbage);
+                    }
+                    Ok(None) => {
+                        self.later.push(Job { work: Work::Purge(purge, reply), place });
+                        continue;
+                    }
+                    Err(error) => answers.push(Answer::Commit(reply, Err(error))),
+                },
                 Work::Forget(timers) => {
                     self.add(timers.iter().map(|timer| (keys::timer(timer), None)).collect())?;
                 }
@@ -233,13 +251,14 @@ impl Writer {
         touched: &mut Touched,
     ) -> Result<Option<Result<Committed, CommitError>>, StoreError> {
         let decision = touched.commit(&self.shared.tree, prepared, self.meta.next_number);
-        let Decision { committed, mut changes, garbage } = match decision {
+        let Decision { committed, mut changes, garbage, counted } = match decision {
             Ok(Some(decision)) => decision,
             Ok(None) => return Ok(None),
             Err(error) => return Ok(Some(Err(error))),
         };
         self.meta.next_number = self.meta.next_number.max(committed.number.0 + 1);
         self.write_pieces(prepared, committed, &mut changes)?;
+        self.batch.counting.add(counted);
         self.add(changes)?;
         self.garbage.extend(garbage);
         Ok(Some(Ok(committed)))
@@ -293,7 +312,8 @@ impl Writer {
         }
         self.meta.sequence += 1;
         let mut rows = sled::Batch::default();
-        for (key, value) in batch.changes {
+        let counts = counts::rows(&self.shared.tree, batch.counting)?;
+        for (key, value) in batch.changes.into_iter().chain(counts) {
             match value {
                 Some(value) => rows.insert(key, value),
                 None => rows.remove(key),
@@ -382,6 +402,6 @@ impl Writer {
 fn job_bytes(job: &Job) -> usize {
     match &job.work {
         Work::Commit(prepared, _) => prepared.piece_bytes(),
-        Work::PutApp(..) | Work::Forget(_) => 0,
+        Work::PutApp(..) | Work::Purge(..) | Work::Forget(_) => 0,
     }
 }
