@@ -10,6 +10,8 @@ pub mod client;
 mod episode;
 pub mod executor;
 mod hot;
+mod query;
+mod retention;
 pub mod session;
 mod start;
 mod timers;
@@ -24,6 +26,7 @@ use tokio::sync::Semaphore;
 
 pub use client::{DeployError, Deployed, InstanceView, Parts, SendError, StartError, StartRequest, Waited};
 use executor::Executor;
+pub use query::{PurgeError, PurgeOptions};
 
 use crate::store::{AppRecord, HubName, InstanceNumber, SharedStore, StoreError};
 
@@ -38,6 +41,8 @@ pub struct Settings {
     pub activity_timeout: Duration,
     /// How long a start's answer waits for the first episode, so that both fit into one commit.
     pub start_patience: Duration,
+    /// Instances that ended longer ago than this are purged; none: they are kept.
+    pub retention: Option<Duration>,
 }
 
 impl Default for Settings {
@@ -47,6 +52,7 @@ impl Default for Settings {
             activities: 256,
             activity_timeout: Duration::from_secs(300),
             start_patience: Duration::from_millis(2),
+            retention: None,
         }
     }
 }
@@ -79,6 +85,7 @@ pub(crate) struct Inner {
     timers: timers::Timers,
     hot: hot::Hot,
     waiters: waiters::Waiters,
+    retention: retention::Retention,
     activity_permits: Arc<Semaphore>,
     recovered: AtomicBool,
     stopping: AtomicBool,
@@ -106,6 +113,7 @@ impl Engine {
             timers: timers::Timers::default(),
             hot: hot::Hot::new(settings.hot_guests),
             waiters: waiters::Waiters::default(),
+            retention: retention::Retention::default(),
             activity_permits: Arc::new(Semaphore::new(settings.activities)),
             recovered: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
@@ -116,6 +124,9 @@ impl Engine {
         });
         tokio::spawn(timers::run(Arc::downgrade(&inner)));
         tokio::spawn(Arc::clone(&inner).recover());
+        if let Some(keep) = inner.settings.retention {
+            tokio::spawn(retention::run(Arc::downgrade(&inner), keep));
+        }
         Ok(Self { inner })
     }
 
@@ -224,6 +235,7 @@ impl Engine {
     /// Tells the engine that its clock has been moved by hand.
     pub fn clock_moved(&self) {
         self.inner.timers.look_again();
+        self.inner.retention.look_again();
     }
 
     /// Stops taking up new work. What has been acknowledged is durable already; what runs is taken up at the next start.

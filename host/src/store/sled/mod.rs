@@ -12,6 +12,8 @@ mod group;
 mod index;
 mod keys;
 mod list;
+#[cfg(test)]
+mod list_tests;
 mod open;
 mod prepare;
 mod purge;
