@@ -79,7 +79,7 @@ async fn a_list_is_filtered_ordered_and_shaped() {
         let answer = host.send("GET", &format!("{BASE}/instances?instanceIdPrefix=done-2&showInput=false"), "").await;
         assert_eq!(
             answer.text(),
-            r#"[{"name":"OneActivity","instanceId":"done-2","runtimeStatus":"Completed","input":null,"customStatus":null,"output":{"big":[1,2]},"createdTime":"2026-01-01T00:04:00Z","lastUpdatedTime":"2026-01-01T00:04:00Z"}]"#
+            r#"[{"name":"OneActivity","version":"0.1.0","instanceId":"done-2","runtimeStatus":"Completed","input":null,"customStatus":null,"output":{"big":[1,2]},"createdTime":"2026-01-01T00:04:00Z","lastUpdatedTime":"2026-01-01T00:04:00Z"}]"#
         );
         assert_eq!(answer.headers["content-type"], "application/json; charset=utf-8");
         let shown = host.send("GET", &format!("{BASE}/instances?runtimeStatus=Terminated"), "").await.json();

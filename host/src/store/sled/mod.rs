@@ -14,6 +14,8 @@ mod keys;
 mod list;
 #[cfg(test)]
 mod list_tests;
+#[cfg(test)]
+mod measure;
 mod open;
 mod prepare;
 mod purge;
