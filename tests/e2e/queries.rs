@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use durawasm_core::Status;
 use durawasm_host::engine::{PurgeError, PurgeOptions, Settings};
 use durawasm_host::store::memory::MemoryStore;
 use durawasm_host::store::sled::{SledOptions, SledStore};
@@ -250,8 +251,7 @@ async fn many_are_purged_by_time_and_status() {
 
 /// Rows as a parent's start of children leaves them.
 async fn relate(store: &dyn Store, parent: &str, child: &str) {
-    let hub = HubName::from("default");
-    let found = store.instance(&hub, child).await.unwrap().unwrap();
+    let found = store.instance(&HubName::from("default"), child).await.unwrap().unwrap();
     let (record, _) = store.snapshot(found.number, PayloadParts::default()).await.unwrap().unwrap();
     let record = InstanceRecord { parent_instance_id: Some(parent.into()), ..record };
     store.commit(Commit { expect: Expect::Startable(Reuse::Terminal), ..commit(record) }).await.unwrap();
@@ -274,17 +274,25 @@ async fn a_purge_takes_ended_children_along_when_asked() {
     let clock = ManualClock::new();
     let store: SharedStore = Arc::new(MemoryStore::default());
     let host = host(&clock, Arc::clone(&store)).await;
-    for id in ["top", "left", "right", "deep", "stranger"] {
+    for id in ["top", "left", "right", "deep", "below", "stranger"] {
         start(&host, "OneActivity", id, json!(["Echo", id])).await;
         host.ended(id).await;
     }
-    for (parent, child) in [("top", "left"), ("top", "right"), ("left", "deep")] {
+    for (parent, child) in [("top", "left"), ("top", "right"), ("left", "deep"), ("open", "below")] {
         relate(&*store, parent, child).await;
     }
+    let like = store.instance(&HubName::from("default"), "stranger").await.unwrap().unwrap();
+    let (parent, status) = (Some("left".into()), Status::Suspended);
+    let open = InstanceRecord { id: "open".into(), parent_instance_id: parent, status, ..like };
+    store.commit(Commit { expect: Expect::Startable(Reuse::Never), ..commit(open) }).await.unwrap();
     let delete = async |path: &str| host.send("DELETE", &format!("{BASE}/instances{path}"), "").await.text();
     assert_eq!(delete("/right").await, r#"{"instancesDeleted":1}"#);
     assert_eq!(delete("/top?recursive=true").await, r#"{"instancesDeleted":3}"#);
-    assert_eq!(listed(&host, "").await, ["stranger"]);
+    assert_eq!(
+        listed(&host, "").await,
+        ["below", "open", "stranger"],
+        "what has not ended stays, with what is below it"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
