@@ -103,8 +103,8 @@ pub(super) struct PurgeArgs {
     /// Purge the children that have ended, too
     #[arg(long)]
     recursive: bool,
-    /// Terminate the instance first if it has not ended
-    #[arg(long, requires = "id")]
+    /// Terminate the instance first if it has not ended; only with --id
+    #[arg(long, conflicts_with = "created_after")]
     force: bool,
     #[command(flatten)]
     target: TargetArgs,
