@@ -59,6 +59,8 @@ pub struct ServerOptions {
     pub public_url: Option<String>,
     /// Believe `X-Forwarded-Host` and `X-Forwarded-Proto`.
     pub trust_proxy: bool,
+    /// Instances that ended longer ago than this are purged; none: they are kept.
+    pub retention: Option<Duration>,
 }
 
 /// A server that listens. Its engine opens behind it: health is answered meanwhile.
@@ -96,7 +98,8 @@ impl Server {
         };
         let serve = axum::serve(listener, router).with_graceful_shutdown(until_stopped);
         let http = tokio::spawn(async move { serve.await });
-        let opening = tokio::spawn(open_engine(options.store, slot));
+        let settings = Settings { retention: options.retention, ..Settings::default() };
+        let opening = tokio::spawn(open_engine(options.store, settings, slot));
         Ok(Self { address, http, opening, folder: None, stop })
     }
 
@@ -163,7 +166,11 @@ async fn resolve(listen: &str) -> Result<SocketAddr, String> {
     found.next().ok_or_else(|| problem("the name has no address".to_owned()))
 }
 
-async fn open_engine(choice: StoreChoice, slot: EngineSlot) -> Result<(Engine, DataFolder), String> {
+async fn open_engine(
+    choice: StoreChoice,
+    settings: Settings,
+    slot: EngineSlot,
+) -> Result<(Engine, DataFolder), String> {
     // Opening reads and repairs files: not for the threads that answer health checks.
     let opened = tokio::task::spawn_blocking(move || {
         let store = open_store(&choice)?;
@@ -172,9 +179,8 @@ async fn open_engine(choice: StoreChoice, slot: EngineSlot) -> Result<(Engine, D
         Ok::<_, String>((store, executor, folder))
     });
     let (store, executor, folder) = opened.await.map_err(|error| format!("opening the store failed: {error}"))??;
-    let engine = Engine::open(store, executor, Settings::default(), engine::system_clock())
-        .await
-        .map_err(|error| error.to_string())?;
+    let engine =
+        Engine::open(store, executor, settings, engine::system_clock()).await.map_err(|error| error.to_string())?;
     slot.set(engine.clone());
     Ok((engine, folder))
 }

@@ -9,4 +9,5 @@ mod host_faults;
 mod hostile;
 mod layers;
 mod program;
+mod queries;
 mod replay;

@@ -102,6 +102,46 @@ async fn instances_survive_kill_9_of_the_program() {
     assert_eq!(program.start("E1_HelloSequence", &started[0], Value::Null).await, 202, "an ended id is free again");
 }
 
+/// Runs a verb against the server: exit code, standard output, standard error.
+async fn verb(program: &Program, args: &[&str]) -> (Option<i32>, String, String) {
+    let (args, url) = (args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>(), program.url.clone());
+    let run = move || Command::new(env!("CARGO_BIN_EXE_durawasm-e2e")).args(args).args(["--url", &url]).output();
+    let output = tokio::task::spawn_blocking(run).await.unwrap().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn instances_are_listed_and_purged_on_the_command_line() {
+    let data = tempfile::tempdir().unwrap();
+    let program = Program::serve(data.path()).await;
+    program.deploy("hello-cities", guests::example("hello-cities")).await;
+    let (code, out, err) = verb(&program, &["get-instances"]).await;
+    assert_eq!((code, out.as_str(), err.as_str()), (Some(0), "", "no instances\n"));
+    for id in ["a", "b", "c"] {
+        assert_eq!(program.start("E1_HelloSequence", id, Value::Null).await, 202);
+        program.ended(id).await;
+    }
+    let (code, out, err) = verb(&program, &["get-instances", "--runtime-status", "completed", "--top", "2"]).await;
+    let rows: Vec<Vec<_>> = out.lines().map(|line| line.split_whitespace().take(3).collect()).collect();
+    assert_eq!(rows[1..], [["a", "E1_HelloSequence", "Completed"], ["b", "E1_HelloSequence", "Completed"]]);
+    assert!(code == Some(0) && err.contains("--top"), "{err}");
+    let (_, out, _) = verb(&program, &["get-instances", "--json", "--id-prefix", "c"]).await;
+    let listed: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&listed[0]["instanceId"], listed.as_array().unwrap().len()), (&json!("c"), 1));
+
+    let (code, out, _) = verb(&program, &["purge-history", "--id", "a"]).await;
+    assert_eq!((code, out.as_str()), (Some(0), "purged 1 instance\n"));
+    let (code, _, err) = verb(&program, &["purge-history", "--id", "a"]).await;
+    assert!(code == Some(1) && err.contains("no instance 'a'"), "{err}");
+    let (code, _, _) = verb(&program, &["purge-history"]).await;
+    assert_eq!(code, Some(2), "everything is never meant");
+    let (code, out, _) = verb(&program, &["purge-history", "--created-after", "2020-01-01", "--json"]).await;
+    assert_eq!((code, out.trim()), (Some(0), r#"{"instancesDeleted":2}"#));
+    let (code, out, _) = verb(&program, &["purge-history", "--created-after", "2020-01-01"]).await;
+    assert_eq!((code, out.as_str()), (Some(0), "purged 0 instances\n"));
+}
+
 #[test]
 fn a_keyless_server_refuses_to_be_reached_from_outside() {
     let output = Command::new(env!("CARGO_BIN_EXE_durawasm-e2e"))

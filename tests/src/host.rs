@@ -101,13 +101,21 @@ impl Host {
     /// # Panics
     /// When the request cannot be made.
     pub async fn send(&self, method: &str, path: &str, body: impl Into<Body>) -> Answer {
+        self.send_with(method, path, &[], body).await
+    }
+
+    /// The same with further headers.
+    ///
+    /// # Panics
+    /// When the request cannot be made.
+    pub async fn send_with(&self, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Answer {
         let kind = if method == "PUT" { "application/wasm" } else { "application/json" };
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("host", "localhost:7071")
-            .header("content-type", kind)
-            .body(body.into());
+        let mut request =
+            Request::builder().method(method).uri(path).header("host", "localhost:7071").header("content-type", kind);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(body.into());
         let request = request.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
         let response = match self.router.clone().oneshot(request).await {
             Ok(response) => response,

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::wire;
 use crate::engine::executor::AdmitError;
-use crate::engine::{DeployError, SendError, StartError};
+use crate::engine::{DeployError, PurgeError, SendError, StartError};
 use crate::store::StoreError;
 
 /// What clients get when something is wrong with the server: nothing internal leaks.
@@ -44,6 +44,12 @@ pub(super) enum ApiError {
     BadRequest(String),
     /// 409.
     Conflict(String),
+    /// The instance has not ended: 409.
+    NotTerminal(String),
+    /// 400 with nothing but a JSON string, as purges of many have it (http-api.md 7).
+    BareText(&'static str),
+    /// Nothing fits: 404, empty.
+    NothingFits,
     /// 413.
     BodyTooLarge {
         /// The limit in bytes.
@@ -84,7 +90,7 @@ fn body(status: StatusCode, message: &str, kind: &str) -> Response {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         match self {
-            Self::NoSuchRoute | Self::NoSuchInstance => wire::empty(StatusCode::NOT_FOUND),
+            Self::NoSuchRoute | Self::NoSuchInstance | Self::NothingFits => wire::empty(StatusCode::NOT_FOUND),
             Self::Gone => wire::empty(StatusCode::GONE),
             Self::Unauthorized => wire::empty(StatusCode::UNAUTHORIZED),
             Self::Refused { status, message } => body(status, &message, "ArgumentException"),
@@ -93,6 +99,8 @@ impl IntoResponse for ApiError {
             Self::InvalidJson => body(StatusCode::BAD_REQUEST, "Invalid JSON content", "ArgumentException"),
             Self::BadRequest(text) => body(StatusCode::BAD_REQUEST, &text, "ArgumentException"),
             Self::Conflict(text) => body(StatusCode::CONFLICT, &text, "InstanceAlreadyExists"),
+            Self::NotTerminal(text) => body(StatusCode::CONFLICT, &text, "InvalidOperationException"),
+            Self::BareText(text) => wire::json(StatusCode::BAD_REQUEST, &text),
             Self::BodyTooLarge { limit } => {
                 let text = format!("The request's body is larger than the limit of {limit} bytes.");
                 body(StatusCode::PAYLOAD_TOO_LARGE, &text, "PayloadTooLarge")
@@ -160,6 +168,16 @@ impl From<SendError> for ApiError {
                 message: "The instance's history is full: it takes no further events in this execution.".to_owned(),
             },
             SendError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+impl From<PurgeError> for ApiError {
+    fn from(error: PurgeError) -> Self {
+        match error {
+            PurgeError::Unknown => Self::NoSuchInstance,
+            PurgeError::NotTerminal { .. } => Self::NotTerminal(format!("{error}.")),
+            PurgeError::Store(error) => Self::Store(error),
         }
     }
 }

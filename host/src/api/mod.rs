@@ -11,7 +11,9 @@ mod guard;
 mod health;
 mod history;
 mod links;
+mod list;
 mod messages;
+mod purge;
 mod query;
 mod route;
 mod slot;
@@ -37,6 +39,7 @@ use query::Query;
 use route::{Base, Matched, Op};
 
 pub(crate) use links::encode;
+pub(crate) use query::moment;
 pub use slot::EngineSlot;
 
 /// The largest JSON body, in bytes: 4 MiB, the limit of one payload.
@@ -141,6 +144,10 @@ async fn answer(state: ApiState, request: Request) -> Result<Response, ApiError>
         Op::Ready => return Ok(health::readyz(&state.engine)),
         Op::Start
         | Op::Status
+        | Op::List
+        | Op::Purge
+        | Op::PurgeMany
+        | Op::Statistics
         | Op::RaiseEvent
         | Op::Terminate
         | Op::Suspend
@@ -162,6 +169,10 @@ async fn dispatch(base: Base, op: Op, call: Call) -> Result<Response, ApiError> 
     match op {
         Op::Start => start::start(base, call).await,
         Op::Status => status::status(call).await,
+        Op::List => list::list(base, call).await,
+        Op::Purge => purge::one(call).await,
+        Op::PurgeMany => purge::many(call).await,
+        Op::Statistics => list::statistics(call).await,
         Op::RaiseEvent => messages::raise_event(call).await,
         Op::Terminate => messages::terminate(call).await,
         Op::Suspend => messages::suspend(call).await,

@@ -26,6 +26,10 @@ pub(super) enum Base {
 pub(super) enum Op {
     Start,
     Status,
+    List,
+    Purge,
+    PurgeMany,
+    Statistics,
     RaiseEvent,
     Terminate,
     Suspend,
@@ -47,11 +51,15 @@ const BASES: [(&str, Base); 5] = [
     ("", Base::Root),
 ];
 
-/// Routes 1, 2 and 6 to 10 of http-api.md 2, below each of the three management bases.
-const MANAGEMENT: [(Method, &str, Op); 9] = [
+/// Routes 1 to 10 of http-api.md 2 and the statistics, below each of the three management bases.
+const MANAGEMENT: [(Method, &str, Op); 13] = [
     (Method::POST, "orchestrators/{function}", Op::Start),
     (Method::POST, "orchestrators/{function}/{id}", Op::Start),
     (Method::GET, "instances/{id}", Op::Status),
+    (Method::GET, "instances", Op::List),
+    (Method::DELETE, "instances/{id}", Op::Purge),
+    (Method::DELETE, "instances", Op::PurgeMany),
+    (Method::GET, "statistics", Op::Statistics),
     (Method::POST, "instances/{id}/raiseevent/{event}", Op::RaiseEvent),
     (Method::POST, "instances/{id}/terminate", Op::Terminate),
     (Method::POST, "instances/{id}/suspend", Op::Suspend),
@@ -173,9 +181,22 @@ mod tests {
     fn an_unknown_path_a_wrong_verb_and_an_empty_parameter_match_nothing() {
         assert_eq!(found(&Method::PUT, "/durabletask/instances/a"), None);
         assert_eq!(found(&Method::GET, "/durabletask/nothing"), None);
-        assert_eq!(found(&Method::GET, "/durabletask/instances/"), None);
+        assert_eq!(found(&Method::POST, "/durabletask/instances/"), None);
+        assert_eq!(found(&Method::DELETE, "/durabletask/instances/a/b"), None);
         assert_eq!(found(&Method::POST, "/durabletask/instances//terminate"), None);
         assert_eq!(found(&Method::GET, "/"), None);
+    }
+
+    #[test]
+    fn lists_are_asked_for_with_and_without_a_slash() {
+        for path in ["/durabletask/instances", "/durabletask/Instances/"] {
+            assert_eq!(found(&Method::GET, path), Some((Base::Rpc, Op::List, vec![])));
+            assert_eq!(found(&Method::DELETE, path), Some((Base::Rpc, Op::PurgeMany, vec![])));
+        }
+        assert_eq!(
+            found(&Method::DELETE, "/durabletask/instances/a/"),
+            Some((Base::Rpc, Op::Purge, vec!["a".to_owned()]))
+        );
     }
 
     #[test]

@@ -28,6 +28,11 @@ impl Default for Shown {
 }
 
 impl Shown {
+    /// What a list shows: no history, and the input unless it is not wanted.
+    pub(super) fn in_list(input: bool) -> Self {
+        Self { input, ..Self::default() }
+    }
+
     fn of(query: &Query) -> Self {
         Self {
             input: query.flag("showinput", true),

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::duration::Retention;
+use super::instances::{ListArgs, PurgeArgs};
 use crate::server::{ServerOptions, StoreChoice};
 
 /// Self-hosted Durable Functions for WebAssembly components.
@@ -28,6 +30,10 @@ pub(super) enum Verb {
     GetRuntimeStatus(StatusArgs),
     /// Show the history of an instance
     GetHistory(InstanceArgs),
+    /// List instances
+    GetInstances(ListArgs),
+    /// Remove instances that have ended, with their histories
+    PurgeHistory(PurgeArgs),
     /// Raise an event on an instance
     RaiseEvent(EventArgs),
     /// End an instance from outside
@@ -62,6 +68,9 @@ pub(super) struct ServeArgs {
     /// Believe X-Forwarded-Host and X-Forwarded-Proto: only behind a proxy that sets them
     #[arg(long, env = "DURAWASM_TRUST_PROXY")]
     trust_proxy: bool,
+    /// Purge instances that ended longer ago than this: days, or a duration like 12h or 30d [default: keep them]
+    #[arg(long, env = "DURAWASM_RETENTION", value_name = "DAYS")]
+    retention: Option<Retention>,
 }
 
 impl ServeArgs {
@@ -72,6 +81,7 @@ impl ServeArgs {
             admin_key: self.admin_key,
             public_url: self.public_url,
             trust_proxy: self.trust_proxy,
+            retention: self.retention.map(|retention| retention.0),
         }
     }
 }

@@ -15,7 +15,7 @@ use super::{CliError, show};
 use crate::api::encode;
 
 /// The base that takes a key and works with every server.
-const BASE: &str = "/runtime/webhooks/durabletask";
+pub(super) const BASE: &str = "/runtime/webhooks/durabletask";
 /// How much of a detail a table shows.
 const DETAIL: usize = 100;
 
@@ -209,7 +209,7 @@ async fn post(args: &InstanceArgs, action: &str, query: &[(&str, &str)], body: B
     answer.accepted(&no_instance(&args.id, &args.target), &ended)
 }
 
-fn no_instance(id: &str, target: &TargetArgs) -> String {
+pub(super) fn no_instance(id: &str, target: &TargetArgs) -> String {
     format!("there is no instance '{id}' in hub '{}'", target.hub)
 }
 

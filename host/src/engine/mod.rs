@@ -13,6 +13,8 @@ pub mod executor;
 mod hot;
 mod mail;
 mod manage;
+mod query;
+mod retention;
 pub mod session;
 mod start;
 mod timers;
@@ -30,6 +32,7 @@ pub use client::{
     StartRequest, Waited,
 };
 use executor::Executor;
+pub use query::{PurgeError, PurgeOptions};
 
 use crate::store::{AppRecord, HubName, InstanceNumber, SharedStore, StoreError};
 
@@ -46,6 +49,8 @@ pub struct Settings {
     pub cancel_grace: Duration,
     /// How long a start's answer waits for the first episode, so that both fit into one commit.
     pub start_patience: Duration,
+    /// Instances that ended longer ago than this are purged; none: they are kept.
+    pub retention: Option<Duration>,
 }
 
 impl Default for Settings {
@@ -56,6 +61,7 @@ impl Default for Settings {
             activity_timeout: Duration::from_secs(300),
             cancel_grace: Duration::from_secs(30),
             start_patience: Duration::from_millis(2),
+            retention: None,
         }
     }
 }
@@ -90,6 +96,7 @@ pub(crate) struct Inner {
     mailroom: mail::Mailroom,
     starting: mail::Starting,
     waiters: waiters::Waiters,
+    retention: retention::Retention,
     activity_permits: Arc<Semaphore>,
     recovered: AtomicBool,
     stopping: AtomicBool,
@@ -120,6 +127,7 @@ impl Engine {
             mailroom,
             starting: mail::Starting::default(),
             waiters: waiters::Waiters::default(),
+            retention: retention::Retention::default(),
             activity_permits: Arc::new(Semaphore::new(settings.activities)),
             recovered: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
@@ -131,6 +139,9 @@ impl Engine {
         tokio::spawn(timers::run(Arc::downgrade(&inner)));
         mail::run(&inner, lanes);
         tokio::spawn(Arc::clone(&inner).recover());
+        if let Some(keep) = inner.settings.retention {
+            tokio::spawn(retention::run(Arc::downgrade(&inner), keep));
+        }
         Ok(Self { inner })
     }
 
@@ -232,6 +243,7 @@ impl Engine {
     /// Tells the engine that its clock has been moved by hand.
     pub fn clock_moved(&self) {
         self.inner.timers.look_again();
+        self.inner.retention.look_again();
     }
 
     /// Stops taking up new work. What has been acknowledged is durable already; what runs is taken up at the next start.

@@ -6,6 +6,7 @@
 mod conformance;
 pub mod memory;
 pub mod model;
+pub mod query;
 pub mod sled;
 
 use std::future::Future;
@@ -18,6 +19,7 @@ pub use model::{
     AppOptions, AppRecord, AppVersion, Commit, Committed, Digest, Expect, FunctionKind, HubName, InstanceNumber,
     InstanceRecord, Mail, MailId, NewMail, PayloadChanges, Payloads, Pinned, Reuse, Revision, TimerRow,
 };
+pub use query::{Counts, EXAMINED, Filter, ListQuery, Page, PayloadParts, Position, Snapshot, StatusCounts};
 
 /// A boxed future, so that stores can be trait objects.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -70,6 +72,35 @@ pub trait Store: Send + Sync + 'static {
     /// The history of the instance's current execution, oldest first, together with the record it belongs to (the
     /// two are from one moment). None if the instance is gone.
     fn history(&self, number: InstanceNumber) -> BoxFuture<'_, Result<Option<RecordedHistory>, StoreError>>;
+
+    /// Record and payloads of one moment, those payloads only that are asked for. None if the instance is gone.
+    fn snapshot(
+        &self,
+        number: InstanceNumber,
+        parts: PayloadParts,
+    ) -> BoxFuture<'_, Result<Option<Snapshot>, StoreError>>;
+
+    /// A page of the hub's instances in the order of [`Position`]. Pages that follow each other show each instance at
+    /// most once, and each that exists and fits all the while exactly once, whatever is started or purged meanwhile.
+    fn list(&self, hub: &HubName, query: ListQuery) -> BoxFuture<'_, Result<Page, StoreError>>;
+
+    /// How many instances the hub has; exact for each orchestrator. The cost depends on the number of orchestrators,
+    /// not of instances.
+    fn counts(&self, hub: &HubName) -> BoxFuture<'_, Result<Counts, StoreError>>;
+
+    /// Instances that were created as children of an instance with this id, in the order of their numbers, after
+    /// `after`, at most `limit`.
+    fn children(
+        &self,
+        hub: &HubName,
+        parent: &str,
+        after: InstanceNumber,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<InstanceRecord>, StoreError>>;
+
+    /// Removes an instance with all that belongs to it, if it is at this revision; durable on return. What is large is
+    /// removed behind. Otherwise a conflict.
+    fn purge(&self, number: InstanceNumber, revision: Revision) -> BoxFuture<'_, Result<(), CommitError>>;
 
     /// Instances with work in flight (their last commit said `ready`), in the order of their numbers, after `after`,
     /// at most `limit`.

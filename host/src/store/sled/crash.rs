@@ -20,7 +20,7 @@ const DIRECTORY: &str = "DURAWASM_TEST_CRASH_DIRECTORY";
 /// Revisions of an instance before it ends and is replaced.
 const ROUNDS: u64 = 30;
 
-/// Instances that live, end and are replaced, one event a commit; says so after each acknowledgement.
+/// Instances that live, end and are replaced or purged, one event a commit; says so after each acknowledgement.
 async fn commit_for_ever(store: Arc<SledStore>, id: String) {
     let mut size = 0;
     loop {
@@ -37,6 +37,11 @@ async fn commit_for_ever(store: Arc<SledStore>, id: String) {
             }
             done = store.commit(commit).await.unwrap();
             println!("\nack {id} {} {}", done.number.0, done.revision);
+        }
+        if size % 2 == 0 {
+            // From here on nothing about this id is promised.
+            println!("\nack {id} 0 0");
+            store.purge(done.number, done.revision).await.unwrap();
         }
     }
 }
@@ -68,6 +73,7 @@ fn run_and_kill(directory: &Path, after: Duration) -> BTreeMap<String, Committed
                 let (Ok(number), Ok(revision)) = (number.parse(), revision.parse()) else { continue };
                 let number = crate::store::InstanceNumber(number);
                 acknowledged.insert(id.to_owned(), Committed::at(number, revision));
+                acknowledged.retain(|_, done| done.revision > 0);
             }
         }
         acknowledged
@@ -84,6 +90,9 @@ async fn what_was_acknowledged_survives_a_kill() {
     for round in 0..5 {
         let acknowledged = run_and_kill(directory.path(), Duration::from_millis(150 + 173 * round));
         let store = SledStore::open(directory.path(), SledOptions::default()).unwrap();
+        let counts = store.counts(&hub()).await.unwrap();
+        assert_eq!(counts, super::list_tests::recounted(&store).await);
+        assert!(counts.all().total() >= acknowledged.len() as u64);
         for (id, done) in acknowledged {
             let found = store.instance(&hub(), &id).await.unwrap().unwrap();
             let known = (done.number, done.revision);

@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::collect::{Changes, Task};
+use super::counts::{self, Counting};
 use super::encoding::{self, MetaRow};
 use super::group::{Decision, Next, Touched};
 use super::open::Sidecar;
 use super::prepare::{MAIL_INLINE, Prepared};
+use super::purge::Purge;
 use super::{Shared, keys, mail};
 use crate::store::{AppRecord, CommitError, Committed, MailId, StoreError, TimerRow};
 
@@ -42,6 +44,8 @@ pub(super) enum Work {
     AnswerMail(MailId, Option<Vec<u8>>, oneshot::Sender<Result<MailId, CommitError>>),
     /// An app's record and the generation it replaces.
     PutApp(Box<AppRecord>, u32, oneshot::Sender<Result<(), CommitError>>),
+    /// An instance to remove.
+    Purge(Purge, oneshot::Sender<Result<Committed, CommitError>>),
     /// Timers of instances that are gone.
     Forget(Vec<TimerRow>),
 }
@@ -76,6 +80,7 @@ impl Answer {
 struct Batch {
     changes: Changes,
     bytes: usize,
+    counting: Counting,
 }
 
 impl Batch {
@@ -219,6 +224,19 @@ impl Writer {
                     }
                     Err(error) => answers.push(Answer::PutApp(reply, Err(error))),
                 },
+                Work::Purge(purge, reply) => match touched.purge(&self.shared.tree, purge) {
+                    Ok(Some(decision)) => {
+                        answers.push(Answer::Commit(reply, Ok(decision.committed)));
+                        self.batch.counting.add(decision.counted);
+                        self.add(decision.changes)?;
+                        self.garbage.extend(decision.garbage);
+                    }
+                    Ok(None) => {
+                        self.later.push(Job { work: Work::Purge(purge, reply), place });
+                        continue;
+                    }
+                    Err(error) => answers.push(Answer::Commit(reply, Err(error))),
+                },
                 Work::Forget(timers) => {
                     self.add(timers.iter().map(|timer| (keys::timer(timer), None)).collect())?;
                 }
@@ -248,7 +266,7 @@ impl Writer {
         let last_mail = self.meta.last_mail.unwrap_or(0);
         let next = Next { number: self.meta.next_number, mail: last_mail + 1 };
         let decision = touched.commit(&self.shared.tree, prepared, next);
-        let Decision { committed, mut changes, garbage } = match decision {
+        let Decision { committed, mut changes, garbage, counted } = match decision {
             Ok(Some(decision)) => decision,
             Ok(None) => return Ok(None),
             Err(error) => return Ok(Some(Err(error))),
@@ -261,6 +279,7 @@ impl Writer {
             changes.push(mail::row(id, bytes)?);
         }
         self.write_pieces(prepared, committed, &mut changes)?;
+        self.batch.counting.add(counted);
         self.add(changes)?;
         self.garbage.extend(garbage);
         Ok(Some(Ok(committed)))
@@ -344,7 +363,8 @@ impl Writer {
         }
         self.meta.sequence += 1;
         let mut rows = sled::Batch::default();
-        for (key, value) in batch.changes {
+        let counts = counts::rows(&self.shared.tree, batch.counting)?;
+        for (key, value) in batch.changes.into_iter().chain(counts) {
             match value {
                 Some(value) => rows.insert(key, value),
                 None => rows.remove(key),
@@ -436,6 +456,6 @@ fn job_bytes(job: &Job) -> usize {
     match &job.work {
         Work::Commit(prepared, _) => prepared.piece_bytes(),
         Work::AnswerMail(_, answer, _) => answer.as_ref().map_or(0, Vec::len),
-        Work::PutApp(..) | Work::Forget(_) => 0,
+        Work::PutApp(..) | Work::Purge(..) | Work::Forget(_) => 0,
     }
 }
