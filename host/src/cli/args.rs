@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::origin::{Origin, Pages};
 use crate::server::{ServerOptions, StoreChoice};
 
 /// Self-hosted Durable Functions for WebAssembly components.
@@ -36,6 +37,8 @@ pub(super) enum Verb {
     Suspend(ReasonArgs),
     /// Let a suspended instance go on
     Resume(ReasonArgs),
+    /// Print what the clients of the SDKs are constructed from, as JSON
+    Binding(TargetArgs),
     /// Compile a component (run by the server)
     #[command(hide = true)]
     Compile(CompileArgs),
@@ -54,10 +57,13 @@ pub(super) struct ServeArgs {
     pub(super) admin_key: Option<String>,
     /// The origin of links when a request names none [default: the listen address]
     #[arg(long, env = "DURAWASM_PUBLIC_URL", value_name = "URL")]
-    public_url: Option<String>,
+    public_url: Option<Origin>,
     /// Believe X-Forwarded-Host and X-Forwarded-Proto: only behind a proxy that sets them
     #[arg(long, env = "DURAWASM_TRUST_PROXY")]
     trust_proxy: bool,
+    /// Let web pages of this origin use the server; may be repeated ('*', all of them, needs --admin-key) [default: none]
+    #[arg(long = "cors-origin", env = "DURAWASM_CORS_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
+    cors_origins: Vec<Pages>,
 }
 
 impl ServeArgs {
@@ -68,6 +74,7 @@ impl ServeArgs {
             admin_key: self.admin_key,
             public_url: self.public_url,
             trust_proxy: self.trust_proxy,
+            cors_origins: self.cors_origins,
         }
     }
 }

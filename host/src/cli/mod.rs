@@ -82,6 +82,7 @@ async fn dispatch(verb: Verb) -> Result<(), CliError> {
         Verb::Terminate(args) => manage::with_reason(args, "terminate").await,
         Verb::Suspend(args) => manage::with_reason(args, "suspend").await,
         Verb::Resume(args) => manage::with_reason(args, "resume").await,
+        Verb::Binding(args) => manage::binding(args).await,
         Verb::Compile(_) => Ok(()),
     }
 }
