@@ -90,10 +90,20 @@ impl Host {
             Ok(engine) => engine,
             Err(error) => panic!("the engine does not open: {error}"),
         };
+        let router = Self::router(&engine, ApiSettings::new("http://localhost:7071"));
+        Self { engine, router }
+    }
+
+    /// The same engine behind a surface with other settings.
+    #[must_use]
+    pub fn behind(&self, settings: ApiSettings) -> Self {
+        Self { engine: self.engine.clone(), router: Self::router(&self.engine, settings) }
+    }
+
+    fn router(engine: &Engine, settings: ApiSettings) -> Router {
         let slot = EngineSlot::new();
         slot.set(engine.clone());
-        let router = durawasm_host::api::router(ApiState::new(slot, ApiSettings::new("http://localhost:7071")));
-        Self { engine, router }
+        durawasm_host::api::router(ApiState::new(slot, settings))
     }
 
     /// Sends a request and reads its whole answer.
@@ -102,12 +112,19 @@ impl Host {
     /// When the request cannot be made.
     pub async fn send(&self, method: &str, path: &str, body: impl Into<Body>) -> Answer {
         let kind = if method == "PUT" { "application/wasm" } else { "application/json" };
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("host", "localhost:7071")
-            .header("content-type", kind)
-            .body(body.into());
+        self.send_with(method, path, &[("host", "localhost:7071"), ("content-type", kind)], body).await
+    }
+
+    /// Sends a request with these headers and no others, and reads its whole answer.
+    ///
+    /// # Panics
+    /// When the request cannot be made.
+    pub async fn send_with(&self, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(body.into());
         let request = request.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
         let response = match self.router.clone().oneshot(request).await {
             Ok(response) => response,
