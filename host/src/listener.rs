@@ -15,10 +15,9 @@ use crate::api::Stopping;
 /// How long the head of a request may take, from its first byte or from the end of the request before: so this is also
 /// how long an idle connection is kept. Longer than clients keep theirs as a rule, so that they are the ones to close.
 const HEAD_TIME: Duration = Duration::from_secs(100);
-/// The largest head of a request, in bytes: an id of 256 characters, escaped, has 3 KiB, a `reason` may have more.
+/// The largest head of a request, in bytes: an id of 256 characters, escaped, has 3 KiB, a `reason` may have more. A
+/// larger one is answered 431, and so is one with more than 100 headers.
 const LARGEST_HEAD: usize = 64 << 10;
-/// Headers of a request at the most.
-const MOST_HEADERS: usize = 100;
 /// Connections at once; more wait in the system's queue. Below the usual limit of open files where that was raised;
 /// where it was not, accepting fails and is tried again.
 const MOST_CONNECTIONS: usize = 16_384;
@@ -68,8 +67,7 @@ fn connection(stream: TcpStream, router: Router) -> Connection {
     http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME)
-        .max_buf_size(LARGEST_HEAD)
-        .max_headers(MOST_HEADERS)
+        .max_header_size(LARGEST_HEAD)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
 }
 
