@@ -144,9 +144,15 @@ pub fn router(state: ApiState) -> Router {
         .layer(layers::compression())
         .layer(option_layer(cors))
         // Only method and path: the query may hold a key.
-        .layer(TraceLayer::new_for_http().make_span_with(
-            |request: &Request| tracing::debug_span!("http", method = %request.method(), path = layers::logged(request)),
-        ))
+        .layer(
+            TraceLayer::new_for_http()
+                .make_span_with(|request: &Request| {
+                    tracing::debug_span!("http", method = %request.method(), path = layers::logged(request))
+                })
+                // What went wrong has been logged where it did; a 503 while the store opens is no fault, nor is a 500
+                // that was asked for.
+                .on_failure(()),
+        )
 }
 
 async fn serve(State(state): State<ApiState>, request: Request) -> Response {
