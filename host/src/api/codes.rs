@@ -86,6 +86,11 @@ pub(super) fn is_token(segment: &str) -> bool {
     split_token(segment).is_some()
 }
 
+/// The hub that a token names, whether it opens it or not.
+pub(super) fn hub_of(token: &str) -> Option<&str> {
+    split_token(token).map(|(hub, _)| hub)
+}
+
 fn split_token(token: &str) -> Option<(&str, &str)> {
     let (hub, code) = token.split_once(SEPARATOR)?;
     (code.len() == CODE_LENGTH && code.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some((hub, code))

@@ -7,7 +7,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use subtle::ConstantTimeEq;
 
-use super::codes::{Codes, Scope};
+use super::codes::{self, Codes, Scope};
 use super::error::ApiError;
 use super::query::Query;
 use super::route::{Base, Matched};
@@ -104,7 +104,7 @@ fn is_key(given: &str, key: &str) -> bool {
 /// The hub a request is for, as it names it: in the path of the administration, in an RPC token, by `taskHub=`
 /// elsewhere. A token beside a `taskHub=` must be of that hub.
 fn hub_text<'a>(found: &'a Matched, query: &'a Query) -> &'a str {
-    let of_token = || found.token.as_deref().and_then(|token| token.split_once('-')).map(|(hub, _)| hub);
+    let of_token = || found.token.as_deref().and_then(codes::hub_of);
     match found.base {
         Base::Admin => found.params.first().map_or("", String::as_str),
         Base::Webhooks | Base::Extension | Base::Rpc | Base::Root => {
