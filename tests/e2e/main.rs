@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod bad_input;
+mod connections;
 mod crash;
 mod hello;
 mod host_faults;
@@ -11,3 +12,4 @@ mod layers;
 mod program;
 mod queries;
 mod replay;
+mod surface;

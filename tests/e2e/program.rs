@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use durawasm_tests::guests;
 use serde_json::{Value, json};
 
-struct Program {
-    child: Child,
-    url: String,
+pub(crate) struct Program {
+    pub(crate) child: Child,
+    pub(crate) url: String,
     http: reqwest::Client,
 }
 
@@ -22,16 +22,21 @@ impl Drop for Program {
 }
 
 /// A port that was free a moment ago.
-fn port() -> u16 {
+pub(crate) fn port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 impl Program {
     async fn serve(data: &Path) -> Self {
+        Self::serve_with(&format!("sled:{}", data.display()), &[]).await
+    }
+
+    /// With a store and further flags.
+    pub(crate) async fn serve_with(store: &str, flags: &[&str]) -> Self {
         let listen = format!("127.0.0.1:{}", port());
         let child = Command::new(env!("CARGO_BIN_EXE_durawasm-e2e"))
-            .args(["serve", "--listen", &listen, "--store"])
-            .arg(format!("sled:{}", data.display()))
+            .args(["serve", "--listen", &listen, "--store", store])
+            .args(flags)
             .stdout(Stdio::null())
             .stderr(Stdio::inherit())
             .spawn()
@@ -45,19 +50,19 @@ impl Program {
         program
     }
 
-    async fn get(&self, path: &str) -> Option<(u16, String)> {
+    pub(crate) async fn get(&self, path: &str) -> Option<(u16, String)> {
         let answer = self.http.get(format!("{}{path}", self.url)).send().await.ok()?;
         Some((answer.status().as_u16(), answer.text().await.ok()?))
     }
 
-    async fn deploy(&self, app: &str, component: axum::body::Bytes) {
+    pub(crate) async fn deploy(&self, app: &str, component: axum::body::Bytes) {
         let url = format!("{}/admin/hubs/default/apps/{app}", self.url);
         let request = self.http.put(url).header("content-type", "application/wasm").body(component);
         let answer = request.send().await.unwrap();
         assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
     }
 
-    async fn start(&self, function: &str, id: &str, input: Value) -> u16 {
+    pub(crate) async fn start(&self, function: &str, id: &str, input: Value) -> u16 {
         let url = format!("{}/runtime/webhooks/durabletask/orchestrators/{function}/{id}", self.url);
         self.http.post(url).body(input.to_string()).send().await.unwrap().status().as_u16()
     }

@@ -95,7 +95,7 @@ async fn paged(host: &Host, query: &str) -> (Vec<String>, usize) {
     let (mut ids, mut token, mut pages) = (Vec::new(), String::new(), 0);
     loop {
         let headers = [("x-ms-continuation-token", token.as_str())];
-        let answer = host.send_with("GET", &format!("{BASE}/instances?{query}"), &headers, "").await;
+        let answer = host.send_adding("GET", &format!("{BASE}/instances?{query}"), &headers, "").await;
         assert_eq!(answer.status, 200);
         ids.extend(answer.json().as_array().unwrap().iter().map(|row| row["instanceId"].as_str().unwrap().to_owned()));
         pages += 1;
@@ -133,13 +133,13 @@ async fn pages_follow_their_tokens_whatever_happens_meanwhile() {
     }
     start(&host, "OneActivity", "new", json!(["Echo", 1])).await;
     let headers = [("X-MS-Continuation-Token", token)];
-    let second = host.send_with("GET", &format!("{BASE}/instances?top=1000"), &headers, "").await.json();
+    let second = host.send_adding("GET", &format!("{BASE}/instances?top=1000"), &headers, "").await.json();
     let ids: Vec<_> = second.as_array().unwrap().iter().map(|row| row["instanceId"].as_str().unwrap()).collect();
     let mut expected: Vec<_> = all[41..].iter().map(String::as_str).collect();
     expected.push("new");
     assert_eq!(ids, expected);
 
-    let bad = host.send_with("GET", &format!("{BASE}/instances"), &[("x-ms-continuation-token", "zz")], "").await;
+    let bad = host.send_adding("GET", &format!("{BASE}/instances"), &[("x-ms-continuation-token", "zz")], "").await;
     assert_eq!(bad.status, 400);
     assert!(bad.json()["Message"].as_str().unwrap().contains("x-ms-continuation-token"));
 }

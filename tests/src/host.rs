@@ -90,10 +90,20 @@ impl Host {
             Ok(engine) => engine,
             Err(error) => panic!("the engine does not open: {error}"),
         };
+        let router = Self::router(&engine, ApiSettings::new("http://localhost:7071"));
+        Self { engine, router }
+    }
+
+    /// The same engine behind a surface with other settings.
+    #[must_use]
+    pub fn behind(&self, settings: ApiSettings) -> Self {
+        Self { engine: self.engine.clone(), router: Self::router(&self.engine, settings) }
+    }
+
+    fn router(engine: &Engine, settings: ApiSettings) -> Router {
         let slot = EngineSlot::new();
         slot.set(engine.clone());
-        let router = durawasm_host::api::router(ApiState::new(slot, ApiSettings::new("http://localhost:7071")));
-        Self { engine, router }
+        durawasm_host::api::router(ApiState::new(slot, settings))
     }
 
     /// Sends a request and reads its whole answer.
@@ -101,17 +111,31 @@ impl Host {
     /// # Panics
     /// When the request cannot be made.
     pub async fn send(&self, method: &str, path: &str, body: impl Into<Body>) -> Answer {
-        self.send_with(method, path, &[], body).await
+        self.send_adding(method, path, &[], body).await
     }
 
     /// The same with further headers.
     ///
     /// # Panics
     /// When the request cannot be made.
-    pub async fn send_with(&self, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Answer {
+    pub async fn send_adding(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Answer {
         let kind = if method == "PUT" { "application/wasm" } else { "application/json" };
-        let mut request =
-            Request::builder().method(method).uri(path).header("host", "localhost:7071").header("content-type", kind);
+        let all = [&[("host", "localhost:7071"), ("content-type", kind)], headers].concat();
+        self.send_with(method, path, &all, body).await
+    }
+
+    /// Sends a request with these headers and no others, and reads its whole answer.
+    ///
+    /// # Panics
+    /// When the request cannot be made.
+    pub async fn send_with(&self, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }

@@ -6,7 +6,7 @@ use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde_json::json;
+use utoipa::ToSchema;
 
 use super::wire;
 use crate::engine::executor::AdmitError;
@@ -73,13 +73,32 @@ pub(super) enum ApiError {
 }
 
 /// The management API's error body; clients read `ExceptionMessage` on any 400 from a start, so all four are sent.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
-struct ErrorBody<'a> {
+pub(super) struct ErrorBody<'a> {
+    /// What was wrong.
     message: &'a str,
+    /// The same.
     exception_message: &'a str,
+    /// What kind of error it is.
     exception_type: &'a str,
+    /// Always empty.
     stack_trace: &'a str,
+}
+
+/// The administration's error body.
+#[derive(Serialize, ToSchema)]
+pub(super) struct AdminError<'a> {
+    error: AdminErrorDetail<'a>,
+}
+
+/// What was wrong.
+#[derive(Serialize, ToSchema)]
+struct AdminErrorDetail<'a> {
+    /// For programs.
+    code: &'a str,
+    /// For people.
+    message: &'a str,
 }
 
 fn body(status: StatusCode, message: &str, kind: &str) -> Response {
@@ -110,7 +129,7 @@ impl IntoResponse for ApiError {
             }
             Self::BrokenBody => body(StatusCode::BAD_REQUEST, "The request's body broke off.", "ArgumentException"),
             Self::Admin { status, code, message } => {
-                wire::json(status, &json!({"error": {"code": code, "message": message}}))
+                wire::json(status, &AdminError { error: AdminErrorDetail { code, message: &message } })
             }
             Self::Store(error) => store_failed(&error),
         }

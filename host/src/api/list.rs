@@ -13,10 +13,10 @@ use durawasm_core::{InstanceId, Status, Timestamp};
 use http_body_util::channel::{Channel, Sender};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::error::ApiError;
+use super::error::{ApiError, ErrorBody};
 use super::query::Query;
 use super::route::Base;
-use super::status::{Shown, envelope};
+use super::status::{Envelope, Shown, envelope};
 use super::{Call, wire};
 use crate::engine::Engine;
 use crate::store::{Filter, InstanceNumber, ListQuery, PayloadParts, Position, StatusCounts, StoreError};
@@ -47,6 +47,32 @@ pub(super) fn filter(query: &Query) -> Filter {
     }
 }
 
+/// Lists instances, oldest first.
+///
+/// A page may be short and still have a continuation.
+#[utoipa::path(
+    get,
+    path = "/runtime/webhooks/durabletask/instances",
+    operation_id = "listInstances",
+    tag = "instances",
+    params(
+        ("createdTimeFrom" = Option<String>, Query, description = "ISO 8601, inclusive."),
+        ("createdTimeTo" = Option<String>, Query, description = "ISO 8601, inclusive."),
+        ("runtimeStatus" = Option<String>, Query, description = "Names or numbers, separated by commas; unknown ones are \
+            dropped."),
+        ("name" = Option<String>, Query, description = "The orchestrator function."),
+        ("instanceIdPrefix" = Option<String>, Query, description = "The beginning of the id."),
+        ("showInput" = Option<bool>, Query, description = "Shows inputs. Default: true."),
+        ("top" = Option<u32>, Query, description = "At most so many, and at most 10,000. Default: 100; on the base of the \
+            SDKs 10,000."),
+        ("x-ms-continuation-token" = Option<String>, Header, description = "Of the page before."),
+    ),
+    responses(
+        (status = 200, description = "The instances, without histories.", body = [Envelope], headers(
+            ("x-ms-continuation-token" = String, description = "Where the next page begins; empty: this was the last."))),
+        (status = 400, description = "The continuation token is not one of this server.", body = ErrorBody),
+    ),
+)]
 pub(super) async fn list(base: Base, call: Call) -> Result<Response, ApiError> {
     let top = call.query.integer("top").filter(|top| *top > 0);
     let (limit, pages) = match (top, base) {
@@ -159,7 +185,18 @@ fn place(token: &str) -> Option<Position> {
     Some(Position { created, id: InstanceId::from(std::str::from_utf8(id).ok()?) })
 }
 
-/// How many instances have which status; with `byName=true` by orchestrator, with `name=` of one only.
+/// Counts instances by status.
+#[utoipa::path(
+    get,
+    path = "/runtime/webhooks/durabletask/statistics",
+    operation_id = "statistics",
+    tag = "instances",
+    params(
+        ("byName" = Option<bool>, Query, description = "By orchestrator function and status. Default: false."),
+        ("name" = Option<String>, Query, description = "Only those of this orchestrator function."),
+    ),
+    responses((status = 200, description = "How many instances have which status.", body = serde_json::Value)),
+)]
 pub(super) async fn statistics(call: Call) -> Result<Response, ApiError> {
     let mut counts = call.engine.counts(&call.hub).await?;
     if let Some(name) = call.query.filled("name") {

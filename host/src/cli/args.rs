@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::duration::Retention;
 use super::instances::{ListArgs, PurgeArgs};
+use crate::origin::{Origin, Pages};
 use crate::server::{ServerOptions, StoreChoice};
 
 /// Self-hosted Durable Functions for WebAssembly components.
@@ -46,6 +47,8 @@ pub(super) enum Verb {
     Rewind(ReasonArgs),
     /// Start an instance anew with its name, input and tags
     Restart(RestartArgs),
+    /// Print what the clients of the SDKs are constructed from, as JSON
+    Binding(TargetArgs),
     /// Compile a component (run by the server)
     #[command(hide = true)]
     Compile(CompileArgs),
@@ -64,13 +67,16 @@ pub(super) struct ServeArgs {
     pub(super) admin_key: Option<String>,
     /// The origin of links when a request names none [default: the listen address]
     #[arg(long, env = "DURAWASM_PUBLIC_URL", value_name = "URL")]
-    public_url: Option<String>,
+    public_url: Option<Origin>,
     /// Believe X-Forwarded-Host and X-Forwarded-Proto: only behind a proxy that sets them
     #[arg(long, env = "DURAWASM_TRUST_PROXY")]
     trust_proxy: bool,
     /// Purge instances that ended longer ago than this: days, or a duration like 12h or 30d [default: keep them]
     #[arg(long, env = "DURAWASM_RETENTION", value_name = "DAYS")]
     retention: Option<Retention>,
+    /// Let web pages of this origin use the server; may be repeated ('*', all of them, needs --admin-key) [default: none]
+    #[arg(long = "cors-origin", env = "DURAWASM_CORS_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
+    cors_origins: Vec<Pages>,
 }
 
 impl ServeArgs {
@@ -82,6 +88,7 @@ impl ServeArgs {
             public_url: self.public_url,
             trust_proxy: self.trust_proxy,
             retention: self.retention.map(|retention| retention.0),
+            cors_origins: self.cors_origins,
         }
     }
 }

@@ -186,6 +186,14 @@ pub(super) async fn restart(args: RestartArgs) -> Result<(), CliError> {
     Ok(())
 }
 
+/// The server's own words, in one line: it fits into a client's configuration as it is.
+pub(super) async fn binding(target: TargetArgs) -> Result<(), CliError> {
+    let path = format!("/admin/hubs/{}/binding", encode(&target.hub));
+    let answer = Client::new(&target)?.send(Method::GET, &path, &[], Body::None).await?;
+    show::line(&answer.accepted("the server has no such route; is it a durawasm server?", "gone")?.text);
+    Ok(())
+}
+
 fn done(args: &InstanceArgs, action: &str, text: &str) {
     if args.target.json {
         show::line(&json!({"id": args.id, "accepted": action}).to_string());

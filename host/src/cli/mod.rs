@@ -88,6 +88,7 @@ async fn dispatch(verb: Verb) -> Result<(), CliError> {
         Verb::Resume(args) => manage::with_reason(args, "resume").await,
         Verb::Rewind(args) => manage::with_reason(args, "rewind").await,
         Verb::Restart(args) => manage::restart(args).await,
+        Verb::Binding(args) => manage::binding(args).await,
         Verb::Compile(_) => Ok(()),
     }
 }
