@@ -8,6 +8,7 @@ mod durable;
 mod encoding;
 mod gate;
 mod group;
+mod inspect;
 mod keys;
 mod open;
 mod prepare;
