@@ -11,6 +11,8 @@ mod group;
 mod inspect;
 mod keys;
 mod open;
+#[cfg(all(test, target_os = "linux"))]
+mod power_cut;
 mod prepare;
 mod read;
 #[cfg(test)]

@@ -11,7 +11,7 @@
 mod format;
 mod pages;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};

@@ -14,7 +14,7 @@ use crate::store::conformance::{completed, next, start};
 use crate::store::{Commit, Committed, Store as _};
 
 /// The seed of a test's random choices: given, or new each time.
-fn random() -> fastrand::Rng {
+pub(in super::super) fn random() -> fastrand::Rng {
     let seed = std::env::var("DURAWASM_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or_else(|| fastrand::u64(..));
     println!("to repeat: DURAWASM_TEST_SEED={seed}");
@@ -22,7 +22,7 @@ fn random() -> fastrand::Rng {
 }
 
 /// How often a test tries: more by hand.
-fn rounds(usual: usize) -> usize {
+pub(in super::super) fn rounds(usual: usize) -> usize {
     std::env::var("DURAWASM_TEST_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(usual)
 }
 
