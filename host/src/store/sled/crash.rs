@@ -70,9 +70,7 @@ async fn process_to_be_killed() {
 /// The process that commits for ever.
 pub(super) fn process(directory: &Path) -> Command {
     let mut process = Command::new(std::env::current_exe().unwrap());
-    process
-        .args(["--exact", "store::sled::crash::process_to_be_killed", "--nocapture"])
-        .env(DIRECTORY, directory);
+    process.args(["--exact", "store::sled::crash::process_to_be_killed", "--nocapture"]).env(DIRECTORY, directory);
     process
 }
 

@@ -146,6 +146,8 @@ pub(super) fn open(path: &Path, options: &SledOptions) -> Result<Opened, OpenErr
     let data = File::options().read(true).write(true).open(&log).map_err(io_error("cannot open", &log))?;
     if created {
         sync_created(path, &data)?;
+    } else {
+        sync_reopened(path, &data)?;
     }
     let meta = match db.get(keys::META).map_err(|error| store_error(path, super::read::failed(error)))? {
         Some(row) => encoding::decode(&row, "the row about the store").map_err(|error| store_error(path, error))?,
@@ -168,10 +170,12 @@ fn check(path: &Path) -> Result<(), OpenError> {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(io_error("cannot read", &sequence)(error)),
     }
-    finding
-        .put_aside(path)
-        .and_then(|()| inspect::remove_unfinished_snapshots(path))
-        .map_err(io_error("cannot write in", path))
+    // What sled is about to take for given must not be lost in a power cut while it opens.
+    let log = path.join("db");
+    if log.exists() {
+        File::open(&log).and_then(|log| log.sync_all()).map_err(io_error("cannot sync", &log))?;
+    }
+    finding.put_aside(path).and_then(|()| inspect::finish_snapshots(path)).map_err(io_error("cannot write in", path))
 }
 
 fn compare(path: &Path, stored: MetaRow, promised: MetaRow, gap: Option<u64>) -> Result<(), OpenError> {
@@ -259,6 +263,13 @@ fn sync_created(path: &Path, data: &File) -> Result<(), OpenError> {
         File::open(&path).and_then(|file| file.sync_all()).map_err(io_error("cannot sync", &path))?;
     }
     Ok(())
+}
+
+/// sled has written a snapshot and cleared the segments that are free by it, and synced neither the directory nor the
+/// log.
+fn sync_reopened(path: &Path, data: &File) -> Result<(), OpenError> {
+    let synced = File::open(path).and_then(|directory| directory.sync_all()).and_then(|()| data.sync_data());
+    synced.map_err(io_error("cannot sync", path))
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), OpenError> {

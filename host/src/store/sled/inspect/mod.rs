@@ -118,33 +118,42 @@ pub(super) fn inspect(directory: &Path) -> io::Result<Finding> {
 
 /// The snapshot that sled will read, with its name.
 fn newest_snapshot(directory: &Path) -> io::Result<Option<(String, Vec<u8>)>> {
-    let mut newest = None;
+    let mut newest: Option<(String, Vec<u8>)> = None;
     for entry in fs::read_dir(directory)? {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        if name.starts_with("snap.") && !is_unfinished(&name) && newest.as_ref().is_none_or(|newest| *newest < name) {
-            newest = Some(name);
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if !name.starts_with("snap.") || newest.as_ref().is_some_and(|(newest, _)| *newest > name) {
+            continue;
+        }
+        let bytes = fs::read(entry.path())?;
+        if !name.ends_with(UNFINISHED) || Snapshot::read(&bytes).is_some() {
+            newest = Some((name, bytes));
         }
     }
-    newest.map(|name| fs::read(directory.join(&name)).map(|bytes| (name, bytes))).transpose()
+    Ok(newest)
 }
 
-fn is_unfinished(name: &str) -> bool {
-    name.starts_with("snap.") && name.ends_with(".generating")
-}
+/// What sled appends to the name of a snapshot until it has synced it.
+const UNFINISHED: &str = ".generating";
 
-/// Removes snapshots that were being written when a process ended. sled would take one for its newest and refuse to
-/// open; nothing refers to it.
+/// Brings snapshots to the state that sled relies on. It never syncs the directory: after a power cut, a snapshot that
+/// it had finished may have its former name, while segments that are free by that snapshot are already cleared. And a
+/// process that ends while it writes one leaves a part, which sled would take for its newest and refuse to open.
 ///
 /// # Errors
 /// When the directory cannot be read or changed.
-pub(super) fn remove_unfinished_snapshots(directory: &Path) -> io::Result<()> {
+pub(super) fn finish_snapshots(directory: &Path) -> io::Result<()> {
     for entry in fs::read_dir(directory)? {
         let entry = entry?;
-        if is_unfinished(&entry.file_name().to_string_lossy()) {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Some(finished) = name.strip_suffix(UNFINISHED).filter(|name| name.starts_with("snap.")) else { continue };
+        if Snapshot::read(&fs::read(entry.path())?).is_some() {
+            fs::rename(entry.path(), directory.join(finished))?;
+        } else {
             fs::remove_file(entry.path())?;
         }
     }
-    Ok(())
+    File::open(directory)?.sync_all()
 }
 
 /// A segment that sled will read from its beginning.

@@ -157,3 +157,16 @@ async fn a_snapshot_that_was_being_written_is_removed() {
     fs::write(directory.path().join("snap.00000000FFFFFFFF.generating"), [7; 20]).unwrap();
     all_there(&open(directory.path()).unwrap(), &acknowledged, "an unfinished snapshot").await;
 }
+
+/// As a power cut may leave it: sled has synced the snapshot, but not its name.
+#[tokio::test]
+async fn a_snapshot_that_lost_its_name_is_found() {
+    let directory = TempDir::new().unwrap();
+    let acknowledged = lived(directory.path(), 100).await;
+    let snapshot = contents(directory.path()).into_keys().find(|path| path.to_string_lossy().contains("/snap."));
+    let snapshot = snapshot.unwrap();
+    fs::rename(&snapshot, snapshot.with_extension(format!("{}.generating", snapshot.extension().unwrap().display())))
+        .unwrap();
+    all_there(&open(directory.path()).unwrap(), &acknowledged, "a renamed snapshot").await;
+    assert!(contents(directory.path()).into_keys().all(|path| !path.to_string_lossy().ends_with(".generating")));
+}
