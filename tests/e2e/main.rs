@@ -7,6 +7,7 @@ mod crash;
 mod hello;
 mod host_faults;
 mod hostile;
+mod kills;
 mod layers;
 mod program;
 mod replay;

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use durawasm_tests::guests;
 use serde_json::{Value, json};
 
-struct Program {
-    child: Child,
-    url: String,
-    http: reqwest::Client,
+pub(crate) struct Program {
+    pub(crate) child: Child,
+    pub(crate) url: String,
+    pub(crate) http: reqwest::Client,
 }
 
 impl Drop for Program {
@@ -22,47 +22,58 @@ impl Drop for Program {
 }
 
 /// A port that was free a moment ago.
-fn port() -> u16 {
+pub(crate) fn port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 impl Program {
     async fn serve(data: &Path) -> Self {
-        let listen = format!("127.0.0.1:{}", port());
-        let child = Command::new(env!("CARGO_BIN_EXE_durawasm-e2e"))
-            .args(["serve", "--listen", &listen, "--store"])
-            .arg(format!("sled:{}", data.display()))
-            .stdout(Stdio::null())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .unwrap();
-        let program = Self { child, url: format!("http://{listen}"), http: reqwest::Client::new() };
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while program.get("/readyz").await.is_none_or(|(status, _)| status != 200) {
-            assert!(Instant::now() < deadline, "the program does not become ready");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        let mut program = Self::spawn(data, port(), |_| {});
+        program.ready().await;
         program
     }
 
-    async fn get(&self, path: &str) -> Option<(u16, String)> {
+    /// Starts the program and does not wait for it.
+    pub(crate) fn spawn(data: &Path, port: u16, configure: impl FnOnce(&mut Command)) -> Self {
+        let listen = format!("127.0.0.1:{port}");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_durawasm-e2e"));
+        command
+            .args(["serve", "--listen", &listen, "--store"])
+            .arg(format!("sled:{}", data.display()))
+            .stdout(Stdio::null())
+            .stderr(Stdio::inherit());
+        configure(&mut command);
+        Self { child: command.spawn().unwrap(), url: format!("http://{listen}"), http: reqwest::Client::new() }
+    }
+
+    /// Waits until everything is recovered.
+    pub(crate) async fn ready(&mut self) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while self.get("/readyz").await.is_none_or(|(status, _)| status != 200) {
+            assert!(Instant::now() < deadline, "the program does not become ready");
+            assert_eq!(self.child.try_wait().unwrap(), None, "the program ended by itself");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Option<(u16, String)> {
         let answer = self.http.get(format!("{}{path}", self.url)).send().await.ok()?;
         Some((answer.status().as_u16(), answer.text().await.ok()?))
     }
 
-    async fn deploy(&self, app: &str, component: axum::body::Bytes) {
+    pub(crate) async fn deploy(&self, app: &str, component: axum::body::Bytes) {
         let url = format!("{}/admin/hubs/default/apps/{app}", self.url);
         let request = self.http.put(url).header("content-type", "application/wasm").body(component);
         let answer = request.send().await.unwrap();
         assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
     }
 
-    async fn start(&self, function: &str, id: &str, input: Value) -> u16 {
+    pub(crate) async fn start(&self, function: &str, id: &str, input: Value) -> u16 {
         let url = format!("{}/runtime/webhooks/durabletask/orchestrators/{function}/{id}", self.url);
         self.http.post(url).body(input.to_string()).send().await.unwrap().status().as_u16()
     }
 
-    async fn ended(&self, id: &str) -> Value {
+    pub(crate) async fn ended(&self, id: &str) -> Value {
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             let (code, body) = self.get(&format!("/runtime/webhooks/durabletask/instances/{id}")).await.unwrap();
