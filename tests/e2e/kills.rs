@@ -18,11 +18,11 @@ const CLIENTS: u64 = 4;
 const INSTANCES: &str = "/runtime/webhooks/durabletask/instances";
 
 /// How often a test tries: more by hand.
-fn rounds(usual: usize) -> usize {
+pub(crate) fn rounds(usual: usize) -> usize {
     std::env::var("DURAWASM_TEST_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(usual)
 }
 
-fn random() -> fastrand::Rng {
+pub(crate) fn random() -> fastrand::Rng {
     let seed = std::env::var("DURAWASM_TEST_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or_else(|| fastrand::u64(..));
     println!("to repeat: DURAWASM_TEST_SEED={seed}");

@@ -4,6 +4,8 @@
 
 mod bad_input;
 mod crash;
+#[cfg(target_os = "linux")]
+mod disk_faults;
 mod hello;
 mod host_faults;
 mod hostile;

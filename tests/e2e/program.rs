@@ -27,7 +27,7 @@ pub(crate) fn port() -> u16 {
 }
 
 impl Program {
-    async fn serve(data: &Path) -> Self {
+    pub(crate) async fn serve(data: &Path) -> Self {
         let mut program = Self::spawn(data, port(), |_| {});
         program.ready().await;
         program

@@ -12,12 +12,16 @@ pub(super) fn healthz() -> Response {
     wire::json(StatusCode::OK, &json!({"status": "ok"}))
 }
 
-/// 200 once everything that had work in flight has been taken up again; before, 503 with what is missing.
+/// 200 once everything that had work in flight has been taken up again; before, 503 with what is missing. 503 again
+/// when the store has stopped for good, with the reason.
 pub(super) fn readyz(engine: &EngineSlot) -> Response {
-    let missing = match engine.get() {
-        None => "the store is being opened",
-        Some(engine) if !engine.is_ready() => "instances with work in flight are being recovered",
-        Some(_) => return wire::json(StatusCode::OK, &json!({"status": "ready"})),
+    let (status, missing) = match engine.get() {
+        None => ("starting", "the store is being opened".to_owned()),
+        Some(engine) => match engine.store_failed() {
+            Some(reason) => ("failed", format!("the store has stopped: {reason}")),
+            None if !engine.is_ready() => ("starting", "instances with work in flight are being recovered".to_owned()),
+            None => return wire::json(StatusCode::OK, &json!({"status": "ready"})),
+        },
     };
-    wire::json(StatusCode::SERVICE_UNAVAILABLE, &json!({"status": "starting", "missing": [missing]}))
+    wire::json(StatusCode::SERVICE_UNAVAILABLE, &json!({"status": status, "missing": [missing]}))
 }
