@@ -3,8 +3,8 @@
  * Built by the tests with cc -shared -fPIC and loaded with LD_PRELOAD. Environment:
  *   DISK_DIRECTORY  only files below this directory count
  *   DISK_RECORD     record to this file: every change, the begin and end of every sync, and what goes to standard output
- *   DISK_FAULT      "KIND COUNT ERRNO TIMES": KIND write or sync; the COUNTth of them (from 1) fails with this error,
- *                   and so do those that follow, TIMES in all (0: for ever)
+ *   DISK_FAULT      "KIND COUNT ERRNO TIMES": KIND is write, sync, or log for writes to the file `db`; the COUNTth of
+ *                   them (from 1) fails with this error, and so do those that follow, TIMES in all (0: for ever)
  *   DISK_CURE       a fault does not happen while a file with this path exists
  *
  * A record is: one byte of kind, u32 length of the path, u64 number (offset, length or count), u64 length of the data,
@@ -36,7 +36,7 @@ static const char *directory, *cure;
 static size_t directory_length;
 static int record_fd = -1;
 static uint64_t syncs;
-static int fault_writes, fault_syncs, fault_error;
+static int fault_writes, fault_log, fault_syncs, fault_error;
 static long fault_from, fault_times, seen;
 
 __attribute__((constructor)) static void begin(void) {
@@ -49,6 +49,7 @@ __attribute__((constructor)) static void begin(void) {
     char kind[16];
     if (fault && sscanf(fault, "%15s %ld %d %ld", kind, &fault_from, &fault_error, &fault_times) == 4) {
         fault_writes = !strcmp(kind, "write");
+        fault_log = !strcmp(kind, "log");
         fault_syncs = !strcmp(kind, "sync");
     }
     cure = getenv("DISK_CURE");
@@ -140,7 +141,8 @@ int close(int fd) {
 /* A full disk takes a part of a write before it refuses: half of a faulty one is written when it is long. */
 static ssize_t written(int fd, const char *name, const void *data, size_t length, off64_t offset, int moves) {
     pthread_mutex_lock(&lock);
-    int failing = fails(fault_writes);
+    const char *slash = strrchr(name, '/');
+    int failing = fails(fault_writes || (fault_log && !strcmp(slash ? slash + 1 : name, "db")));
     if (failing) {
         int error = errno;
         if (length >= 1024 && seen == fault_from) {
