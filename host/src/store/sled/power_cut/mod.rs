@@ -1,6 +1,8 @@
 //! Power cuts: a process that commits at full speed is recorded, and of what it had not synced at some moment nothing,
 //! a part, torn pieces or everything is left. What it had acknowledged by then must be there.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod recording;
 
 use std::collections::BTreeMap;
