@@ -5,9 +5,12 @@
 mod bad_input;
 mod connections;
 mod crash;
+#[cfg(target_os = "linux")]
+mod disk_faults;
 mod hello;
 mod host_faults;
 mod hostile;
+mod kills;
 mod layers;
 mod program;
 mod queries;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 pub(crate) struct Program {
     pub(crate) child: Child,
     pub(crate) url: String,
-    http: reqwest::Client,
+    pub(crate) http: reqwest::Client,
 }
 
 impl Drop for Program {
@@ -27,27 +27,41 @@ pub(crate) fn port() -> u16 {
 }
 
 impl Program {
-    async fn serve(data: &Path) -> Self {
+    pub(crate) async fn serve(data: &Path) -> Self {
         Self::serve_with(&format!("sled:{}", data.display()), &[]).await
     }
 
     /// With a store and further flags.
     pub(crate) async fn serve_with(store: &str, flags: &[&str]) -> Self {
-        let listen = format!("127.0.0.1:{}", port());
-        let child = Command::new(env!("CARGO_BIN_EXE_durawasm-e2e"))
+        let mut program = Self::spawn_with(store, port(), |command| drop(command.args(flags)));
+        program.ready().await;
+        program
+    }
+
+    /// Starts the program and does not wait for it.
+    pub(crate) fn spawn(data: &Path, port: u16, configure: impl FnOnce(&mut Command)) -> Self {
+        Self::spawn_with(&format!("sled:{}", data.display()), port, configure)
+    }
+
+    fn spawn_with(store: &str, port: u16, configure: impl FnOnce(&mut Command)) -> Self {
+        let listen = format!("127.0.0.1:{port}");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_durawasm-e2e"));
+        command
             .args(["serve", "--listen", &listen, "--store", store])
-            .args(flags)
             .stdout(Stdio::null())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .unwrap();
-        let program = Self { child, url: format!("http://{listen}"), http: reqwest::Client::new() };
+            .stderr(Stdio::inherit());
+        configure(&mut command);
+        Self { child: command.spawn().unwrap(), url: format!("http://{listen}"), http: reqwest::Client::new() }
+    }
+
+    /// Waits until everything is recovered.
+    pub(crate) async fn ready(&mut self) {
         let deadline = Instant::now() + Duration::from_secs(60);
-        while program.get("/readyz").await.is_none_or(|(status, _)| status != 200) {
+        while self.get("/readyz").await.is_none_or(|(status, _)| status != 200) {
             assert!(Instant::now() < deadline, "the program does not become ready");
+            assert_eq!(self.child.try_wait().unwrap(), None, "the program ended by itself");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        program
     }
 
     pub(crate) async fn get(&self, path: &str) -> Option<(u16, String)> {
@@ -67,7 +81,7 @@ impl Program {
         self.http.post(url).body(input.to_string()).send().await.unwrap().status().as_u16()
     }
 
-    async fn ended(&self, id: &str) -> Value {
+    pub(crate) async fn ended(&self, id: &str) -> Value {
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             let (code, body) = self.get(&format!("/runtime/webhooks/durabletask/instances/{id}")).await.unwrap();

@@ -11,11 +11,11 @@ use super::wire;
 /// How the server is.
 #[derive(Serialize, ToSchema)]
 pub(super) struct Health {
-    /// `ok`, `ready` or `starting`.
+    /// `ok`, `ready`, `starting` or `failed`.
     status: &'static str,
-    /// What is still to be done.
+    /// What is still to be done, or why nothing can be.
     #[serde(skip_serializing_if = "Option::is_none")]
-    missing: Option<[&'static str; 1]>,
+    missing: Option<[String; 1]>,
 }
 
 /// Whether the process serves.
@@ -42,12 +42,16 @@ pub(super) fn healthz() -> Response {
         (status = 503, description = "`missing` says what is still to be done.", body = Health),
     ),
 )]
-// 200 once everything that had work in flight has been taken up again; before, 503 with what is missing.
+// 200 once everything that had work in flight has been taken up again; before, 503 with what is missing. 503 again when the
+// store has stopped for good, with the reason.
 pub(super) fn readyz(engine: &EngineSlot) -> Response {
-    let missing = match engine.get() {
-        None => "the store is being opened",
-        Some(engine) if !engine.is_ready() => "instances with work in flight are being recovered",
-        Some(_) => return wire::json(StatusCode::OK, &Health { status: "ready", missing: None }),
+    let (status, missing) = match engine.get() {
+        None => ("starting", "the store is being opened".to_owned()),
+        Some(engine) => match engine.store_failed() {
+            Some(reason) => ("failed", format!("the store has stopped: {reason}")),
+            None if !engine.is_ready() => ("starting", "instances with work in flight are being recovered".to_owned()),
+            None => return wire::json(StatusCode::OK, &Health { status: "ready", missing: None }),
+        },
     };
-    wire::json(StatusCode::SERVICE_UNAVAILABLE, &Health { status: "starting", missing: Some([missing]) })
+    wire::json(StatusCode::SERVICE_UNAVAILABLE, &Health { status, missing: Some([missing]) })
 }

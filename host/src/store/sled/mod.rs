@@ -10,6 +10,7 @@ mod encoding;
 mod gate;
 mod group;
 mod index;
+mod inspect;
 mod keys;
 mod list;
 #[cfg(test)]
@@ -18,6 +19,8 @@ mod mail;
 #[cfg(test)]
 mod measure;
 mod open;
+#[cfg(all(test, target_os = "linux"))]
+mod power_cut;
 mod prepare;
 mod purge;
 mod read;
