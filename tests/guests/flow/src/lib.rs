@@ -4,6 +4,7 @@ mod activities;
 mod calls;
 mod context;
 mod failures;
+mod program;
 mod waits;
 
 durawasm::app!(
@@ -13,6 +14,8 @@ durawasm::app!(
     activities::fail_until,
     activities::heartbeats,
     activities::log_line,
+    activities::repaired,
+    activities::resumes,
     activities::sleep,
     activities::slow,
     activities::square,
@@ -41,10 +44,13 @@ durawasm::app!(
     failures::fails,
     failures::join_failing,
     failures::retry,
+    failures::resumes_halfway,
     failures::retry_predicate,
     failures::stalls,
     failures::typed_input,
     failures::unknown_activity,
+    program::deeper,
+    program::program,
     waits::canceled_timer,
     waits::collect_events,
     waits::event,
