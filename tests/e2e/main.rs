@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod bad_input;
+mod children;
 mod crash;
 mod hello;
 mod host_faults;
@@ -10,3 +11,4 @@ mod hostile;
 mod layers;
 mod program;
 mod replay;
+mod scenario;
