@@ -94,11 +94,8 @@ async fn each_attempt_of_a_child_without_a_chosen_id_is_an_instance_of_its_own()
 #[tokio::test(flavor = "multi_thread")]
 async fn attempts_with_a_chosen_id_replace_each_other() {
     let failing = json!({"child": {"label": "c", "attempts": 2, "step": {"seq": [{"event": "Go"}, {"fail": "no"}]}}});
-    let acts = vec![
-        Act::Post("root.c/raiseEvent/Go", "1", 202),
-        Act::NextTimer,
-        Act::Post("root.c/raiseEvent/Go", "1", 202),
-    ];
+    let acts =
+        vec![Act::Post("root.c/raiseEvent/Go", "1", 202), Act::NextTimer, Act::Post("root.c/raiseEvent/Go", "1", 202)];
     let done = Scenario { step: json!({"catch": failing}), acts, shown: vec![ROOT, "root.c"] };
     let done = done.whenever_it_dies().await;
     assert_eq!(end(&done[0]), json!(["Completed", {"caught": "no"}]));
@@ -251,8 +248,7 @@ async fn events_go_to_others_to_oneself_and_to_nobody() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn events_between_two_instances_keep_their_order() {
-    let sends: Vec<_> =
-        (0..20).map(|n| json!({"send": {"to": "{parent}", "name": "Item", "data": n}})).collect();
+    let sends: Vec<_> = (0..20).map(|n| json!({"send": {"to": "{parent}", "name": "Item", "data": n}})).collect();
     let waits: Vec<_> = (0..20).map(|_| json!({"event": "Item"})).collect();
     let step = json!({"seq": [{"start": {"label": "c", "step": {"seq": sends}}}, {"seq": waits}]});
     let done = Scenario { step, acts: vec![], shown: vec![ROOT] }.whenever_it_dies().await;

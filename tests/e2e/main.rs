@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod activities;
 mod bad_input;
 mod children;
 mod crash;
@@ -11,4 +12,7 @@ mod hostile;
 mod layers;
 mod program;
 mod replay;
+mod restart;
+mod rewind;
 mod scenario;
+mod start_options;

@@ -2,13 +2,13 @@
 //! moves only when nothing else can happen.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::Bytes;
-use durawasm_core::model::Outcome;
 use durawasm_core::Timestamp;
+use durawasm_core::model::Outcome;
 use durawasm_host::engine::Settings;
 use durawasm_host::engine::executor::{ActivityRun, AdmitError, Executor, HostFault, OrchestratorRun, RunEnd};
 use durawasm_host::store::memory::MemoryStore;
@@ -22,13 +22,16 @@ use crate::{Answer, DyingStore, Host, ManualClock};
 /// How long a world may take until nothing happens any more.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+type Runs = Arc<Mutex<Vec<String>>>;
+
 /// The real executor, which sees that nothing runs again whose outcome is recorded.
 struct Watchful {
     store: Arc<WatchedStore>,
     dead: AtomicBool,
     /// What ran although its outcome was recorded.
     wrongs: Arc<Mutex<Vec<String>>>,
-    runs: Arc<AtomicUsize>,
+    /// The idempotency keys of all runs, in their order.
+    runs: Runs,
 }
 
 impl Executor for Watchful {
@@ -45,7 +48,7 @@ impl Executor for Watchful {
             let wrong = format!("{} {}", run.name, run.idempotency_key);
             self.wrongs.lock().unwrap_or_else(PoisonError::into_inner).push(wrong);
         }
-        self.runs.fetch_add(1, Ordering::SeqCst);
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner).push(run.idempotency_key.clone());
         executor().run_activity(run)
     }
 
@@ -67,7 +70,7 @@ pub struct World {
     settings: Settings,
     lives: VecDeque<usize>,
     wrongs: Arc<Mutex<Vec<String>>>,
-    runs: Arc<AtomicUsize>,
+    runs: Runs,
     /// Every so many looks the guests in memory are dropped; 0: never.
     evict_every: usize,
     looks: usize,
@@ -106,10 +109,10 @@ impl World {
         self.store.writes()
     }
 
-    /// How many activities were begun.
+    /// The idempotency keys of the activities that were begun, in their order.
     #[must_use]
-    pub fn runs(&self) -> usize {
-        self.runs.load(Ordering::SeqCst)
+    pub fn runs(&self) -> Vec<String> {
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A dead host is replaced by a new one.
@@ -204,11 +207,7 @@ impl World {
     }
 }
 
-fn watchful(
-    store: &Arc<WatchedStore>,
-    wrongs: &Arc<Mutex<Vec<String>>>,
-    runs: &Arc<AtomicUsize>,
-) -> Arc<Watchful> {
+fn watchful(store: &Arc<WatchedStore>, wrongs: &Arc<Mutex<Vec<String>>>, runs: &Runs) -> Arc<Watchful> {
     let dead = AtomicBool::new(false);
     Arc::new(Watchful { store: store.clone(), dead, wrongs: Arc::clone(wrongs), runs: Arc::clone(runs) })
 }

@@ -22,6 +22,7 @@ durawasm::app!(
     calls::child,
     calls::fan_out,
     calls::fire_and_forget,
+    calls::gives_up,
     calls::join_mixed,
     calls::one_activity,
     calls::parent,

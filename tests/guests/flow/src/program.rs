@@ -131,7 +131,9 @@ fn run(ctx: OrchestrationContext, step: Step, round: u32) -> Doing {
                 let (index, value) = ctx.race(steps.into_iter().map(|step| run(ctx, step, round))).await;
                 Ok(json!([index, value?]))
             }
-            Step::Catch(step) => Ok(run(ctx, *step, round).await.unwrap_or_else(|error| json!({"caught": error.message}))),
+            Step::Catch(step) => {
+                Ok(run(ctx, *step, round).await.unwrap_or_else(|error| json!({"caught": error.message})))
+            }
             Step::Undo(step, undo) => match run(ctx, *step, round).await {
                 Ok(value) => Ok(value),
                 Err(error) => {
