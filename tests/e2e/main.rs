@@ -11,6 +11,7 @@ mod host_faults;
 mod hostile;
 mod layers;
 mod program;
+mod random;
 mod replay;
 mod restart;
 mod rewind;

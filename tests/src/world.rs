@@ -84,7 +84,10 @@ impl World {
 
     /// The same on this store.
     pub async fn on(store: SharedStore, (app, component): (&str, Bytes), lives: &[usize]) -> Self {
-        Host::on(Arc::clone(&store)).await.deploy(app, component).await;
+        let deploying = Host::on(Arc::clone(&store)).await;
+        deploying.deploy(app, component).await;
+        // Its clock is another one: it must not fire timers of this world.
+        deploying.engine.stop();
         // Patience enough that a start and its first episode always share a commit.
         let settings = Settings { start_patience: Duration::from_secs(30), ..Settings::default() };
         let (clock, mut lives) = (ManualClock::new(), lives.iter().copied().collect::<VecDeque<_>>());
