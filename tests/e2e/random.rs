@@ -247,7 +247,9 @@ async fn random_programs_come_to_the_same_end_whatever_dies() {
     for worker in 0..2 {
         workers.spawn(async move {
             for case in (worker..cases).step_by(2) {
-                Case::new(first.wrapping_add(case)).check().await;
+                let seed = first.wrapping_add(case);
+                let checked = tokio::spawn(async move { Case::new(seed).check().await }).await;
+                assert!(checked.is_ok(), "seed {seed}: {checked:?}");
             }
         });
     }

@@ -221,16 +221,24 @@ impl Inner {
         let record = commit.record.clone();
         let sent = numbered(&commit);
         let Committed { number, revision, first_mail } = self.store.commit(commit).await?;
-        self.post_mail(sent(first_mail));
         live.record = InstanceRecord { number, revision, ..record };
+        self.take_up(live, (effects, first, fresh));
+        // Not before the instance has its actor: what comes back to it would load it beside this one.
+        self.post_mail(sent(first_mail));
+        Ok(())
+    }
+
+    /// Gives an instance that has just been started its actor, and begins what it has decided.
+    fn take_up(self: &Arc<Self>, live: Box<Live>, (effects, first, fresh): (Vec<Effect>, First, bool)) {
+        let number = live.record.number;
         if live.record.status.is_terminal() {
             self.waiters.ended(number);
-            return Ok(());
+            return;
         }
         if first == First::Postponed {
             // What the guest did before the host failed it is not decided: it is loaded and begins anew.
             self.wake(number);
-            return Ok(());
+            return;
         }
         let record = live.record.clone();
         if let Some(actor) = self.actors.adopt(number, live) {
@@ -239,7 +247,7 @@ impl Inner {
                 self.wake(number);
             }
             tokio::spawn(Arc::clone(self).drive(actor));
-            return Ok(());
+            return;
         }
         // A message came first and loaded the instance, its activities with it.
         for effect in effects {
@@ -248,7 +256,6 @@ impl Inner {
             }
         }
         self.wake(number);
-        Ok(())
     }
 }
 

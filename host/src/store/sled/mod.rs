@@ -11,6 +11,7 @@ mod group;
 mod keys;
 mod mail;
 mod open;
+pub mod portable;
 mod prepare;
 mod read;
 #[cfg(test)]
