@@ -6,6 +6,7 @@ mod activities;
 mod bad_input;
 mod children;
 mod crash;
+mod examples;
 mod golden;
 mod hello;
 mod host_faults;
