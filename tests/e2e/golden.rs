@@ -135,18 +135,22 @@ fn before_the_last_episode(history: &[HistoryEvent]) -> (Vec<HistoryEvent>, Vec<
     let waited = history.iter().rposition(begins).map_or(1, |position| position + 1);
     let (mut before, mut done) = (history[..waited].to_vec(), Vec::new());
     for event in &history[waited..] {
-        match &event.kind {
+        let is_of_the_code = matches!(
+            event.kind,
             EventKind::TaskScheduled { .. }
-            | EventKind::SubOrchestrationCreated { .. }
-            | EventKind::SubOrchestrationStarted { .. }
-            | EventKind::EventSent { .. }
-            | EventKind::TimerCreated { .. }
-            | EventKind::EventAwaited { .. }
-            | EventKind::TaskCanceled { .. }
-            | EventKind::FailureDelivered { .. }
-            | EventKind::OrchestratorReturned { .. } => done.push(event.kind.clone()),
-            EventKind::ExecutionCompleted { .. } => {}
-            _ => before.push(event.clone()),
+                | EventKind::SubOrchestrationCreated { .. }
+                | EventKind::SubOrchestrationStarted { .. }
+                | EventKind::EventSent { .. }
+                | EventKind::TimerCreated { .. }
+                | EventKind::EventAwaited { .. }
+                | EventKind::TaskCanceled { .. }
+                | EventKind::FailureDelivered { .. }
+                | EventKind::OrchestratorReturned { .. }
+        );
+        if is_of_the_code {
+            done.push(event.kind.clone());
+        } else if !matches!(event.kind, EventKind::ExecutionCompleted { .. }) {
+            before.push(event.clone());
         }
     }
     (before, done)

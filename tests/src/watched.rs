@@ -66,14 +66,10 @@ impl WatchedStore {
     fn note(&self, execution: &str, events: &[HistoryEvent]) {
         let mut recorded = self.recorded.lock().unwrap_or_else(PoisonError::into_inner);
         for event in events {
-            match &event.kind {
-                EventKind::TaskCompleted { task, .. } | EventKind::TaskFailed { task, .. } => {
-                    recorded.insert(format!("{execution}:{task}"));
-                }
-                EventKind::TaskAttemptFailed { task, attempt, .. } => {
-                    recorded.insert(format!("{execution}:{task}:{attempt}"));
-                }
-                _ => {}
+            if let EventKind::TaskCompleted { task, .. } | EventKind::TaskFailed { task, .. } = &event.kind {
+                recorded.insert(format!("{execution}:{task}"));
+            } else if let EventKind::TaskAttemptFailed { task, attempt, .. } = &event.kind {
+                recorded.insert(format!("{execution}:{task}:{attempt}"));
             }
         }
     }
