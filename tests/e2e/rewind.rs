@@ -1,5 +1,8 @@
 //! A failed instance goes on from before its failure.
 
+use std::sync::Arc;
+
+use durawasm_host::store::sled::{SledOptions, SledStore};
 use durawasm_tests::{World, guests};
 use serde_json::{Value, json};
 
@@ -85,6 +88,25 @@ async fn failed_children_are_rewound_on_every_level() {
     assert_eq!(end(&done[1]), json!(["Completed", [0, [1, {"repaired": 1}]]]));
     assert_eq!(end(&done[2]), json!(["Completed", [1, {"repaired": 1}]]));
     assert_eq!(event(&done[2], "ExecutionRewound")["Reason"], "the parent was rewound");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_family_in_sled_is_rewound_by_the_next_host() {
+    let leaf = json!({"child": {"label": "leaf", "step": {"seq": [{"echo": 1}, repaired(1)]}}});
+    let step = json!({"seq": [{"start": {"label": "started", "step": {"sleep": 5}}}, leaf]});
+    let folder = tempfile::tempdir().unwrap();
+    for lives in [3, 6, 9, usize::MAX] {
+        let folder = folder.path().join(lives.to_string());
+        let open = || Arc::new(SledStore::open(&folder, SledOptions::default()).unwrap());
+        let mut world = World::on(open(), ("flow", guests::guest("flow")), &[lives]).await;
+        world.start("Program", ROOT, &json!({"step": step})).await;
+        world.settle().await;
+        assert_eq!(world.status(ROOT).await["runtimeStatus"], "Failed");
+        assert_eq!(world.post("root/rewind", "").await, 202);
+        world.run_out().await;
+        assert_eq!(end(&world.status(ROOT).await), json!(["Completed", ["root.started", [1, {"repaired": 1}]]]));
+        assert_eq!(end(&world.status("root.started").await), json!(["Completed", "slept"]));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

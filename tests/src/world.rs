@@ -40,11 +40,13 @@ impl Executor for Watchful {
     }
 
     fn run_activity(&self, run: ActivityRun) -> BoxFuture<'static, Result<Outcome, HostFault>> {
+        // Asked first: what only a later host recorded is no wrong of this one.
+        let recorded = self.store.is_recorded(&run.idempotency_key);
         if self.dead.load(Ordering::SeqCst) {
             // Its process is gone.
             return Box::pin(std::future::pending());
         }
-        if self.store.is_recorded(&run.idempotency_key) {
+        if recorded {
             let wrong = format!("{} {}", run.name, run.idempotency_key);
             self.wrongs.lock().unwrap_or_else(PoisonError::into_inner).push(wrong);
         }
