@@ -20,6 +20,7 @@ async fn server() -> Server {
         admin_key: None,
         public_url: None,
         trust_proxy: false,
+        retention: None,
         cors_origins: Vec::<Pages>::new(),
     };
     Server::start(options).await.unwrap()

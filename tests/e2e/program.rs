@@ -46,10 +46,7 @@ impl Program {
     fn spawn_with(store: &str, port: u16, configure: impl FnOnce(&mut Command)) -> Self {
         let listen = format!("127.0.0.1:{port}");
         let mut command = Command::new(env!("CARGO_BIN_EXE_durawasm-e2e"));
-        command
-            .args(["serve", "--listen", &listen, "--store", store])
-            .stdout(Stdio::null())
-            .stderr(Stdio::inherit());
+        command.args(["serve", "--listen", &listen, "--store", store]).stdout(Stdio::null()).stderr(Stdio::inherit());
         configure(&mut command);
         Self { child: command.spawn().unwrap(), url: format!("http://{listen}"), http: reqwest::Client::new() }
     }

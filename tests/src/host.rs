@@ -86,7 +86,19 @@ impl Host {
     /// # Panics
     /// When the store does not open.
     pub async fn with(store: SharedStore, settings: Settings, clock: Clock) -> Self {
-        let engine = match Engine::open(store, executor(), settings, clock).await {
+        Self::running(store, executor(), (settings, clock)).await
+    }
+
+    /// The same with an executor of the test's own.
+    ///
+    /// # Panics
+    /// When the store does not open.
+    pub async fn running(
+        store: SharedStore,
+        executor: Arc<dyn Executor>,
+        (settings, clock): (Settings, Clock),
+    ) -> Self {
+        let engine = match Engine::open(store, executor, settings, clock).await {
             Ok(engine) => engine,
             Err(error) => panic!("the engine does not open: {error}"),
         };

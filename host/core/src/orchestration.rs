@@ -204,7 +204,7 @@ impl Orchestration {
     #[must_use]
     pub fn has_work_in_flight(&self) -> bool {
         self.ledger.ended.is_none()
-            && ((self.ledger.waits_served.is_none() && self.ledger.scheduled.is_none())
+            && ((self.ledger.waits_served.is_none() && self.can_run())
                 || self.ledger.open_tasks().any(|(_, work, retry_at)| match work {
                     Work::Activity { .. } => retry_at.is_none(),
                     Work::Child { .. } | Work::Timer { .. } | Work::Event { .. } => false,

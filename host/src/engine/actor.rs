@@ -1,6 +1,7 @@
 //! Instances as actors: a mailbox each, one episode at a time, no task and no memory while nothing happens.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -83,11 +84,23 @@ struct State {
 #[derive(Default)]
 pub(super) struct Actors {
     by_number: Mutex<HashMap<InstanceNumber, Arc<Actor>>>,
+    /// How many instances were loaded from the store.
+    loads: AtomicU64,
 }
 
 impl Actors {
     fn lock(&self) -> MutexGuard<'_, HashMap<InstanceNumber, Arc<Actor>>> {
         self.by_number.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An instance is about to be loaded from the store.
+    pub(super) fn loading(&self) {
+        self.loads.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// How many instances were loaded so far. The same before a start and after: nobody has loaded what was started.
+    pub(super) fn loads(&self) -> u64 {
+        self.loads.load(Ordering::SeqCst)
     }
 
     /// Drops the guest of an actor that does not run.
@@ -124,6 +137,12 @@ impl Actors {
 impl Actor {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is held of the instance is not true any more.
+    pub(super) fn forget(&self) {
+        let outdated = self.lock().live.take();
+        drop(outdated);
     }
 
     pub(super) fn is_in_flight(&self, task: TaskId, attempt: u32) -> bool {

@@ -138,6 +138,7 @@ impl Inner {
 
     /// Loads an instance and begins what must be under way for it but is not.
     async fn load(self: &Arc<Self>, actor: &Arc<Actor>) -> Result<Option<Box<Live>>, StoreError> {
+        self.actors.loading();
         let Some((record, history)) = self.store.history(actor.number).await? else { return Ok(None) };
         let orchestration = Orchestration::replay(&history)
             .map_err(|error| StoreError::Corrupt(format!("instance {}: {error}", record.id)))?;

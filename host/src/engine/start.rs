@@ -233,26 +233,47 @@ impl Inner {
         let fresh = std::mem::take(&mut commit.fresh_history);
         let record = commit.record.clone();
         let sent = numbered(&commit);
+        let loads = self.actors.loads();
         let Committed { number, revision, first_mail } = self.store.commit(commit).await?;
-        self.post_mail(sent(first_mail));
         live.record = InstanceRecord { number, revision, ..record };
+        self.take_up(live, (effects, first, fresh), loads).await;
+        // Not before the instance has its actor: what comes back to it would load it beside this one.
+        self.post_mail(sent(first_mail));
+        Ok(())
+    }
+
+    /// Gives an instance that has just been started its actor, and begins what it has decided.
+    /// `loads`: what [`super::actor::Actors::loads`] said before the start was durable.
+    async fn take_up(
+        self: &Arc<Self>,
+        live: Box<Live>,
+        (effects, first, fresh): (Vec<Effect>, First, bool),
+        loads: u64,
+    ) {
+        let number = live.record.number;
         if live.record.status.is_terminal() {
             self.waiters.ended(number);
-            return Ok(());
+            return;
         }
         if first == First::Postponed {
             // What the guest did before the host failed it is not decided: it is loaded and begins anew.
             self.wake(number);
-            return Ok(());
+            return;
         }
         let record = live.record.clone();
         if let Some(actor) = self.actors.adopt(number, live) {
-            self.act(&actor, &record, effects);
-            if first == First::Running || fresh {
-                self.wake(number);
+            // Somebody may have loaded it, taken it further and let it go before it had its actor.
+            let is_untouched = self.actors.loads() == loads || self.is_current(&record).await;
+            if is_untouched {
+                self.act(&actor, &record, effects);
+                if first == First::Running || fresh {
+                    self.wake(number);
+                }
+                tokio::spawn(Arc::clone(self).drive(actor));
+                return;
             }
+            actor.forget();
             tokio::spawn(Arc::clone(self).drive(actor));
-            return Ok(());
         }
         // A message came first and loaded the instance, its activities with it.
         for effect in effects {
@@ -261,7 +282,12 @@ impl Inner {
             }
         }
         self.wake(number);
-        Ok(())
+    }
+
+    /// Whether the instance is in the store as it is here.
+    async fn is_current(&self, record: &InstanceRecord) -> bool {
+        let found = self.store.instance(&record.hub, &record.id).await;
+        matches!(found, Ok(Some(found)) if (found.number, found.revision) == (record.number, record.revision))
     }
 }
 

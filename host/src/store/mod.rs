@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use durawasm_core::{HistoryEvent, Timestamp};
 
+pub use self::sled::portable;
 pub use model::{
     AppOptions, AppRecord, AppVersion, Commit, Committed, Digest, Expect, FunctionKind, HubName, InstanceNumber,
     InstanceRecord, Mail, MailId, NewMail, PayloadChanges, Payloads, Pinned, Reuse, Revision, TimerRow,

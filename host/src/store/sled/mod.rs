@@ -19,6 +19,7 @@ mod mail;
 #[cfg(test)]
 mod measure;
 mod open;
+pub mod portable;
 #[cfg(all(test, target_os = "linux"))]
 mod power_cut;
 mod prepare;

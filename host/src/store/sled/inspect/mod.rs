@@ -70,8 +70,12 @@ impl Finding {
 /// # Errors
 /// When a file cannot be read. Damage is no error but a finding.
 pub(super) fn inspect(directory: &Path) -> io::Result<Finding> {
-    let nothing =
-        |damage| Finding { meta: MetaRow { sequence: 0, next_number: 1 }, aside: Vec::new(), damage, gap: None };
+    let nothing = |damage| Finding {
+        meta: MetaRow { sequence: 0, next_number: 1, last_mail: None },
+        aside: Vec::new(),
+        damage,
+        gap: None,
+    };
     let snapshot = match newest_snapshot(directory)? {
         None => Snapshot::default(),
         Some((name, bytes)) => match Snapshot::read(&bytes) {

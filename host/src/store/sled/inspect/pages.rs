@@ -133,10 +133,11 @@ impl Pages {
     /// The newest row about the store.
     pub(super) fn meta(&self) -> MetaRow {
         let of_first = self.metas.iter().filter(|(page, _)| self.first_leaves.contains(page));
-        of_first
-            .map(|(_, meta)| *meta)
-            .max_by_key(|meta| meta.sequence)
-            .unwrap_or(MetaRow { sequence: 0, next_number: 1 })
+        of_first.map(|(_, meta)| *meta).max_by_key(|meta| meta.sequence).unwrap_or(MetaRow {
+            sequence: 0,
+            next_number: 1,
+            last_mail: None,
+        })
     }
 }
 

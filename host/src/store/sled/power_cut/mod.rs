@@ -76,7 +76,7 @@ async fn check(path: &Path, before: &Known, said: &str, what: &str) -> Known {
         let found = store.instance(&hub(), &id).await.unwrap();
         let order = |done: &Committed| (done.number, done.revision);
         let known = before.get(&id).into_iter().chain(acknowledged.get(&id)).map(order).max();
-        let done = found.as_ref().map(|found| Committed { number: found.number, revision: found.revision });
+        let done = found.as_ref().map(|found| Committed::at(found.number, found.revision));
         assert!(done.as_ref().map(order) >= known, "{what}: instance {id} is at {done:?}, but was at {known:?}");
         there.extend(done.map(|done| (id.clone(), done)));
         let Some(found) = found else { continue };
