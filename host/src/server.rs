@@ -59,6 +59,8 @@ pub struct ServerOptions {
     pub public_url: Option<String>,
     /// Believe `X-Forwarded-Host` and `X-Forwarded-Proto`.
     pub trust_proxy: bool,
+    /// Added to every sync of the store; for benchmarks that imitate a slower disk.
+    pub sync_delay: Option<Duration>,
 }
 
 /// A server that listens. Its engine opens behind it: health is answered meanwhile.
@@ -96,7 +98,7 @@ impl Server {
         };
         let serve = axum::serve(listener, router).with_graceful_shutdown(until_stopped);
         let http = tokio::spawn(async move { serve.await });
-        let opening = tokio::spawn(open_engine(options.store, slot));
+        let opening = tokio::spawn(open_engine((options.store, options.sync_delay), slot));
         Ok(Self { address, http, opening, folder: None, stop })
     }
 
@@ -163,10 +165,13 @@ async fn resolve(listen: &str) -> Result<SocketAddr, String> {
     found.next().ok_or_else(|| problem("the name has no address".to_owned()))
 }
 
-async fn open_engine(choice: StoreChoice, slot: EngineSlot) -> Result<(Engine, DataFolder), String> {
+async fn open_engine(
+    (choice, sync_delay): (StoreChoice, Option<Duration>),
+    slot: EngineSlot,
+) -> Result<(Engine, DataFolder), String> {
     // Opening reads and repairs files: not for the threads that answer health checks.
     let opened = tokio::task::spawn_blocking(move || {
-        let store = open_store(&choice)?;
+        let store = open_store(&choice, sync_delay)?;
         let folder = DataFolder::of(&choice)?;
         let executor = open_executor(folder.path())?;
         Ok::<_, String>((store, executor, folder))
@@ -206,10 +211,10 @@ impl DataFolder {
 }
 
 /// Opens the store that was chosen. Blocks.
-fn open_store(choice: &StoreChoice) -> Result<SharedStore, String> {
+fn open_store(choice: &StoreChoice, sync_delay: Option<Duration>) -> Result<SharedStore, String> {
     match choice {
         StoreChoice::Sled(path) => {
-            let store = SledStore::open(&path.join("store"), SledOptions::default());
+            let store = SledStore::open(&path.join("store"), SledOptions { sync_delay, ..SledOptions::default() });
             Ok(Arc::new(store.map_err(|error| error.to_string())?))
         }
         StoreChoice::Memory => Ok(Arc::new(MemoryStore::default())),

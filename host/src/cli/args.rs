@@ -1,6 +1,7 @@
 //! Verbs and flags. The management verbs are named as in `func durable`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -58,6 +59,9 @@ pub(super) struct ServeArgs {
     /// Believe X-Forwarded-Host and X-Forwarded-Proto: only behind a proxy that sets them
     #[arg(long, env = "DURAWASM_TRUST_PROXY")]
     trust_proxy: bool,
+    /// For benchmarks: microseconds added to every sync, as a slower disk would
+    #[arg(long, hide = true, value_name = "MICROSECONDS")]
+    bench_sync_delay_us: Option<u64>,
 }
 
 impl ServeArgs {
@@ -68,6 +72,7 @@ impl ServeArgs {
             admin_key: self.admin_key,
             public_url: self.public_url,
             trust_proxy: self.trust_proxy,
+            sync_delay: self.bench_sync_delay_us.map(Duration::from_micros),
         }
     }
 }
