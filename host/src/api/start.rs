@@ -3,7 +3,7 @@
 use axum::http::header::{LOCATION, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
-use durawasm_core::Status;
+use durawasm_core::{Payload, Status};
 
 use super::error::ApiError;
 use super::links::{self, LinkParts, Links};
@@ -36,18 +36,22 @@ pub(super) async fn start(base: Base, call: Call) -> Result<Response, ApiError> 
         input: body::json(call.body, call.settings.payload_limit).await?,
     };
     let id = call.engine.start(request).await?;
-    if let Some(timeout) = wishes.wait
-        && let Waited::Ended(view) = call.engine.wait(&call.hub, &id, timeout).await?
-    {
-        return Ok(ended(&view));
+    let Some(timeout) = wishes.wait else { return Ok(accepted(&links_of(&id))) };
+    match call.engine.wait(&call.hub, &id, timeout).await? {
+        Waited::Completed(output) => Ok(completed(output.as_ref())),
+        Waited::Ended(view) => Ok(ended(&view)),
+        Waited::StillRunning | Waited::Unknown => Ok(accepted(&links_of(&id))),
     }
-    Ok(accepted(&links_of(&id)))
+}
+
+fn completed(output: Option<&Payload>) -> Response {
+    wire::json(StatusCode::OK, &wire::value(output))
 }
 
 /// Completed: the bare output. Otherwise: what the status route answers, without its failure flag.
 fn ended(view: &InstanceView) -> Response {
     match view.record.status {
-        Status::Completed => wire::json(StatusCode::OK, &wire::value(view.payloads.output.as_ref())),
+        Status::Completed => completed(view.payloads.output.as_ref()),
         Status::Failed
         | Status::Canceled
         | Status::Terminated

@@ -16,6 +16,7 @@ use super::actor::{Actor, Envelope, InFlight};
 use super::client::SendError;
 use super::executor::{OrchestratorRun, RunEnd};
 use super::session::Session;
+use super::waiters::End;
 use crate::store::{
     BoxFuture, Commit, CommitError, Committed, Expect, FunctionKind, InstanceNumber, InstanceRecord, PayloadChanges,
     StoreError,
@@ -215,7 +216,7 @@ impl Inner {
         let commit =
             Commit { record: InstanceRecord { ready: commit.record.ready || host_fault, ..commit.record }, ..commit };
         let fresh = commit.fresh_history;
-        let record = commit.record.clone();
+        let (record, end) = (commit.record.clone(), End::of(&commit));
         let Committed { number, revision } = self.store.commit(commit).await?;
         live.record = InstanceRecord { number, revision, ..record };
         if fresh {
@@ -224,7 +225,7 @@ impl Inner {
         }
         self.act(actor, &live.record, effects);
         if live.record.status.is_terminal() {
-            self.waiters.ended(number);
+            self.waiters.ended(number, end);
         }
         Ok(())
     }

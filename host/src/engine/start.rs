@@ -8,6 +8,7 @@ use super::Inner;
 use super::client::{StartError, StartRequest};
 use super::episode::{Live, UNNUMBERED};
 use super::session::Session;
+use super::waiters::End;
 use crate::store::{CommitError, Committed, Expect, FunctionKind, InstanceRecord, Reuse, StoreError};
 
 /// Characters of an instance id at most (http-api.md 3).
@@ -125,11 +126,11 @@ impl Inner {
             commit.payloads.input = Some(input);
         }
         let fresh = std::mem::take(&mut commit.fresh_history);
-        let record = commit.record.clone();
+        let (record, end) = (commit.record.clone(), End::of(&commit));
         let Committed { number, revision } = self.store.commit(commit).await.map_err(refused)?;
         live.record = InstanceRecord { number, revision, ..record };
         if live.record.status.is_terminal() {
-            self.waiters.ended(number);
+            self.waiters.ended(number, end);
             return Ok(());
         }
         if first == First::Postponed {
