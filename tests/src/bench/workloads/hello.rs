@@ -46,6 +46,7 @@ pub(super) async fn after_many(server: &Server, args: &Args) -> anyhow::Result<F
         ("after_per_second", of(&after, "per_second")),
         ("after_of_fresh", of(&after, "per_second") / of(&fresh, "per_second")),
         ("after_p99_ms", of(&after, "p99_ms")),
+        ("fresh_cpu_ms", of(&fresh, "cpu_ms")),
         ("after_cpu_ms", of(&after, "cpu_ms")),
         ("after_rss_mb", of(&after, "rss_mb")),
         ("disk_mb", server.disk_bytes() as f64 / 1048576.0),
