@@ -65,6 +65,8 @@ pub struct ServerOptions {
     pub retention: Option<Duration>,
     /// Whose web pages may use the server; none by default.
     pub cors_origins: Vec<Pages>,
+    /// Added to every sync of the store; for benchmarks that imitate a slower disk.
+    pub sync_delay: Option<Duration>,
 }
 
 /// A server that listens. Its engine opens behind it: health is answered meanwhile.
@@ -104,7 +106,7 @@ impl Server {
         let router = api::router(ApiState::new(slot.clone(), settings).stopping(stopping.clone()));
         let http = tokio::spawn(listener::serve(listener, router, stopping));
         let settings = Settings { retention: options.retention, ..Settings::default() };
-        let opening = tokio::spawn(open_engine(options.store, settings, slot));
+        let opening = tokio::spawn(open_engine((options.store, options.sync_delay), settings, slot));
         Ok(Self { address, http, opening, folder: None, stop })
     }
 
@@ -185,13 +187,13 @@ async fn resolve(listen: &str) -> Result<SocketAddr, String> {
 }
 
 async fn open_engine(
-    choice: StoreChoice,
+    (choice, sync_delay): (StoreChoice, Option<Duration>),
     settings: Settings,
     slot: EngineSlot,
 ) -> Result<(Engine, DataFolder), String> {
     // Opening reads and repairs files: not for the threads that answer health checks.
     let opened = tokio::task::spawn_blocking(move || {
-        let store = open_store(&choice)?;
+        let store = open_store(&choice, sync_delay)?;
         let folder = DataFolder::of(&choice)?;
         let executor = open_executor(folder.path())?;
         Ok::<_, String>((store, executor, folder))
@@ -230,10 +232,10 @@ impl DataFolder {
 }
 
 /// Opens the store that was chosen. Blocks.
-fn open_store(choice: &StoreChoice) -> Result<SharedStore, String> {
+fn open_store(choice: &StoreChoice, sync_delay: Option<Duration>) -> Result<SharedStore, String> {
     match choice {
         StoreChoice::Sled(path) => {
-            let store = SledStore::open(&path.join("store"), SledOptions::default());
+            let store = SledStore::open(&path.join("store"), SledOptions { sync_delay, ..SledOptions::default() });
             Ok(Arc::new(store.map_err(|error| error.to_string())?))
         }
         StoreChoice::Memory => Ok(Arc::new(MemoryStore::default())),
@@ -280,6 +282,7 @@ mod tests {
                 trust_proxy: false,
                 retention: None,
                 cors_origins: pages.to_vec(),
+                sync_delay: None,
             };
             check_exposure(address.parse().unwrap(), &options)
         };

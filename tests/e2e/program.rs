@@ -33,7 +33,9 @@ impl Program {
 
     /// With a store and further flags.
     pub(crate) async fn serve_with(store: &str, flags: &[&str]) -> Self {
-        let mut program = Self::spawn_with(store, port(), |command| drop(command.args(flags)));
+        let mut program = Self::spawn_with(store, port(), |command| {
+            command.args(flags);
+        });
         program.ready().await;
         program
     }

@@ -197,7 +197,7 @@ impl Host {
     pub async fn ended(&self, id: &str) -> Value {
         let hub: HubName = "default".into();
         match self.engine.wait(&hub, id, PATIENCE).await {
-            Ok(Waited::Ended(_)) => self.status(id).await,
+            Ok(Waited::Completed(_) | Waited::Ended(_)) => self.status(id).await,
             Ok(other) => panic!("{id} has not ended: {other:?} {}", self.status(id).await),
             Err(error) => panic!("{id}: {error}"),
         }

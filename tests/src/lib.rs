@@ -1,6 +1,8 @@
 //! What the end-to-end tests are written in: guests built from source, a host to talk to through its real router, a
-//! store that can die at a chosen commit, a clock moved by hand, a world of hosts that follow each other on the same data.
+//! store that can die at a chosen commit, a clock moved by hand, a world of hosts that follow each other on the same
+//! data. Beside them, the benchmarks against the real server.
 
+pub mod bench;
 pub mod clock;
 pub mod dying;
 pub mod guests;

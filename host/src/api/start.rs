@@ -6,7 +6,7 @@ use axum::http::header::{LOCATION, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use durawasm_core::model::{NAME_CHARS, TAG_BYTES, TAG_VALUE_CHARS, TAGS, Tags, tags_fit};
-use durawasm_core::{Status, Timestamp};
+use durawasm_core::{Payload, Status, Timestamp};
 
 use super::error::{ApiError, ErrorBody};
 use super::links::{self, LinkParts, Links};
@@ -108,17 +108,23 @@ pub(super) async fn started(
             // The instance goes on without this process; its links say where to ask.
             () = stopping.begun() => Waited::StillRunning,
         };
-        if let Waited::Ended(view) = waited {
-            return Ok(ended(&view));
+        match waited {
+            Waited::Completed(output) => return Ok(completed(output.as_ref())),
+            Waited::Ended(view) => return Ok(ended(&view)),
+            Waited::StillRunning | Waited::Unknown => {}
         }
     }
     Ok(accepted(&links_of(id)))
 }
 
+fn completed(output: Option<&Payload>) -> Response {
+    wire::json(StatusCode::OK, &wire::value(output))
+}
+
 /// Completed: the bare output. Otherwise: what the status route answers, without its failure flag.
 fn ended(view: &InstanceView) -> Response {
     match view.record.status {
-        Status::Completed => wire::json(StatusCode::OK, &wire::value(view.payloads.output.as_ref())),
+        Status::Completed => completed(view.payloads.output.as_ref()),
         Status::Failed
         | Status::Canceled
         | Status::Terminated

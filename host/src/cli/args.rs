@@ -1,6 +1,7 @@
 //! Verbs and flags. The management verbs are named as in `func durable`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -77,6 +78,9 @@ pub(super) struct ServeArgs {
     /// Let web pages of this origin use the server; may be repeated ('*', all of them, needs --admin-key) [default: none]
     #[arg(long = "cors-origin", env = "DURAWASM_CORS_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
     cors_origins: Vec<Pages>,
+    /// For benchmarks: microseconds added to every sync, as a slower disk would
+    #[arg(long, hide = true, value_name = "MICROSECONDS")]
+    bench_sync_delay_us: Option<u64>,
 }
 
 impl ServeArgs {
@@ -89,6 +93,7 @@ impl ServeArgs {
             trust_proxy: self.trust_proxy,
             retention: self.retention.map(|retention| retention.0),
             cors_origins: self.cors_origins,
+            sync_delay: self.bench_sync_delay_us.map(Duration::from_micros),
         }
     }
 }

@@ -133,7 +133,9 @@ pub struct InstanceView {
 /// What a wait for completion came to.
 #[derive(Clone, Debug)]
 pub enum Waited {
-    /// The instance ended.
+    /// The instance completed while the caller waited, with this output.
+    Completed(Option<Payload>),
+    /// The instance has ended: before the caller began to wait, or in another way.
     Ended(Box<InstanceView>),
     /// It did not in time.
     StillRunning,

@@ -18,6 +18,7 @@ use super::client::SendError;
 use super::commit::numbered;
 use super::executor::{OrchestratorRun, RunEnd};
 use super::session::Session;
+use super::waiters::End;
 use crate::store::{
     BoxFuture, Commit, CommitError, Committed, Expect, InstanceNumber, InstanceRecord, MailId, StoreError,
 };
@@ -310,7 +311,7 @@ impl Inner {
         let commit =
             Commit { record: InstanceRecord { ready: commit.record.ready || host_fault, ..commit.record }, ..commit };
         let fresh = commit.fresh_history;
-        let record = commit.record.clone();
+        let (record, end) = (commit.record.clone(), End::of(&commit));
         let sent = numbered(&commit);
         let Committed { number, revision, first_mail } = self.store.commit(commit).await?;
         live.record = InstanceRecord { number, revision, ..record };
@@ -321,7 +322,7 @@ impl Inner {
         self.act(actor, &live.record, effects);
         self.post_mail(sent(first_mail));
         if live.record.status.is_terminal() {
-            self.waiters.ended(number);
+            self.waiters.ended(number, end);
         }
         Ok(())
     }

@@ -185,18 +185,25 @@ impl Engine {
         let deadline = tokio::time::Instant::now() + timeout.min(client::LONGEST_WAIT);
         loop {
             let Some(record) = self.inner.store.instance(hub, id).await? else { return Ok(Waited::Unknown) };
-            // Registered before the second look, so that an end in between is not missed.
-            let ended = self.inner.waiters.register(record.number);
-            let parts = Parts { payloads: true, history: false };
-            match self.instance(hub, id, parts).await? {
+            if !record.status.is_terminal() {
+                // Registered before the second look, so that an end in between is not missed.
+                let waiter = self.inner.waiters.register(record.number);
+                match self.inner.store.instance(hub, id).await? {
+                    None => return Ok(Waited::Unknown),
+                    // The id was given to a new instance in between: wait for that one.
+                    Some(again) if again.number != record.number => continue,
+                    Some(again) if again.status.is_terminal() => {}
+                    Some(_) => match tokio::time::timeout_at(deadline, waiter.ended()).await {
+                        Err(_) => return Ok(Waited::StillRunning),
+                        Ok(waiters::End::Completed(output)) => return Ok(Waited::Completed(output)),
+                        Ok(waiters::End::Otherwise) => {}
+                    },
+                }
+            }
+            match self.instance(hub, id, Parts { payloads: true, history: false }).await? {
                 None => return Ok(Waited::Unknown),
                 Some(view) if view.record.status.is_terminal() => return Ok(Waited::Ended(Box::new(view))),
-                // The id was given to a new instance in between: wait for that one.
-                Some(view) if view.record.number != record.number => continue,
                 Some(_) => {}
-            }
-            if tokio::time::timeout_at(deadline, ended.notified()).await.is_err() {
-                return Ok(Waited::StillRunning);
             }
         }
     }

@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 
 use super::actor::Content;
 use super::client::SendError;
+use super::waiters::End;
 use super::{Engine, Inner, InstanceView};
 use crate::store::{
     CommitError, Counts, Filter, HubName, InstanceNumber, InstanceRecord, ListQuery, Page, PayloadParts, Position,
@@ -239,7 +240,7 @@ impl Inner {
     fn forget(&self, number: InstanceNumber) {
         self.hot.taken(number);
         self.actors.drop_idle(number);
-        self.waiters.ended(number);
+        self.waiters.ended(number, End::Otherwise);
     }
 
     async fn terminate_for_purge(self: &Arc<Self>, record: &InstanceRecord) -> Result<(), PurgeError> {

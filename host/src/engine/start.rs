@@ -13,6 +13,7 @@ use super::client::{Reuse, SendError, StartError, StartRequest};
 use super::commit::numbered;
 use super::episode::{Live, UNNUMBERED};
 use super::session::Session;
+use super::waiters::End;
 use crate::store::{self, CommitError, Committed, Expect, FunctionKind, HubName, InstanceRecord, MailId, StoreError};
 
 /// Bytes of an input at most.
@@ -231,12 +232,12 @@ impl Inner {
             commit.payloads.input = Some(input);
         }
         let fresh = std::mem::take(&mut commit.fresh_history);
-        let record = commit.record.clone();
+        let (record, end) = (commit.record.clone(), End::of(&commit));
         let sent = numbered(&commit);
         let loads = self.actors.loads();
         let Committed { number, revision, first_mail } = self.store.commit(commit).await?;
         live.record = InstanceRecord { number, revision, ..record };
-        self.take_up(live, (effects, first, fresh), loads).await;
+        self.take_up((live, end), (effects, first, fresh), loads).await;
         // Not before the instance has its actor: what comes back to it would load it beside this one.
         self.post_mail(sent(first_mail));
         Ok(())
@@ -246,13 +247,13 @@ impl Inner {
     /// `loads`: what [`super::actor::Actors::loads`] said before the start was durable.
     async fn take_up(
         self: &Arc<Self>,
-        live: Box<Live>,
+        (live, end): (Box<Live>, End),
         (effects, first, fresh): (Vec<Effect>, First, bool),
         loads: u64,
     ) {
         let number = live.record.number;
         if live.record.status.is_terminal() {
-            self.waiters.ended(number);
+            self.waiters.ended(number, end);
             return;
         }
         if first == First::Postponed {

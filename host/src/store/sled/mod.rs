@@ -192,7 +192,13 @@ impl Store for SledStore {
 
     fn payloads(&self, number: InstanceNumber) -> BoxFuture<'_, Result<Payloads, StoreError>> {
         Box::pin(async move {
-            let found = self.read_aside(move |tree| read::payloads(tree, number)).await;
+            let tree = &self.shared.tree;
+            let found = match collect::slot_pieces(tree, number.0) {
+                // All in their rows, or nothing: not worth another thread.
+                Ok(pieces) if pieces.is_empty() => read::payloads(tree, number),
+                Ok(_) => self.read_aside(move |tree| read::payloads(tree, number)).await,
+                Err(error) => Err(error),
+            };
             self.answer(found).await
         })
     }
