@@ -209,9 +209,10 @@ async fn an_open_activity_holds_the_end_of_its_caller() {
     let done = Scenario { step: step.clone(), acts: vec![Act::RunOut], shown: vec![ROOT] };
     assert_eq!(end(&done.whenever_it_dies().await[0]), json!(["Completed", [1, 2]]));
     // The attempts of the loser go on until it has ended.
-    let step = json!({"any": [{"echo": 0}, {"flaky": {"succeeds": 2, "attempts": 5}}]});
-    let held = Scenario { step: step.clone(), acts: vec![], shown: vec![ROOT] }.whenever_it_dies().await;
+    let step = json!({"any": [{"event": "Go"}, {"flaky": {"succeeds": 2, "attempts": 5}}]});
+    let go = || Act::Post("root/raiseEvent/Go", "0", 202);
+    let held = Scenario { step: step.clone(), acts: vec![go()], shown: vec![ROOT] }.whenever_it_dies().await;
     assert_eq!(end(&held[0]), json!(["Running", null]));
-    let done = Scenario { step, acts: vec![Act::RunOut], shown: vec![ROOT] }.whenever_it_dies().await;
+    let done = Scenario { step, acts: vec![go(), Act::RunOut], shown: vec![ROOT] }.whenever_it_dies().await;
     assert_eq!(end(&done[0]), json!(["Completed", [0, 0]]));
 }
