@@ -5,6 +5,8 @@
 pub mod api;
 pub mod cli;
 pub mod engine;
+mod listener;
+pub mod origin;
 pub mod server;
 pub mod store;
 pub mod wasm;

@@ -11,16 +11,18 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::api::{self, ApiSettings, ApiState, EngineSlot};
+use crate::api::{self, ApiSettings, ApiState, EngineSlot, Stopping};
 use crate::engine::executor::Executor;
 use crate::engine::{self, Engine, Settings};
+use crate::listener;
+use crate::origin::{Origin, Pages};
 use crate::store::SharedStore;
 use crate::store::memory::MemoryStore;
 use crate::store::sled::{SledOptions, SledStore};
 use crate::wasm::{self, WasmExecutor};
 
-/// How long requests in flight may take to end when the server stops: longer than any but a start that waits.
-const DRAIN: Duration = Duration::from_secs(10);
+/// Bytes below which a key may be guessed.
+const SHORT_KEY: usize = 16;
 
 /// How often a server looks whether its store still works; what fails is refused at once in any case.
 const HEALTH_CHECK: Duration = Duration::from_millis(500);
@@ -56,15 +58,21 @@ pub struct ServerOptions {
     /// The key that opens everything; without one only loopback addresses are served.
     pub admin_key: Option<String>,
     /// The origin of links when a request names none; none: the listen address.
-    pub public_url: Option<String>,
+    pub public_url: Option<Origin>,
     /// Believe `X-Forwarded-Host` and `X-Forwarded-Proto`.
     pub trust_proxy: bool,
+    /// Instances that ended longer ago than this are purged; none: they are kept.
+    pub retention: Option<Duration>,
+    /// Whose web pages may use the server; none by default.
+    pub cors_origins: Vec<Pages>,
+    /// Added to every sync of the store; for benchmarks that imitate a slower disk.
+    pub sync_delay: Option<Duration>,
 }
 
 /// A server that listens. Its engine opens behind it: health is answered meanwhile.
 pub struct Server {
     address: SocketAddr,
-    http: JoinHandle<std::io::Result<()>>,
+    http: JoinHandle<()>,
     opening: JoinHandle<Result<(Engine, DataFolder), String>>,
     folder: Option<DataFolder>,
     stop: watch::Sender<bool>,
@@ -77,26 +85,28 @@ impl Server {
     /// For people: why this address cannot be served.
     pub async fn start(options: ServerOptions) -> Result<Self, String> {
         let address = resolve(&options.listen).await?;
-        check_exposure(address, options.admin_key.as_deref())?;
-        let listener = TcpListener::bind(address)
-            .await
-            .map_err(|error| format!("cannot listen on {address}: {error}. Choose another address with --listen."))?;
+        check_exposure(address, &options)?;
+        let listener = TcpListener::bind(address).await.map_err(|error| cannot_listen(address, &error))?;
         let address = listener.local_addr().map_err(|error| error.to_string())?;
+        if options.admin_key.as_ref().is_some_and(|key| key.len() < SHORT_KEY) {
+            tracing::warn!(
+                "the admin key is short: whoever has a link can try keys against the link's code. \
+                 Use a long random one, such as `openssl rand -hex 32` prints."
+            );
+        }
         let slot = EngineSlot::new();
         let settings = ApiSettings {
             admin_key: options.admin_key,
             trust_proxy: options.trust_proxy,
-            ..ApiSettings::new(options.public_url.unwrap_or_else(|| format!("http://{address}")))
+            cors_origins: options.cors_origins.iter().map(Pages::to_string).collect(),
+            ..ApiSettings::new(options.public_url.map_or_else(|| format!("http://{address}"), |url| url.to_string()))
         };
-        let router = api::router(ApiState::new(slot.clone(), settings));
-        let (stop, mut stopped) = watch::channel(false);
-        let until_stopped = async move {
-            // An error means that the server was dropped, which is a reason to stop as well.
-            let _dropped = stopped.wait_for(|stop| *stop).await;
-        };
-        let serve = axum::serve(listener, router).with_graceful_shutdown(until_stopped);
-        let http = tokio::spawn(async move { serve.await });
-        let opening = tokio::spawn(open_engine(options.store, slot));
+        let (stop, stopped) = watch::channel(false);
+        let stopping = Stopping::new(stopped);
+        let router = api::router(ApiState::new(slot.clone(), settings).stopping(stopping.clone()));
+        let http = tokio::spawn(listener::serve(listener, router, stopping));
+        let settings = Settings { retention: options.retention, ..Settings::default() };
+        let opening = tokio::spawn(open_engine((options.store, options.sync_delay), settings, slot));
         Ok(Self { address, http, opening, folder: None, stop })
     }
 
@@ -117,19 +127,16 @@ impl Server {
         Ok(engine)
     }
 
-    /// Takes no more requests, lets those in flight end, stops the engine.
+    /// Takes no more requests, lets those in flight end for at most 10 seconds, stops the engine. Starts that wait for
+    /// their instance are answered with its links at once.
     ///
     /// # Errors
     /// For people: what went wrong with the listener.
     pub async fn stop(self, engine: Engine) -> Result<(), String> {
         self.stop.send_replace(true);
-        match tokio::time::timeout(DRAIN, self.http).await {
-            Ok(Ok(served)) => served.map_err(|error| error.to_string())?,
-            Ok(Err(error)) => return Err(error.to_string()),
-            Err(_) => tracing::warn!("requests were still in flight when the server stopped"),
-        }
+        let ended = self.http.await;
         engine.stop();
-        Ok(())
+        ended.map_err(|error| format!("the listener failed: {error}"))
     }
 }
 
@@ -143,9 +150,25 @@ pub async fn store_failure(engine: &Engine) -> String {
     }
 }
 
+fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> String {
+    let why = match error.kind() {
+        std::io::ErrorKind::AddrInUse => "another program listens there already (perhaps another durawasm)".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "this user may not listen there".to_owned(),
+        std::io::ErrorKind::AddrNotAvailable => "this machine has no such address".to_owned(),
+        // Whatever else the system has to say.
+        _ => error.to_string(),
+    };
+    format!("cannot listen on {address}: {why}. Choose another address with --listen.")
+}
+
 /// Without a key nothing but this machine may reach the server.
-fn check_exposure(address: SocketAddr, admin_key: Option<&str>) -> Result<(), String> {
-    match admin_key {
+fn check_exposure(address: SocketAddr, options: &ServerOptions) -> Result<(), String> {
+    if options.admin_key.is_none() && options.cors_origins.contains(&Pages::All) {
+        return Err("refusing to let the web pages of everybody use a server without a key: any page could run code \
+             here. Give a key with --admin-key, or name the origins with --cors-origin."
+            .to_owned());
+    }
+    match &options.admin_key {
         Some(key) if key.trim().is_empty() => {
             Err("the admin key is empty; leave it out to serve this machine only".to_owned())
         }
@@ -163,18 +186,21 @@ async fn resolve(listen: &str) -> Result<SocketAddr, String> {
     found.next().ok_or_else(|| problem("the name has no address".to_owned()))
 }
 
-async fn open_engine(choice: StoreChoice, slot: EngineSlot) -> Result<(Engine, DataFolder), String> {
+async fn open_engine(
+    (choice, sync_delay): (StoreChoice, Option<Duration>),
+    settings: Settings,
+    slot: EngineSlot,
+) -> Result<(Engine, DataFolder), String> {
     // Opening reads and repairs files: not for the threads that answer health checks.
     let opened = tokio::task::spawn_blocking(move || {
-        let store = open_store(&choice)?;
+        let store = open_store(&choice, sync_delay)?;
         let folder = DataFolder::of(&choice)?;
         let executor = open_executor(folder.path())?;
         Ok::<_, String>((store, executor, folder))
     });
     let (store, executor, folder) = opened.await.map_err(|error| format!("opening the store failed: {error}"))??;
-    let engine = Engine::open(store, executor, Settings::default(), engine::system_clock())
-        .await
-        .map_err(|error| error.to_string())?;
+    let engine =
+        Engine::open(store, executor, settings, engine::system_clock()).await.map_err(|error| error.to_string())?;
     slot.set(engine.clone());
     Ok((engine, folder))
 }
@@ -206,10 +232,10 @@ impl DataFolder {
 }
 
 /// Opens the store that was chosen. Blocks.
-fn open_store(choice: &StoreChoice) -> Result<SharedStore, String> {
+fn open_store(choice: &StoreChoice, sync_delay: Option<Duration>) -> Result<SharedStore, String> {
     match choice {
         StoreChoice::Sled(path) => {
-            let store = SledStore::open(&path.join("store"), SledOptions::default());
+            let store = SledStore::open(&path.join("store"), SledOptions { sync_delay, ..SledOptions::default() });
             Ok(Arc::new(store.map_err(|error| error.to_string())?))
         }
         StoreChoice::Memory => Ok(Arc::new(MemoryStore::default())),
@@ -247,12 +273,25 @@ mod tests {
 
     #[test]
     fn only_loopback_is_served_without_a_key() {
-        let loopback = "127.0.0.1:7071".parse().unwrap();
-        let anywhere = "0.0.0.0:7071".parse().unwrap();
-        assert!(check_exposure(loopback, None).is_ok());
-        assert!(check_exposure("[::1]:7071".parse().unwrap(), None).is_ok());
-        assert!(check_exposure(anywhere, None).is_err_and(|text| text.contains("--admin-key")));
-        assert!(check_exposure(anywhere, Some("k")).is_ok());
-        assert!(check_exposure(loopback, Some(" ")).is_err());
+        let check = |address: &str, key: Option<&str>, pages: &[Pages]| {
+            let options = ServerOptions {
+                listen: address.to_owned(),
+                store: StoreChoice::Memory,
+                admin_key: key.map(str::to_owned),
+                public_url: None,
+                trust_proxy: false,
+                retention: None,
+                cors_origins: pages.to_vec(),
+                sync_delay: None,
+            };
+            check_exposure(address.parse().unwrap(), &options)
+        };
+        assert!(check("127.0.0.1:7071", None, &[]).is_ok());
+        assert!(check("[::1]:7071", None, &[]).is_ok());
+        assert!(check("0.0.0.0:7071", None, &[]).is_err_and(|text| text.contains("--admin-key")));
+        assert!(check("0.0.0.0:7071", Some("k"), &[]).is_ok());
+        assert!(check("127.0.0.1:7071", Some(" "), &[]).is_err());
+        assert!(check("127.0.0.1:7071", None, &[Pages::All]).is_err_and(|text| text.contains("--cors-origin")));
+        assert!(check("127.0.0.1:7071", Some("k"), &[Pages::All]).is_ok());
     }
 }

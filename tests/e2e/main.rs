@@ -2,11 +2,26 @@
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod activities;
 mod bad_input;
+mod children;
+mod connections;
 mod crash;
+#[cfg(target_os = "linux")]
+mod disk_faults;
+mod examples;
+mod golden;
 mod hello;
 mod host_faults;
 mod hostile;
+mod kills;
 mod layers;
 mod program;
+mod queries;
+mod random;
 mod replay;
+mod restart;
+mod rewind;
+mod scenario;
+mod start_options;
+mod surface;

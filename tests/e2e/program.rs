@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use durawasm_tests::guests;
 use serde_json::{Value, json};
 
-struct Program {
-    child: Child,
-    url: String,
-    http: reqwest::Client,
+pub(crate) struct Program {
+    pub(crate) child: Child,
+    pub(crate) url: String,
+    pub(crate) http: reqwest::Client,
 }
 
 impl Drop for Program {
@@ -22,47 +22,65 @@ impl Drop for Program {
 }
 
 /// A port that was free a moment ago.
-fn port() -> u16 {
+pub(crate) fn port() -> u16 {
     std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 impl Program {
-    async fn serve(data: &Path) -> Self {
-        let listen = format!("127.0.0.1:{}", port());
-        let child = Command::new(env!("CARGO_BIN_EXE_durawasm-e2e"))
-            .args(["serve", "--listen", &listen, "--store"])
-            .arg(format!("sled:{}", data.display()))
-            .stdout(Stdio::null())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .unwrap();
-        let program = Self { child, url: format!("http://{listen}"), http: reqwest::Client::new() };
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while program.get("/readyz").await.is_none_or(|(status, _)| status != 200) {
-            assert!(Instant::now() < deadline, "the program does not become ready");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+    pub(crate) async fn serve(data: &Path) -> Self {
+        Self::serve_with(&format!("sled:{}", data.display()), &[]).await
+    }
+
+    /// With a store and further flags.
+    pub(crate) async fn serve_with(store: &str, flags: &[&str]) -> Self {
+        let mut program = Self::spawn_with(store, port(), |command| {
+            command.args(flags);
+        });
+        program.ready().await;
         program
     }
 
-    async fn get(&self, path: &str) -> Option<(u16, String)> {
+    /// Starts the program and does not wait for it.
+    pub(crate) fn spawn(data: &Path, port: u16, configure: impl FnOnce(&mut Command)) -> Self {
+        Self::spawn_with(&format!("sled:{}", data.display()), port, configure)
+    }
+
+    fn spawn_with(store: &str, port: u16, configure: impl FnOnce(&mut Command)) -> Self {
+        let listen = format!("127.0.0.1:{port}");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_durawasm-e2e"));
+        command.args(["serve", "--listen", &listen, "--store", store]).stdout(Stdio::null()).stderr(Stdio::inherit());
+        configure(&mut command);
+        Self { child: command.spawn().unwrap(), url: format!("http://{listen}"), http: reqwest::Client::new() }
+    }
+
+    /// Waits until everything is recovered.
+    pub(crate) async fn ready(&mut self) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while self.get("/readyz").await.is_none_or(|(status, _)| status != 200) {
+            assert!(Instant::now() < deadline, "the program does not become ready");
+            assert_eq!(self.child.try_wait().unwrap(), None, "the program ended by itself");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Option<(u16, String)> {
         let answer = self.http.get(format!("{}{path}", self.url)).send().await.ok()?;
         Some((answer.status().as_u16(), answer.text().await.ok()?))
     }
 
-    async fn deploy(&self, app: &str, component: axum::body::Bytes) {
+    pub(crate) async fn deploy(&self, app: &str, component: axum::body::Bytes) {
         let url = format!("{}/admin/hubs/default/apps/{app}", self.url);
         let request = self.http.put(url).header("content-type", "application/wasm").body(component);
         let answer = request.send().await.unwrap();
         assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
     }
 
-    async fn start(&self, function: &str, id: &str, input: Value) -> u16 {
+    pub(crate) async fn start(&self, function: &str, id: &str, input: Value) -> u16 {
         let url = format!("{}/runtime/webhooks/durabletask/orchestrators/{function}/{id}", self.url);
         self.http.post(url).body(input.to_string()).send().await.unwrap().status().as_u16()
     }
 
-    async fn ended(&self, id: &str) -> Value {
+    pub(crate) async fn ended(&self, id: &str) -> Value {
         let deadline = Instant::now() + Duration::from_secs(60);
         loop {
             let (code, body) = self.get(&format!("/runtime/webhooks/durabletask/instances/{id}")).await.unwrap();
@@ -100,6 +118,46 @@ async fn instances_survive_kill_9_of_the_program() {
         assert_eq!((&status["runtimeStatus"], &status["output"]), (&json!("Completed"), &greetings), "{id}");
     }
     assert_eq!(program.start("E1_HelloSequence", &started[0], Value::Null).await, 202, "an ended id is free again");
+}
+
+/// Runs a verb against the server: exit code, standard output, standard error.
+async fn verb(program: &Program, args: &[&str]) -> (Option<i32>, String, String) {
+    let (args, url) = (args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>(), program.url.clone());
+    let run = move || Command::new(env!("CARGO_BIN_EXE_durawasm-e2e")).args(args).args(["--url", &url]).output();
+    let output = tokio::task::spawn_blocking(run).await.unwrap().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (output.status.code(), text(&output.stdout), text(&output.stderr))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn instances_are_listed_and_purged_on_the_command_line() {
+    let data = tempfile::tempdir().unwrap();
+    let program = Program::serve(data.path()).await;
+    program.deploy("hello-cities", guests::example("hello-cities")).await;
+    let (code, out, err) = verb(&program, &["get-instances"]).await;
+    assert_eq!((code, out.as_str(), err.as_str()), (Some(0), "", "no instances\n"));
+    for id in ["a", "b", "c"] {
+        assert_eq!(program.start("E1_HelloSequence", id, Value::Null).await, 202);
+        program.ended(id).await;
+    }
+    let (code, out, err) = verb(&program, &["get-instances", "--runtime-status", "completed", "--top", "2"]).await;
+    let rows: Vec<Vec<_>> = out.lines().map(|line| line.split_whitespace().take(3).collect()).collect();
+    assert_eq!(rows[1..], [["a", "E1_HelloSequence", "Completed"], ["b", "E1_HelloSequence", "Completed"]]);
+    assert!(code == Some(0) && err.contains("--top"), "{err}");
+    let (_, out, _) = verb(&program, &["get-instances", "--json", "--id-prefix", "c"]).await;
+    let listed: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((&listed[0]["instanceId"], listed.as_array().unwrap().len()), (&json!("c"), 1));
+
+    let (code, out, _) = verb(&program, &["purge-history", "--id", "a"]).await;
+    assert_eq!((code, out.as_str()), (Some(0), "purged 1 instance\n"));
+    let (code, _, err) = verb(&program, &["purge-history", "--id", "a"]).await;
+    assert!(code == Some(1) && err.contains("no instance 'a'"), "{err}");
+    let (code, _, _) = verb(&program, &["purge-history"]).await;
+    assert_eq!(code, Some(2), "everything is never meant");
+    let (code, out, _) = verb(&program, &["purge-history", "--created-after", "2020-01-01", "--json"]).await;
+    assert_eq!((code, out.trim()), (Some(0), r#"{"instancesDeleted":2}"#));
+    let (code, out, _) = verb(&program, &["purge-history", "--created-after", "2020-01-01"]).await;
+    assert_eq!((code, out.as_str()), (Some(0), "purged 0 instances\n"));
 }
 
 #[test]

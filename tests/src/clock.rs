@@ -23,11 +23,22 @@ impl ManualClock {
         self.0.fetch_add(seconds * 1_000_000, Ordering::SeqCst);
     }
 
+    /// Moves to this time; never back.
+    pub fn set(&self, time: Timestamp) {
+        self.0.fetch_max(time.as_microsecond(), Ordering::SeqCst);
+    }
+
+    /// The time.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        Timestamp::from_microsecond(self.0.load(Ordering::SeqCst)).unwrap_or(Timestamp::UNIX_EPOCH)
+    }
+
     /// For an engine.
     #[must_use]
     pub fn clock(&self) -> Clock {
-        let time = Arc::clone(&self.0);
-        Arc::new(move || Timestamp::from_microsecond(time.load(Ordering::SeqCst)).unwrap_or(Timestamp::UNIX_EPOCH))
+        let clock = self.clone();
+        Arc::new(move || clock.now())
     }
 }
 

@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use durawasm_core::Timestamp;
 use durawasm_host::store::{
-    AppRecord, BoxFuture, Commit, CommitError, Committed, HubName, InstanceNumber, InstanceRecord, Mail, MailId,
-    NewMail, Payloads, RecordedHistory, SharedStore, Store, StoreError, TimerRow,
+    AppRecord, BoxFuture, Commit, CommitError, Committed, Counts, HubName, InstanceNumber, InstanceRecord, ListQuery,
+    Mail, MailId, NewMail, Page, PayloadParts, Payloads, RecordedHistory, Revision, SharedStore, Snapshot, Store,
+    StoreError, TimerRow,
 };
 
 /// See the module.
@@ -63,6 +64,36 @@ impl Store for DyingStore {
 
     fn history(&self, number: InstanceNumber) -> BoxFuture<'_, Result<Option<RecordedHistory>, StoreError>> {
         self.inner.history(number)
+    }
+
+    fn snapshot(
+        &self,
+        number: InstanceNumber,
+        parts: PayloadParts,
+    ) -> BoxFuture<'_, Result<Option<Snapshot>, StoreError>> {
+        self.inner.snapshot(number, parts)
+    }
+
+    fn list(&self, hub: &HubName, query: ListQuery) -> BoxFuture<'_, Result<Page, StoreError>> {
+        self.inner.list(hub, query)
+    }
+
+    fn counts(&self, hub: &HubName) -> BoxFuture<'_, Result<Counts, StoreError>> {
+        self.inner.counts(hub)
+    }
+
+    fn children(
+        &self,
+        hub: &HubName,
+        parent: &str,
+        after: InstanceNumber,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<InstanceRecord>, StoreError>> {
+        self.inner.children(hub, parent, after, limit)
+    }
+
+    fn purge(&self, number: InstanceNumber, revision: Revision) -> BoxFuture<'_, Result<(), CommitError>> {
+        self.inner.purge(number, revision)
     }
 
     fn ready(

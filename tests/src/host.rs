@@ -86,14 +86,36 @@ impl Host {
     /// # Panics
     /// When the store does not open.
     pub async fn with(store: SharedStore, settings: Settings, clock: Clock) -> Self {
-        let engine = match Engine::open(store, executor(), settings, clock).await {
+        Self::running(store, executor(), (settings, clock)).await
+    }
+
+    /// The same with an executor of the test's own.
+    ///
+    /// # Panics
+    /// When the store does not open.
+    pub async fn running(
+        store: SharedStore,
+        executor: Arc<dyn Executor>,
+        (settings, clock): (Settings, Clock),
+    ) -> Self {
+        let engine = match Engine::open(store, executor, settings, clock).await {
             Ok(engine) => engine,
             Err(error) => panic!("the engine does not open: {error}"),
         };
+        let router = Self::router(&engine, ApiSettings::new("http://localhost:7071"));
+        Self { engine, router }
+    }
+
+    /// The same engine behind a surface with other settings.
+    #[must_use]
+    pub fn behind(&self, settings: ApiSettings) -> Self {
+        Self { engine: self.engine.clone(), router: Self::router(&self.engine, settings) }
+    }
+
+    fn router(engine: &Engine, settings: ApiSettings) -> Router {
         let slot = EngineSlot::new();
         slot.set(engine.clone());
-        let router = durawasm_host::api::router(ApiState::new(slot, ApiSettings::new("http://localhost:7071")));
-        Self { engine, router }
+        durawasm_host::api::router(ApiState::new(slot, settings))
     }
 
     /// Sends a request and reads its whole answer.
@@ -101,13 +123,35 @@ impl Host {
     /// # Panics
     /// When the request cannot be made.
     pub async fn send(&self, method: &str, path: &str, body: impl Into<Body>) -> Answer {
+        self.send_adding(method, path, &[], body).await
+    }
+
+    /// The same with further headers.
+    ///
+    /// # Panics
+    /// When the request cannot be made.
+    pub async fn send_adding(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Answer {
         let kind = if method == "PUT" { "application/wasm" } else { "application/json" };
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("host", "localhost:7071")
-            .header("content-type", kind)
-            .body(body.into());
+        let all = [&[("host", "localhost:7071"), ("content-type", kind)], headers].concat();
+        self.send_with(method, path, &all, body).await
+    }
+
+    /// Sends a request with these headers and no others, and reads its whole answer.
+    ///
+    /// # Panics
+    /// When the request cannot be made.
+    pub async fn send_with(&self, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Answer {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(body.into());
         let request = request.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
         let response = match self.router.clone().oneshot(request).await {
             Ok(response) => response,
@@ -153,7 +197,7 @@ impl Host {
     pub async fn ended(&self, id: &str) -> Value {
         let hub: HubName = "default".into();
         match self.engine.wait(&hub, id, PATIENCE).await {
-            Ok(Waited::Ended(_)) => self.status(id).await,
+            Ok(Waited::Completed(_) | Waited::Ended(_)) => self.status(id).await,
             Ok(other) => panic!("{id} has not ended: {other:?} {}", self.status(id).await),
             Err(error) => panic!("{id}: {error}"),
         }

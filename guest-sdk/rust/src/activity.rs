@@ -55,6 +55,22 @@ impl ActivityContext {
 
     /// What the attempt before this one gave with its last heartbeat: where to go on from. None in a first attempt, and
     /// when the host was killed in between. Fails if it is not what `T` expects.
+    ///
+    /// ```no_run
+    /// # use durawasm::prelude::*;
+    /// # fn upload(part: u32) -> Result<()> { Ok(()) }
+    /// #[durawasm::activity]
+    /// fn upload_all(ctx: ActivityContext, parts: u32) -> Result<()> {
+    ///     let done: u32 = ctx.last_heartbeat()?.unwrap_or(0);
+    ///     for part in done..parts {
+    ///         upload(part)?;
+    ///         if ctx.heartbeat(part + 1)? {
+    ///             break;
+    ///         }
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
     pub fn last_heartbeat<T: DeserializeOwned>(self) -> Result<Option<T>> {
         let Some(details) = host::info().last_heartbeat else { return Ok(None) };
         decode(Some(&details), || "the last heartbeat".to_owned()).map(Some)

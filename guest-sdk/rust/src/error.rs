@@ -53,6 +53,23 @@ impl StdError for Failure {}
 ///
 /// It remembers the type, the message, the line of the `?` and the chain of sources.
 ///
+/// # Errors and rewinding
+///
+/// A failed instance can be rewound: the host finds the failed call that the orchestrator's error is due to, forgets what
+/// the code did after it learned of that, and runs the call again. It recognises the call by its failure, so pass that
+/// on with `?` or [`Error::context`], which keep it as a cause. An error made anew is taken for the code's own, and only
+/// the last stretch of the code runs again.
+///
+/// ```no_run
+/// # use durawasm::prelude::*;
+/// # async fn example(ctx: OrchestrationContext) -> Result<()> {
+/// ctx.call_activity::<()>("Pay", 100).await.context("the order is not paid")?;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// What was compensated should not fail but end with a result that says so: a rewind would forget the compensation.
+///
 /// ```
 /// use durawasm::prelude::*;
 ///

@@ -63,7 +63,20 @@ impl OrchestrationContext {
         ActivityCall::new(name)
     }
 
-    /// Calls another orchestrator as a child and waits for its end.
+    /// Calls another orchestrator as a child and waits for its end. The child is an instance of its own, with its own
+    /// history, status and limits.
+    ///
+    /// A child that fails, or is terminated, fails the call. While it is open its parent stays Running, even if nobody
+    /// awaits it any more.
+    ///
+    /// ```no_run
+    /// # use durawasm::prelude::*;
+    /// # async fn example(ctx: OrchestrationContext) -> Result<()> {
+    /// let children = ["pump", "valve"].map(|device| ctx.call_sub_orchestration::<String>("Provision", device));
+    /// let keys = ctx.try_join_all(children).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn call_sub_orchestration<T>(self, name: &str, input: impl Serialize) -> TaskFuture<T> {
         self.sub_orchestration(name).input(input).call()
     }
@@ -75,6 +88,17 @@ impl OrchestrationContext {
     /// # async fn example(ctx: OrchestrationContext) -> Result<()> {
     /// let total: u32 = ctx.sub_orchestration("Order").input(7).instance_id("order-7").call().await?;
     /// let audit: String = ctx.sub_orchestration("Audit").input(total).start()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// Without a chosen id each attempt of a retry policy is a new instance; with one, each replaces the one before:
+    ///
+    /// ```no_run
+    /// # use durawasm::prelude::*;
+    /// # async fn example(ctx: OrchestrationContext) -> Result<()> {
+    /// let policy = RetryPolicy::new(3, Duration::from_secs(60));
+    /// let total: u32 = ctx.sub_orchestration("Order").input(7).retry(policy).call().await?;
     /// # Ok(())
     /// # }
     /// ```
@@ -273,7 +297,18 @@ impl OrchestrationContext {
         Ok(())
     }
 
-    /// Raises an event on another instance. Fails if the data cannot be written as JSON.
+    /// Raises an event on another instance, or on this one. Events from here to one instance arrive in the order in
+    /// which they were sent; one to an instance that does not exist is lost. Fails if the data cannot be written as JSON.
+    ///
+    /// ```no_run
+    /// # use durawasm::prelude::*;
+    /// # async fn example(ctx: OrchestrationContext) -> Result<()> {
+    /// if let Some(parent) = ctx.instance().parent_instance_id {
+    ///     ctx.send_event(&parent, "Progress", 50)?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn send_event(self, instance_id: &str, name: &str, data: impl Serialize) -> Result<()> {
         host::send_event(instance_id, name, encode(&data)?.as_deref());
         Ok(())

@@ -85,8 +85,10 @@ pub enum Letter {
     },
     /// End now, and all your sub-orchestrations.
     Terminate {
+        /// Who says so: only a parent can, and the id may have gone to somebody else meanwhile.
+        parent_instance_id: InstanceId,
         /// Why.
-        reason: Option<String>,
+        reason: Option<Payload>,
     },
 }
 

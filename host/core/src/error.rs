@@ -42,7 +42,7 @@ pub enum GuestFault {
         task: TaskId,
     },
     /// An instance id that no instance can have.
-    #[error("the instance ID '{}' {why}", .id.escape_debug())]
+    #[error("the instance ID '{}' {why}", .id.chars().take(64).collect::<String>().escape_debug())]
     BadInstanceId {
         /// The id.
         id: String,

@@ -13,6 +13,14 @@ pub const NAME_CHARS: usize = 256;
 pub const TAGS: usize = 32;
 /// Characters of a tag's value.
 pub const TAG_VALUE_CHARS: usize = 1_024;
+/// Bytes of all tags together: they are part of a row that every list reads.
+pub const TAG_BYTES: usize = 8 * 1_024;
+
+/// True: the tags are few and small enough to be kept.
+#[must_use]
+pub fn tags_fit(tags: &Tags) -> bool {
+    tags.len() <= TAGS && tags.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>() <= TAG_BYTES
+}
 
 /// Tags of an instance or a call.
 pub type Tags = BTreeMap<String, String>;

@@ -14,13 +14,19 @@ use jiff::Timestamp;
 use crate::decision::{ActivityCall, ChildStart, Decision, Effect, Letter, Outgoing, State};
 use crate::history::{Ending, EventKind, ExecutionStarted, HistoryEvent};
 use crate::ledger::{ChildCall, Ledger, Work};
-use crate::model::{AwaitedBy, Failure, Outcome, Payload, Status, TaskId};
+use crate::model::{AwaitedBy, Failure, InstanceId, Outcome, Payload, Status, TaskId};
 use crate::timeline;
 
 pub use rewind::{Rewind, RewindError};
 
 /// More tasks than this and an execution fails: continue-as-new is the way to go on for ever.
 pub const MAX_TASKS: u32 = 100_000;
+
+/// Bytes of payloads that the code may hand over between two waits: all of them are one commit.
+pub const MAX_EPISODE_BYTES: usize = 64 << 20;
+
+/// Messages to other instances between two waits: all of them are rows of one commit.
+pub const MAX_EPISODE_LETTERS: u32 = 10_000;
 
 /// More levels of sub-orchestrations than this and a call of one fails its caller: nobody means to nest that deep.
 pub const MAX_DEPTH: u32 = 64;
@@ -44,8 +50,8 @@ struct Run {
     phase: Phase,
     /// Tasks this run has made.
     tasks_made: u32,
-    /// Sub-orchestrations this run has started that nobody waits for.
-    children_started: u32,
+    /// Sub-orchestrations this run has started that nobody waits for, and events it has sent.
+    notices_made: u32,
     /// Waits of this run that were served.
     waits_served: u32,
     /// Which tasks the waits have delivered, by task number minus 1.
@@ -53,6 +59,8 @@ struct Run {
     /// While the guest is parked in when-all: how many of its list are known to be done, so that a fan-in of n costs n.
     all_done_prefix: usize,
     now: Timestamp,
+    /// Bytes of payloads and messages to others since the last wait.
+    episode: (usize, u32),
     guids: u32,
     next_execution: Option<(Option<Payload>, bool)>,
 }
@@ -115,6 +123,9 @@ impl Orchestration {
             }
         }
         ledger.length = history.len();
+        ledger
+            .started_children
+            .extend(timeline::set_aside(history).into_iter().filter_map(|at| child_of(history.get(at)?)));
         let phase = match ledger.waits_served {
             Some(waits) => Phase::Replaying { commands, waits },
             None => Phase::Live,
@@ -193,7 +204,7 @@ impl Orchestration {
     #[must_use]
     pub fn has_work_in_flight(&self) -> bool {
         self.ledger.ended.is_none()
-            && ((self.ledger.waits_served.is_none() && self.ledger.scheduled.is_none())
+            && ((self.ledger.waits_served.is_none() && self.can_run())
                 || self.ledger.open_tasks().any(|(_, work, retry_at)| match work {
                     Work::Activity { .. } => retry_at.is_none(),
                     Work::Child { .. } | Work::Timer { .. } | Work::Event { .. } => false,
@@ -314,15 +325,27 @@ impl Run {
         Self {
             phase,
             tasks_made: 0,
-            children_started: 0,
+            notices_made: 0,
             waits_served: 0,
             delivered: Vec::new(),
             all_done_prefix: 0,
             now,
+            episode: (0, 0),
             guids: 0,
             next_execution: None,
         }
     }
+}
+
+/// The sub-orchestration that an event began.
+fn child_of(event: &HistoryEvent) -> Option<InstanceId> {
+    if let EventKind::SubOrchestrationCreated { instance_id, .. }
+    | EventKind::SubOrchestrationStarted { instance_id, .. }
+    | EventKind::TaskRetried { child: Some(instance_id), .. } = &event.kind
+    {
+        return Some(instance_id.clone());
+    }
+    None
 }
 
 /// True: the code itself made this event, so a replay must make it again.

@@ -3,11 +3,31 @@
 use axum::http::StatusCode;
 use axum::response::Response;
 
-use super::error::ApiError;
+use super::error::{ApiError, ErrorBody};
+use super::links::Links;
 use super::route::Base;
 use super::{Call, messages, start, wire};
 use crate::engine::{RestartError, SendError, StartError};
 
+/// Lets a failed instance go on from before its failure.
+///
+/// What had succeeded stays; the failed calls run again, failed sub-orchestrations are rewound.
+#[utoipa::path(
+    post,
+    path = "/runtime/webhooks/durabletask/instances/{id}/rewind",
+    operation_id = "rewind",
+    tag = "instances",
+    params(
+        ("id" = String, Path, description = "The instance."),
+        ("reason" = Option<String>, Query, description = "Why; shown in the history."),
+    ),
+    responses(
+        (status = 202, description = "Accepted, durably. Empty."),
+        (status = 400, description = "A `version` was asked for, which is not offered.", body = ErrorBody),
+        (status = 404, description = "No such instance. Empty."),
+        (status = 412, description = "The instance has not failed. A JSON string.", body = String),
+    ),
+)]
 pub(super) async fn rewind(call: Call) -> Result<Response, ApiError> {
     if let Some(version) = call.query.filled("version") {
         return Err(ApiError::BadRequest(format!(
@@ -25,6 +45,29 @@ pub(super) async fn rewind(call: Call) -> Result<Response, ApiError> {
     }
 }
 
+/// Starts an instance anew with its name, input and tags, on the app's current version.
+#[utoipa::path(
+    post,
+    path = "/runtime/webhooks/durabletask/instances/{id}/restart",
+    operation_id = "restart",
+    tag = "instances",
+    params(
+        ("id" = String, Path, description = "The instance."),
+        ("restartWithNewInstanceId" = Option<bool>, Query, description = "Under a new id. Default: true."),
+        ("timeout" = Option<f64>, Query, description = "Seconds to wait for the end; only together with `pollingInterval`."),
+        ("pollingInterval" = Option<f64>, Query, description = "Seconds; at most `timeout`."),
+    ),
+    responses(
+        (status = 202, description = "Started, durably.", body = Links, headers(
+            ("Location" = String, description = "The status link."),
+            ("Retry-After" = u32, description = "10."))),
+        (status = 200, description = "Waited for, and ended in time: the bare output when it completed, else the status \
+            object.", body = serde_json::Value),
+        (status = 400, description = "No such instance; its function is gone; `pollingInterval` larger than `timeout`.",
+            body = ErrorBody),
+        (status = 409, description = "The id is to be kept, and the instance has not ended.", body = ErrorBody),
+    ),
+)]
 pub(super) async fn restart(base: Base, call: Call) -> Result<Response, ApiError> {
     let fresh_id = call.query.flag("restartwithnewinstanceid", true);
     let wait = start::wait_time(&call.query)?;
@@ -38,5 +81,5 @@ pub(super) async fn restart(base: Base, call: Call) -> Result<Response, ApiError
         }
         RestartError::Start(error) => error.into(),
     })?;
-    start::started(&call.engine, &call.hub, (&id, wait), &links_of).await
+    start::started((&call.engine, &call.stopping), &call.hub, (&id, wait), &links_of).await
 }

@@ -7,19 +7,23 @@
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
+use utoipa::ToSchema;
 
-use super::error::ApiError;
+use super::error::{AdminError, ApiError, ErrorBody};
 use super::query::Query;
 use super::{Call, body, wire};
 use crate::engine::OptionChanges;
 use crate::store::{AppRecord, Digest, FunctionKind};
 
 /// An app's version, as the administration shows it.
-#[derive(Debug, Serialize)]
-struct AppView {
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = App)]
+pub(super) struct AppView {
     app: String,
     hub: String,
+    /// The SHA-256 of the component: the version.
     digest: String,
+    /// The version's label.
     version: Option<String>,
     functions: Vec<FunctionView>,
     imports: Vec<String>,
@@ -30,15 +34,46 @@ struct AppView {
     completes_early: bool,
     activities: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    /// Only after a deployment: false when nothing changed.
     changed: Option<bool>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Function)]
 struct FunctionView {
     name: String,
+    /// `orchestrator` or `activity`.
     kind: &'static str,
 }
 
+/// Deploys a component as the app's current version.
+///
+/// New instances take it; running ones keep theirs.
+#[utoipa::path(
+    put,
+    path = "/admin/hubs/{hub}/apps/{app}",
+    operation_id = "deploy",
+    tag = "administration",
+    params(
+        ("hub" = String, Path, description = "The task hub."),
+        ("app" = String, Path, pattern = "^[a-z0-9][a-z0-9-]{0,62}$", description = "The app."),
+        ("completeEarly" = Option<bool>, Query, description = "Whether an orchestrator that has returned is over although \
+            activities or sub-orchestrations of it are open. None: as it was, at first false."),
+        ("activities" = Option<String>, Query, description = "`pinned` or `current`: on which version instances call \
+            functions of their own app. None: as it was, at first pinned."),
+    ),
+    request_body(content_type = "application/wasm", description = "The component, at most 64 MiB."),
+    responses(
+        (status = 200, description = "This version is the app's current one already.", body = AppView),
+        (status = 201, description = "Deployed, durably.", body = AppView),
+        (status = 400, description = "Something is wrong with the component, and the text says what; a bad name of a \
+            hub or an app.", body = AdminError),
+        (status = 404, description = "No such hub.", body = AdminError),
+        (status = 408, description = "The body did not arrive within 5 minutes.", body = ErrorBody),
+        (status = 409, description = "Another app of the hub has a function of the same name.", body = AdminError),
+        (status = 413, description = "The component is larger than 64 MiB.", body = AdminError),
+    ),
+)]
 pub(super) async fn put(call: Call) -> Result<Response, ApiError> {
     let app = app_name(&call)?;
     let limit = call.settings.component_limit;
@@ -53,6 +88,22 @@ pub(super) async fn put(call: Call) -> Result<Response, ApiError> {
     Ok(wire::json(if deployed.changed { StatusCode::CREATED } else { StatusCode::OK }, &view))
 }
 
+/// Shows an app's current version.
+#[utoipa::path(
+    get,
+    path = "/admin/hubs/{hub}/apps/{app}",
+    operation_id = "app",
+    tag = "administration",
+    params(
+        ("hub" = String, Path, description = "The task hub."),
+        ("app" = String, Path, description = "The app."),
+    ),
+    responses(
+        (status = 200, description = "The app.", body = AppView),
+        (status = 400, description = "A bad name of a hub or an app.", body = AdminError),
+        (status = 404, description = "No such hub, or no such app.", body = AdminError),
+    ),
+)]
 pub(super) fn get(call: &Call) -> Result<Response, ApiError> {
     let app = app_name(call)?;
     let missing = || no_such_app(&call.hub, &app);

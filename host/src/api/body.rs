@@ -69,6 +69,27 @@ mod tests {
         }
     }
 
+    /// A client that stops sending halfway.
+    struct Halfway;
+
+    impl axum::body::HttpBody for Halfway {
+        type Data = Bytes;
+        type Error = std::convert::Infallible;
+
+        fn poll_frame(
+            self: std::pin::Pin<&mut Self>,
+            _context: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, Self::Error>>> {
+            std::task::Poll::Pending
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_does_not_arrive_is_given_up() {
+        let read = read(Body::new(Halfway), 10, Duration::from_millis(1)).await;
+        assert!(matches!(read, Err(ApiError::SlowBody)));
+    }
+
     #[tokio::test]
     async fn too_large_is_told_from_broken() {
         assert!(matches!(json(Body::from("[1,2,3]"), 3).await, Err(ApiError::BodyTooLarge { limit: 3 })));

@@ -6,11 +6,11 @@ use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use serde_json::json;
+use utoipa::ToSchema;
 
 use super::wire;
 use crate::engine::executor::AdmitError;
-use crate::engine::{DeployError, SendError, StartError};
+use crate::engine::{DeployError, PurgeError, SendError, StartError};
 use crate::store::StoreError;
 
 /// What clients get when something is wrong with the server: nothing internal leaks.
@@ -44,6 +44,12 @@ pub(super) enum ApiError {
     BadRequest(String),
     /// 409.
     Conflict(String),
+    /// The instance has not ended: 409.
+    NotTerminal(String),
+    /// 400 with nothing but a JSON string, as purges of many have it (http-api.md 7).
+    BareText(&'static str),
+    /// Nothing fits: 404, empty.
+    NothingFits,
     /// 413.
     BodyTooLarge {
         /// The limit in bytes.
@@ -67,13 +73,32 @@ pub(super) enum ApiError {
 }
 
 /// The management API's error body; clients read `ExceptionMessage` on any 400 from a start, so all four are sent.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "PascalCase")]
-struct ErrorBody<'a> {
+pub(super) struct ErrorBody<'a> {
+    /// What was wrong.
     message: &'a str,
+    /// The same.
     exception_message: &'a str,
+    /// What kind of error it is.
     exception_type: &'a str,
+    /// Always empty.
     stack_trace: &'a str,
+}
+
+/// The administration's error body.
+#[derive(Serialize, ToSchema)]
+pub(super) struct AdminError<'a> {
+    error: AdminErrorDetail<'a>,
+}
+
+/// What was wrong.
+#[derive(Serialize, ToSchema)]
+struct AdminErrorDetail<'a> {
+    /// For programs.
+    code: &'a str,
+    /// For people.
+    message: &'a str,
 }
 
 fn body(status: StatusCode, message: &str, kind: &str) -> Response {
@@ -84,7 +109,7 @@ fn body(status: StatusCode, message: &str, kind: &str) -> Response {
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         match self {
-            Self::NoSuchRoute | Self::NoSuchInstance => wire::empty(StatusCode::NOT_FOUND),
+            Self::NoSuchRoute | Self::NoSuchInstance | Self::NothingFits => wire::empty(StatusCode::NOT_FOUND),
             Self::Gone => wire::empty(StatusCode::GONE),
             Self::Unauthorized => wire::empty(StatusCode::UNAUTHORIZED),
             Self::Refused { status, message } => body(status, &message, "ArgumentException"),
@@ -93,6 +118,8 @@ impl IntoResponse for ApiError {
             Self::InvalidJson => body(StatusCode::BAD_REQUEST, "Invalid JSON content", "ArgumentException"),
             Self::BadRequest(text) => body(StatusCode::BAD_REQUEST, &text, "ArgumentException"),
             Self::Conflict(text) => body(StatusCode::CONFLICT, &text, "InstanceAlreadyExists"),
+            Self::NotTerminal(text) => body(StatusCode::CONFLICT, &text, "InvalidOperationException"),
+            Self::BareText(text) => wire::json(StatusCode::BAD_REQUEST, &text),
             Self::BodyTooLarge { limit } => {
                 let text = format!("The request's body is larger than the limit of {limit} bytes.");
                 body(StatusCode::PAYLOAD_TOO_LARGE, &text, "PayloadTooLarge")
@@ -102,7 +129,7 @@ impl IntoResponse for ApiError {
             }
             Self::BrokenBody => body(StatusCode::BAD_REQUEST, "The request's body broke off.", "ArgumentException"),
             Self::Admin { status, code, message } => {
-                wire::json(status, &json!({"error": {"code": code, "message": message}}))
+                wire::json(status, &AdminError { error: AdminErrorDetail { code, message: &message } })
             }
             Self::Store(error) => store_failed(&error),
         }
@@ -113,6 +140,7 @@ fn store_failed(error: &StoreError) -> Response {
     tracing::error!(%error, "a request failed in the store");
     match error {
         StoreError::Unavailable(_) => unavailable("The server's store is unavailable. Try again shortly."),
+        StoreError::TooLarge(text) => body(StatusCode::PAYLOAD_TOO_LARGE, text, "PayloadTooLarge"),
         StoreError::Corrupt(_) => unexpected(),
     }
 }
@@ -163,6 +191,16 @@ impl From<SendError> for ApiError {
     }
 }
 
+impl From<PurgeError> for ApiError {
+    fn from(error: PurgeError) -> Self {
+        match error {
+            PurgeError::Unknown => Self::NoSuchInstance,
+            PurgeError::NotTerminal { .. } => Self::NotTerminal(format!("{error}.")),
+            PurgeError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
 impl From<StartError> for ApiError {
     fn from(error: StartError) -> Self {
         match error {
@@ -170,6 +208,7 @@ impl From<StartError> for ApiError {
             StartError::UnknownFunction { function, known } => Self::BadRequest(unknown_function(&function, &known)),
             StartError::Exists { .. } => Self::Conflict(error.to_string()),
             StartError::InputTooLarge { limit, .. } => Self::BodyTooLarge { limit },
+            StartError::TooMany { .. } => Self::BadRequest(error.to_string()),
             StartError::Store(error) => Self::Store(error),
         }
     }

@@ -7,9 +7,10 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use subtle::ConstantTimeEq;
 
+use super::codes::{self, Codes, Scope};
 use super::error::ApiError;
 use super::query::Query;
-use super::route::Base;
+use super::route::{Base, Matched};
 use super::{ApiSettings, DEFAULT_HUB};
 use crate::store::HubName;
 
@@ -27,11 +28,12 @@ pub(super) fn check_host(settings: &ApiSettings, parts: &Parts) -> Result<(), Ap
         )));
     }
     let origin = text(&parts.headers, &ORIGIN);
-    if let Some(origin) =
-        origin.filter(|origin| !is_loopback(origin.split_once("://").map_or(origin, |(_, host)| host)))
-    {
+    let local = |origin: &str| is_loopback(origin.split_once("://").map_or(origin, |(_, host)| host));
+    let allowed = |origin: &str| settings.cors_origins.iter().any(|allowed| allowed == origin);
+    if let Some(origin) = origin.filter(|origin| !local(origin) && !allowed(origin)) {
         return Err(ApiError::ForeignHost(format!(
-            "This server has no admin key and takes no requests from web pages of '{origin}'."
+            "This server has no admin key and takes no requests from web pages of '{origin}'. \
+             Allow them with --cors-origin."
         )));
     }
     Ok(())
@@ -46,35 +48,74 @@ fn is_loopback(host: &str) -> bool {
     name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
-/// The bare RPC base sends no key: it exists on keyless servers only, and not for requests that came through a proxy
-/// (http-api.md 1).
-pub(super) fn check_base(settings: &ApiSettings, base: Base, parts: &Parts) -> Result<(), ApiError> {
+/// The bare RPC base takes no key: it exists on keyless servers only, and not for requests that came through a proxy.
+/// The base with a token exists on servers with a key only (http-api.md 1).
+pub(super) fn check_base(settings: &ApiSettings, found: &Matched, parts: &Parts) -> Result<(), ApiError> {
     let proxied =
         || parts.headers.keys().any(|name| name.as_str() == "forwarded" || name.as_str().starts_with("x-forwarded-"));
-    match base {
-        Base::Rpc if settings.admin_key.is_some() || proxied() => Err(ApiError::NoSuchRoute),
-        Base::Rpc | Base::Webhooks | Base::Extension | Base::Admin | Base::Root => Ok(()),
+    let offered = match found.base {
+        Base::Rpc => match (&found.token, &settings.admin_key) {
+            (Some(_), Some(_)) => true,
+            (None, None) => !proxied(),
+            (Some(_), None) | (None, Some(_)) => false,
+        },
+        Base::Webhooks | Base::Extension | Base::Admin | Base::Root => true,
+    };
+    if offered { Ok(()) } else { Err(ApiError::NoSuchRoute) }
+}
+
+/// On a server with a key: the admin key opens everything, a hub's management code its management routes, an
+/// instance's code the routes of that instance, an RPC token the RPC base of its hub. A key or code comes as `code=`,
+/// as `x-functions-key` or as a bearer token.
+pub(super) fn check_key(
+    (settings, codes): (&ApiSettings, Option<&Codes>),
+    found: &Matched,
+    query: &Query,
+    parts: &Parts,
+) -> Result<(), ApiError> {
+    let (Some(key), Some(codes)) = (&settings.admin_key, codes) else { return Ok(()) };
+    let hub = hub_text(found, query);
+    let opens = |given: &str| match found.base {
+        Base::Webhooks | Base::Extension => {
+            is_key(given, key)
+                || codes.verify(given, hub, Scope::Manage)
+                || found.instance().is_some_and(|id| codes.verify(given, hub, Scope::Instance(id)))
+        }
+        Base::Rpc | Base::Admin | Base::Root => is_key(given, key),
+    };
+    let admitted = match &found.token {
+        Some(token) => codes.open_rpc(token) == Some(hub),
+        None => {
+            let bearer = text(&parts.headers, &AUTHORIZATION).and_then(|value| {
+                let (scheme, token) = value.split_once(' ')?;
+                scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+            });
+            let header = text(&parts.headers, &HeaderName::from_static("x-functions-key"));
+            [query.get("code"), header, bearer].into_iter().flatten().any(opens)
+        }
+    };
+    if admitted { Ok(()) } else { Err(ApiError::Unauthorized) }
+}
+
+fn is_key(given: &str, key: &str) -> bool {
+    given.as_bytes().ct_eq(key.as_bytes()).into()
+}
+
+/// The hub a request is for, as it names it: in the path of the administration, in an RPC token, by `taskHub=`
+/// elsewhere. A token beside a `taskHub=` must be of that hub.
+fn hub_text<'a>(found: &'a Matched, query: &'a Query) -> &'a str {
+    let of_token = || found.token.as_deref().and_then(codes::hub_of);
+    match found.base {
+        Base::Admin => found.params.first().map_or("", String::as_str),
+        Base::Webhooks | Base::Extension | Base::Rpc | Base::Root => {
+            query.filled("taskhub").or_else(of_token).unwrap_or(DEFAULT_HUB)
+        }
     }
 }
 
-/// With an admin key: it must come as `code=`, as `x-functions-key` or as a bearer token.
-pub(super) fn check_key(settings: &ApiSettings, query: &Query, parts: &Parts) -> Result<(), ApiError> {
-    let Some(key) = &settings.admin_key else { return Ok(()) };
-    let bearer = text(&parts.headers, &AUTHORIZATION).and_then(|value| {
-        let (scheme, token) = value.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-    });
-    let given = [query.get("code"), text(&parts.headers, &HeaderName::from_static("x-functions-key")), bearer];
-    let fits = given.into_iter().flatten().any(|given| bool::from(given.as_bytes().ct_eq(key.as_bytes())));
-    if fits { Ok(()) } else { Err(ApiError::Unauthorized) }
-}
-
-/// The hub a request is for: named in the path of the administration, by `taskHub=` elsewhere.
-pub(super) fn hub(base: Base, query: &Query, params: &[String]) -> Result<HubName, ApiError> {
-    let name = match base {
-        Base::Admin => params.first().map_or("", String::as_str),
-        Base::Webhooks | Base::Extension | Base::Rpc | Base::Root => query.filled("taskhub").unwrap_or(DEFAULT_HUB),
-    };
+/// The hub a request is for.
+pub(super) fn hub(found: &Matched, query: &Query) -> Result<HubName, ApiError> {
+    let (name, base) = (hub_text(found, query), found.base);
     if !is_hub_name(name) {
         let text = format!("'{name}' is no name of a task hub: 3 to 45 letters and digits, beginning with a letter.");
         return Err(refused(base, StatusCode::BAD_REQUEST, "bad-hub-name", text));
@@ -108,9 +149,10 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::Request;
+    use axum::http::{Method, Request};
 
     use super::*;
+    use crate::api::route;
 
     fn parts(headers: &[(&str, &str)]) -> Parts {
         let mut request = Request::builder().uri("/x");
@@ -146,36 +188,95 @@ mod tests {
     }
 
     #[test]
-    fn the_rpc_base_is_for_keyless_direct_calls() {
+    fn pages_that_may_share_are_let_in() {
+        let settings =
+            ApiSettings { cors_origins: vec!["https://ui.example".to_owned()], ..ApiSettings::new("http://localhost") };
+        assert!(check_host(&settings, &parts(&[("host", "localhost"), ("origin", "https://ui.example")])).is_ok());
+        assert!(check_host(&settings, &parts(&[("host", "localhost"), ("origin", "https://evil.example")])).is_err());
+    }
+
+    fn route(path: &str) -> Matched {
+        route::find(&Method::GET, path).unwrap()
+    }
+
+    const STATUS: &str = "/runtime/webhooks/durabletask/instances/a";
+
+    #[test]
+    fn the_bare_rpc_base_is_for_keyless_direct_calls() {
         let keyless = ApiSettings::new("http://127.0.0.1:7071");
-        assert!(check_base(&keyless, Base::Rpc, &parts(&[])).is_ok());
-        assert!(check_base(&keyless, Base::Rpc, &parts(&[("x-forwarded-for", "10.0.0.1")])).is_err());
-        assert!(check_base(&keyless, Base::Webhooks, &parts(&[("x-forwarded-for", "10.0.0.1")])).is_ok());
-        assert!(check_base(&keyed(), Base::Rpc, &parts(&[])).is_err());
+        let bare = route("/durabletask/instances/a");
+        assert!(check_base(&keyless, &bare, &parts(&[])).is_ok());
+        for header in ["x-forwarded-for", "x-forwarded-host", "forwarded"] {
+            assert!(check_base(&keyless, &bare, &parts(&[(header, "10.0.0.1")])).is_err(), "{header}");
+        }
+        assert!(check_base(&keyless, &route(STATUS), &parts(&[("x-forwarded-for", "10.0.0.1")])).is_ok());
+        assert!(check_base(&keyed(), &bare, &parts(&[])).is_err());
+    }
+
+    #[test]
+    fn the_rpc_base_with_a_token_is_for_servers_with_a_key() {
+        let codes = Codes::of_key("s3cret");
+        let keyed = keyed();
+        let with = |token: &str| route(&format!("/durabletask/{token}/instances/a"));
+        let check = |token: &str, query: &str| {
+            check_key((&keyed, Some(&codes)), &with(token), &Query::parse(query), &parts(&[]))
+        };
+        let token = codes.rpc_token("default");
+        assert!(check_base(&keyed, &with(&token), &parts(&[("x-forwarded-for", "10.0.0.1")])).is_ok());
+        assert!(check_base(&ApiSettings::new("http://localhost"), &with(&token), &parts(&[])).is_err());
+        assert!(check(&token, "").is_ok());
+        assert!(check(&token, "taskHub=default").is_ok());
+        assert!(check(&token, "taskHub=other").is_err(), "a token opens its own hub");
+        assert!(check(&token.replacen("default", "other", 1), "").is_err());
+        assert!(check(&Codes::of_key("old key").rpc_token("default"), "").is_err());
+        assert!(check(&format!("default-{}", codes.mint("default", Scope::Manage)), "").is_err());
+    }
+
+    fn admits(path: &str, query: &str, headers: &[(&str, &str)]) -> bool {
+        let codes = Codes::of_key("s3cret");
+        check_key((&keyed(), Some(&codes)), &route(path), &Query::parse(query), &parts(headers)).is_ok()
     }
 
     #[test]
     fn a_key_comes_in_three_ways() {
-        let none = Query::default();
-        assert!(check_key(&keyed(), &none, &parts(&[])).is_err());
-        assert!(check_key(&keyed(), &Query::parse("code=wrong"), &parts(&[])).is_err());
-        assert!(check_key(&keyed(), &Query::parse("code=s3cret"), &parts(&[])).is_ok());
-        assert!(check_key(&keyed(), &none, &parts(&[("x-functions-key", "s3cret")])).is_ok());
-        assert!(check_key(&keyed(), &none, &parts(&[("authorization", "bearer s3cret")])).is_ok());
-        assert!(check_key(&keyed(), &none, &parts(&[("authorization", "Basic s3cret")])).is_err());
+        assert!(!admits(STATUS, "", &[]));
+        assert!(!admits(STATUS, "code=wrong", &[]));
+        assert!(!admits(STATUS, "code=", &[]));
+        assert!(admits(STATUS, "code=s3cret", &[]));
+        assert!(admits(STATUS, "", &[("x-functions-key", "s3cret")]));
+        assert!(admits(STATUS, "", &[("authorization", "bearer s3cret")]));
+        assert!(!admits(STATUS, "", &[("authorization", "Basic s3cret")]));
+    }
+
+    #[test]
+    fn codes_open_what_they_are_for() {
+        let codes = Codes::of_key("s3cret");
+        let query = |scope: Scope<'_>| format!("code={}", codes.mint("default", scope));
+        let (app, extension) = ("/admin/hubs/default/apps/a", "/admin/extensions/DurableTaskExtension/instances/a");
+        for path in [STATUS, extension] {
+            assert!(admits(path, &query(Scope::Instance("a")), &[]));
+            assert!(admits(path, &query(Scope::Manage), &[]));
+            for scope in [Scope::Instance("b"), Scope::Rpc] {
+                assert!(!admits(path, &query(scope), &[]), "{scope:?}");
+            }
+            let other_hub = format!("{}&taskHub=other", query(Scope::Instance("a")));
+            assert!(!admits(path, &other_hub, &[]));
+        }
+        for scope in [Scope::Instance("a"), Scope::Manage, Scope::Rpc] {
+            assert!(!admits(app, &query(scope), &[]), "{scope:?} is no key of the administration");
+        }
     }
 
     #[test]
     fn hubs() {
-        assert_eq!(hub(Base::Webhooks, &Query::parse("taskHub="), &[]).ok().as_deref(), Some("default"));
-        assert!(matches!(
-            hub(Base::Rpc, &Query::parse("taskHub=Other"), &[]),
-            Err(ApiError::Refused { status: StatusCode::NOT_FOUND, .. })
-        ));
-        assert!(matches!(
-            hub(Base::Admin, &Query::default(), &["1a".to_owned()]),
-            Err(ApiError::Admin { status: StatusCode::BAD_REQUEST, .. })
-        ));
-        assert!(hub(Base::Admin, &Query::default(), &["default".to_owned()]).is_ok());
+        let hub = |path: &str, query: &str| hub(&route(path), &Query::parse(query));
+        assert_eq!(hub(STATUS, "taskHub=").ok().as_deref(), Some("default"));
+        let missing = hub("/durabletask/instances/a", "taskHub=Other");
+        assert!(matches!(missing, Err(ApiError::Refused { status: StatusCode::NOT_FOUND, .. })));
+        let bad = hub("/admin/hubs/1a/apps/a", "");
+        assert!(matches!(bad, Err(ApiError::Admin { status: StatusCode::BAD_REQUEST, .. })));
+        assert!(hub("/admin/hubs/default/apps/a", "").is_ok());
+        let token = Codes::of_key("k").rpc_token("default");
+        assert!(hub(&format!("/durabletask/{token}/instances/a"), "").is_ok());
     }
 }

@@ -182,3 +182,120 @@ fn fields_keep_their_order() {
     );
     assert_eq!(json, expected);
 }
+
+/// The events of the wire as the text that is sent, one a line.
+fn lines(events: Vec<(i64, EventKind)>, detail: Detail) -> Vec<String> {
+    let history: Vec<_> = events.into_iter().map(|(second, kind)| HistoryEvent { at: at(second), kind }).collect();
+    shape(&history, detail).iter().map(|event| serde_json::to_string(event).unwrap()).collect()
+}
+
+fn child(task: u32, id: &str) -> EventKind {
+    EventKind::SubOrchestrationCreated {
+        task: TaskId(task),
+        instance_id: id.into(),
+        chosen_id: false,
+        name: "Brew".to_owned(),
+        input: Some("1".into()),
+        retry: None,
+        version: Some("2".to_owned()),
+        tags: Tags::from([("team".to_owned(), "tea".to_owned())]),
+    }
+}
+
+#[test]
+fn children_have_the_shape_of_calls_and_an_instance_id() {
+    let open = lines(vec![(1, child(1, "c1"))], ALL);
+    let expected = r#"{"EventType":"SubOrchestrationInstanceCreated","Timestamp":"2026-05-03T03:09:38Z","Name":"Brew","InstanceId":"c1","Input":"1","Tags":{"team":"tea"}}"#;
+    assert_eq!(open, [expected]);
+
+    let completed = EventKind::TaskCompleted { task: TaskId(1), result: Some("[1.0]".into()) };
+    let expected = r#"{"EventType":"SubOrchestrationInstanceCompleted","Timestamp":"2026-05-03T03:09:39Z","Result":[1.0],"ScheduledTime":"2026-05-03T03:09:38Z","FunctionName":"Brew","Input":"1","InstanceId":"c1","Tags":{"team":"tea"}}"#;
+    assert_eq!(lines(vec![(1, child(1, "c1")), (2, completed.clone())], ALL), [expected]);
+    let expected = r#"{"EventType":"SubOrchestrationInstanceCompleted","Timestamp":"2026-05-03T03:09:39Z","ScheduledTime":"2026-05-03T03:09:38Z","FunctionName":"Brew","InstanceId":"c1","Tags":{"team":"tea"}}"#;
+    assert_eq!(lines(vec![(1, child(1, "c1")), (2, completed)], LITTLE), [expected]);
+
+    let failed = EventKind::TaskFailed { task: TaskId(1), failure: Failure::new("Boom", "it broke") };
+    let expected = r#"{"EventType":"SubOrchestrationInstanceFailed","Timestamp":"2026-05-03T03:09:39Z","Reason":"it broke","Details":null,"FailureDetails":{"ErrorType":"Boom","ErrorMessage":"it broke","StackTrace":null,"InnerFailure":null,"IsNonRetriable":false,"Properties":null},"ScheduledTime":"2026-05-03T03:09:38Z","FunctionName":"Brew","Input":"1","InstanceId":"c1","Tags":{"team":"tea"}}"#;
+    assert_eq!(lines(vec![(1, child(1, "c1")), (2, failed)], ALL), [expected]);
+}
+
+#[test]
+fn a_further_attempt_of_a_child_shows_its_own_instance() {
+    let run = vec![
+        (1, child(1, "c1")),
+        (
+            2,
+            EventKind::TaskAttemptFailed {
+                task: TaskId(1),
+                attempt: 1,
+                failure: Failure::new("Boom", "it broke"),
+                retry_at: at(3),
+                heartbeat: None,
+            },
+        ),
+        (3, EventKind::TaskRetried { task: TaskId(1), attempt: 2, child: Some("c2".into()) }),
+        (4, EventKind::TaskCompleted { task: TaskId(1), result: None }),
+    ];
+    let expected = [
+        r#"{"EventType":"SubOrchestrationInstanceFailed","Timestamp":"2026-05-03T03:09:39Z","Reason":"it broke","Details":null,"FailureDetails":{"ErrorType":"Boom","ErrorMessage":"it broke","StackTrace":null,"InnerFailure":null,"IsNonRetriable":false,"Properties":null},"ScheduledTime":"2026-05-03T03:09:38Z","FunctionName":"Brew","Input":"1","InstanceId":"c1","Tags":{"team":"tea"}}"#,
+        r#"{"EventType":"TimerCreated","Timestamp":"2026-05-03T03:09:39Z","FireAt":"2026-05-03T03:09:40Z"}"#,
+        r#"{"EventType":"TimerFired","Timestamp":"2026-05-03T03:09:40Z","FireAt":"2026-05-03T03:09:40Z"}"#,
+        r#"{"EventType":"SubOrchestrationInstanceCompleted","Timestamp":"2026-05-03T03:09:41Z","Result":null,"ScheduledTime":"2026-05-03T03:09:40Z","FunctionName":"Brew","Input":"1","InstanceId":"c2","Tags":{"team":"tea"}}"#,
+    ];
+    assert_eq!(lines(run, ALL), expected);
+}
+
+#[test]
+fn what_nobody_waits_for_stays_open() {
+    let started = EventKind::SubOrchestrationStarted {
+        instance_id: "c1".into(),
+        name: "Brew".to_owned(),
+        input: None,
+        version: None,
+        tags: Tags::default(),
+    };
+    let sent =
+        EventKind::EventSent { instance_id: "other".into(), name: "Go".to_owned(), input: Some("{\"a\":1}".into()) };
+    let expected = [
+        r#"{"EventType":"SubOrchestrationInstanceCreated","Timestamp":"2026-05-03T03:09:38Z","Name":"Brew","InstanceId":"c1","Input":null}"#,
+        r#"{"EventType":"EventSent","Timestamp":"2026-05-03T03:09:39Z","InstanceId":"other","Name":"Go","Input":"{\"a\":1}"}"#,
+    ];
+    assert_eq!(lines(vec![(1, started.clone()), (2, sent.clone())], ALL), expected);
+    let expected = [
+        r#"{"EventType":"SubOrchestrationInstanceCreated","Timestamp":"2026-05-03T03:09:38Z","Name":"Brew","InstanceId":"c1"}"#,
+        r#"{"EventType":"EventSent","Timestamp":"2026-05-03T03:09:39Z","InstanceId":"other","Name":"Go"}"#,
+    ];
+    assert_eq!(lines(vec![(1, started), (2, sent)], LITTLE), expected);
+}
+
+#[test]
+fn what_a_rewind_set_aside_keeps_its_place() {
+    let run = vec![
+        (0, started()),
+        (1, scheduled(1)),
+        (1, EventKind::EpisodeCompleted { waits_served: 0 }),
+        (2, EventKind::TaskFailed { task: TaskId(1), failure: failure() }),
+        (2, EventKind::FailureDelivered { tasks: vec![TaskId(1)], waits_served: 0 }),
+        (2, EventKind::OrchestratorReturned { ending: durawasm_core::history::Ending::Returned(Err(failure())) }),
+        (2, EventKind::ExecutionCompleted { status: Status::Failed, outcome: Err(failure()) }),
+        (
+            3,
+            EventKind::ExecutionRewound {
+                reason: Some("repaired".to_owned()),
+                cut: 4,
+                waits_served: Some(0),
+                again: vec![TaskId(1)],
+                awaited_by: None,
+            },
+        ),
+        (4, EventKind::TaskCompleted { task: TaskId(1), result: Some("1".into()) }),
+    ];
+    let expected = [
+        r#"{"EventType":"ExecutionStarted","Timestamp":"2026-05-03T03:09:37Z","Input":"{\"a\":1}","FunctionName":"Hello"}"#,
+        r#"{"EventType":"GenericEvent","Timestamp":"2026-05-03T03:09:39Z","Data":"Rewound: TaskFailed it broke"}"#,
+        r#"{"EventType":"GenericEvent","Timestamp":"2026-05-03T03:09:39Z","Data":"Rewound: ExecutionCompleted Failed"}"#,
+        r#"{"EventType":"ExecutionRewound","Timestamp":"2026-05-03T03:09:40Z","Reason":"repaired"}"#,
+        r#"{"EventType":"TaskCompleted","Timestamp":"2026-05-03T03:09:41Z","Result":1,"ScheduledTime":"2026-05-03T03:09:38Z","FunctionName":"Say","Input":"\"Tokyo\""}"#,
+    ];
+    assert_eq!(lines(run, ALL), expected);
+}

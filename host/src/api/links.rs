@@ -2,10 +2,13 @@
 
 use axum::http::header::HOST;
 use axum::http::request::Parts;
+use axum::http::uri::Authority;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::ApiSettings;
+use super::codes::{Codes, Scope};
 use super::route::Base;
 
 /// Everything but the unreserved characters of RFC 3986.
@@ -16,19 +19,21 @@ pub(crate) fn encode(text: &str) -> String {
     utf8_percent_encode(text, ESCAPED).to_string()
 }
 
-/// What a start answers.
-#[derive(Debug, Serialize)]
+/// Where an instance is managed. `{eventName}` and `{text}` are for the client to fill in.
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Links {
-    id: String,
+    /// The instance.
+    pub(super) id: String,
+    /// `GET`: its status.
     pub(super) status_query_get_uri: String,
-    send_event_post_uri: String,
-    terminate_post_uri: String,
-    purge_history_delete_uri: String,
-    restart_post_uri: String,
-    suspend_post_uri: String,
-    resume_post_uri: String,
-    rewind_post_uri: String,
+    pub(super) send_event_post_uri: String,
+    pub(super) terminate_post_uri: String,
+    pub(super) purge_history_delete_uri: String,
+    pub(super) restart_post_uri: String,
+    pub(super) suspend_post_uri: String,
+    pub(super) resume_post_uri: String,
+    pub(super) rewind_post_uri: String,
 }
 
 /// What links are made of.
@@ -39,12 +44,21 @@ pub(super) struct LinkParts<'a> {
     pub(super) connection: &'a str,
     /// The status link asks for 500 on failure.
     pub(super) failure_flag: bool,
+    /// Where the code that opens the links comes from; none on a keyless server.
+    pub(super) codes: Option<&'a Codes>,
 }
 
 impl Links {
     pub(super) fn new(id: &str, parts: &LinkParts<'_>) -> Self {
+        let code = parts.codes.map(|codes| codes.mint(parts.hub, Scope::Instance(id)));
+        Self::with_code(id, parts, code.as_deref())
+    }
+
+    /// Links that carry this code.
+    pub(super) fn with_code(id: &str, parts: &LinkParts<'_>, code: Option<&str>) -> Self {
         let instance = format!("{}{}/instances/{}", parts.origin, base_path(parts.base), encode(id));
-        let query = format!("taskHub={}&connection={}", encode(parts.hub), encode(parts.connection));
+        let code = code.map(|code| format!("&code={code}")).unwrap_or_default();
+        let query = format!("taskHub={}&connection={}{code}", encode(parts.hub), encode(parts.connection));
         let flag = if parts.failure_flag { "&returnInternalServerErrorOnFailure=true" } else { "" };
         // {eventName} and {text} are for the client to fill in, as they are.
         Self {
@@ -62,7 +76,7 @@ impl Links {
 }
 
 /// Calls on the RPC base get links of the public base, calls on the 1.x base links of their own.
-fn base_path(base: Base) -> &'static str {
+pub(super) fn base_path(base: Base) -> &'static str {
     match base {
         Base::Extension => "/admin/extensions/DurableTaskExtension",
         Base::Webhooks | Base::Rpc | Base::Admin | Base::Root => "/runtime/webhooks/durabletask",
@@ -70,21 +84,26 @@ fn base_path(base: Base) -> &'static str {
 }
 
 /// `scheme://host` as the client sees this server: the request's own, the proxy's if it is trusted, else the
-/// configured one.
+/// configured one. What is no host is not put into links.
 pub(super) fn origin(settings: &ApiSettings, parts: &Parts) -> String {
-    let header =
-        |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok()).filter(|text| !text.is_empty());
+    let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
     // Behind several proxies the first entry is the client's side.
     let first = |name: &str| header(name).and_then(|text| text.split(',').next()).map(str::trim);
     let forwarded = |name: &str| if settings.trust_proxy { first(name) } else { None };
     let host = forwarded("x-forwarded-host")
         .or_else(|| header(HOST.as_str()))
-        .or_else(|| parts.uri.authority().map(|authority| authority.as_str()));
-    let scheme = forwarded("x-forwarded-proto").filter(|scheme| *scheme == "https").unwrap_or("http");
+        .or_else(|| parts.uri.authority().map(Authority::as_str))
+        .filter(|host| is_host(host));
+    let secure = forwarded("x-forwarded-proto").is_some_and(|scheme| scheme.eq_ignore_ascii_case("https"));
+    let scheme = if secure { "https" } else { "http" };
     match host {
         Some(host) => format!("{scheme}://{host}"),
         None => settings.public_url.clone(),
     }
+}
+
+fn is_host(text: &str) -> bool {
+    text.parse::<Authority>().is_ok_and(|authority| !authority.host().is_empty() && !text.contains('@'))
 }
 
 #[cfg(test)]
@@ -94,8 +113,14 @@ mod tests {
     use super::*;
 
     fn links(base: Base, failure_flag: bool) -> serde_json::Value {
-        let parts =
-            LinkParts { origin: "http://localhost:7071", base, hub: "default", connection: "Storage", failure_flag };
+        let parts = LinkParts {
+            origin: "http://localhost:7071",
+            base,
+            hub: "default",
+            connection: "Storage",
+            failure_flag,
+            codes: None,
+        };
         serde_json::to_value(Links::new("a b", &parts)).unwrap()
     }
 
@@ -141,6 +166,9 @@ mod tests {
         ]);
         assert_eq!(origin(&settings, &proxied), "http://127.0.0.1:7071");
         assert_eq!(origin(&settings, &request(&[])), "http://public.example");
+        for bad in ["", "a/b", "user@evil.example", "a b", "a?b"] {
+            assert_eq!(origin(&settings, &request(&[("host", bad)])), "http://public.example", "{bad}");
+        }
         settings.trust_proxy = true;
         assert_eq!(origin(&settings, &proxied), "https://df.example");
     }

@@ -6,11 +6,35 @@ use axum::http::request::Parts as Head;
 use axum::response::Response;
 use durawasm_core::Message;
 
-use super::error::ApiError;
+use super::error::{ApiError, ErrorBody};
 use super::{Call, body, wire};
 use crate::engine::Parts;
 
-/// Order of checks: existence, ended, content type, JSON. The engine checks the first two again, atomically.
+/// Raises an event on an instance.
+#[utoipa::path(
+    post,
+    path = "/runtime/webhooks/durabletask/instances/{id}/raiseEvent/{event}",
+    operation_id = "raiseEvent",
+    tag = "instances",
+    params(
+        ("id" = String, Path, description = "The instance."),
+        ("event" = String, Path, description = "The event's name; upper and lower case are the same."),
+    ),
+    request_body(content = serde_json::Value, content_type = "application/json", description = "What comes with the \
+        event: any JSON, at most 4 MiB. None: null."),
+    responses(
+        (status = 202, description = "Delivered, durably. Empty."),
+        (status = 400, description = "The content type is not `application/json`, or the body is not JSON.",
+            body = ErrorBody),
+        (status = 404, description = "No such instance. Empty."),
+        (status = 408, description = "The body did not arrive within 30 seconds.", body = ErrorBody),
+        (status = 410, description = "The instance has ended. Empty."),
+        (status = 413, description = "The body is larger than 4 MiB.", body = ErrorBody),
+        (status = 429, description = "The instance's history is full: it takes no further events in this execution.",
+            body = ErrorBody),
+    ),
+)]
+// Order of checks: existence, ended, content type, JSON. The engine checks the first two again, atomically.
 pub(super) async fn raise_event(call: Call) -> Result<Response, ApiError> {
     let (id, name) = (call.param(0).to_owned(), call.param(1).to_owned());
     let view = call.engine.instance(&call.hub, &id, Parts::default()).await?.ok_or(ApiError::NoSuchInstance)?;
@@ -25,15 +49,67 @@ pub(super) async fn raise_event(call: Call) -> Result<Response, ApiError> {
     Ok(wire::empty(StatusCode::ACCEPTED))
 }
 
+/// Ends an instance from outside.
+#[utoipa::path(
+    post,
+    path = "/runtime/webhooks/durabletask/instances/{id}/terminate",
+    operation_id = "terminate",
+    tag = "instances",
+    params(
+        ("id" = String, Path, description = "The instance."),
+        ("reason" = Option<String>, Query, description = "Why; becomes the output."),
+        ("recursive" = Option<bool>, Query, description = "Ends its sub-orchestrations, too. Default: false."),
+    ),
+    responses(
+        (status = 202, description = "Accepted, durably. Empty."),
+        (status = 404, description = "No such instance. Empty."),
+        (status = 410, description = "The instance has ended. Empty."),
+        (status = 429, description = "The instance's history is full.", body = ErrorBody),
+    ),
+)]
 pub(super) async fn terminate(call: Call) -> Result<Response, ApiError> {
     let recursive = call.query.flag("recursive", false);
     send(call, |reason| Message::Terminate { reason, recursive }).await
 }
 
+/// Makes an instance's code stand still until it is resumed. Suspending what is suspended changes nothing.
+#[utoipa::path(
+    post,
+    path = "/runtime/webhooks/durabletask/instances/{id}/suspend",
+    operation_id = "suspend",
+    tag = "instances",
+    params(
+        ("id" = String, Path, description = "The instance."),
+        ("reason" = Option<String>, Query, description = "Why; shown as the output while suspended."),
+    ),
+    responses(
+        (status = 202, description = "Accepted, durably. Empty."),
+        (status = 404, description = "No such instance. Empty."),
+        (status = 410, description = "The instance has ended. Empty."),
+        (status = 429, description = "The instance's history is full.", body = ErrorBody),
+    ),
+)]
 pub(super) async fn suspend(call: Call) -> Result<Response, ApiError> {
     send(call, |reason| Message::Suspend { reason }).await
 }
 
+/// Lets a suspended instance go on. Resuming what is not suspended changes nothing.
+#[utoipa::path(
+    post,
+    path = "/runtime/webhooks/durabletask/instances/{id}/resume",
+    operation_id = "resume",
+    tag = "instances",
+    params(
+        ("id" = String, Path, description = "The instance."),
+        ("reason" = Option<String>, Query, description = "Why."),
+    ),
+    responses(
+        (status = 202, description = "Accepted, durably. Empty."),
+        (status = 404, description = "No such instance. Empty."),
+        (status = 410, description = "The instance has ended. Empty."),
+        (status = 429, description = "The instance's history is full.", body = ErrorBody),
+    ),
+)]
 pub(super) async fn resume(call: Call) -> Result<Response, ApiError> {
     send(call, |reason| Message::Resume { reason }).await
 }

@@ -5,18 +5,27 @@
 
 mod again;
 mod apps;
+mod binding;
 mod body;
+mod codes;
+mod docs;
 mod error;
 mod guard;
 mod health;
 mod history;
+mod layers;
 mod links;
+mod list;
 mod messages;
+mod openapi;
+mod purge;
 mod query;
 mod route;
+mod schema;
 mod slot;
 mod start;
 mod status;
+mod trace;
 mod wire;
 
 use std::sync::Arc;
@@ -26,6 +35,7 @@ use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
+use tower::util::option_layer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
 
@@ -37,7 +47,8 @@ use query::Query;
 use route::{Base, Matched, Op};
 
 pub(crate) use links::encode;
-pub use slot::EngineSlot;
+pub(crate) use query::moment;
+pub use slot::{EngineSlot, Stopping};
 
 /// The largest JSON body, in bytes: 4 MiB, the limit of one payload.
 pub const PAYLOAD_LIMIT: usize = 4 << 20;
@@ -60,6 +71,8 @@ pub struct ApiSettings {
     pub payload_limit: usize,
     /// The largest component, in bytes.
     pub component_limit: usize,
+    /// The origins (`https://ui.example`) whose web pages may use this server; `*` is all of them.
+    pub cors_origins: Vec<String>,
 }
 
 impl ApiSettings {
@@ -72,6 +85,7 @@ impl ApiSettings {
             admin_key: None,
             payload_limit: PAYLOAD_LIMIT,
             component_limit: COMPONENT_LIMIT,
+            cors_origins: Vec::new(),
         }
     }
 }
@@ -83,13 +97,23 @@ pub struct ApiState {
     pub engine: EngineSlot,
     /// See [`ApiSettings`].
     pub settings: Arc<ApiSettings>,
+    /// None: the server is keyless.
+    codes: Option<codes::Codes>,
+    stopping: Stopping,
 }
 
 impl ApiState {
     /// A state whose engine is still to come.
     #[must_use]
     pub fn new(engine: EngineSlot, settings: ApiSettings) -> Self {
-        Self { engine, settings: Arc::new(settings) }
+        let codes = settings.admin_key.as_deref().map(codes::Codes::of_key);
+        Self { engine, settings: Arc::new(settings), codes, stopping: Stopping::never() }
+    }
+
+    /// The same, in a server that tells when it is to stop.
+    #[must_use]
+    pub fn stopping(self, stopping: Stopping) -> Self {
+        Self { stopping, ..self }
     }
 }
 
@@ -97,6 +121,8 @@ impl ApiState {
 struct Call {
     engine: Engine,
     settings: Arc<ApiSettings>,
+    codes: Option<codes::Codes>,
+    stopping: Stopping,
     hub: HubName,
     /// The path's parameters, decoded, in order.
     params: Vec<String>,
@@ -114,14 +140,23 @@ impl Call {
 
 /// The whole surface.
 pub fn router(state: ApiState) -> Router {
+    let cors = layers::cors(&state.settings);
     Router::new()
         .fallback(any(serve))
         .with_state(state)
         .layer(CatchPanicLayer::custom(error::panicked))
+        .layer(layers::compression())
+        .layer(option_layer(cors))
         // Only method and path: the query may hold a key.
-        .layer(TraceLayer::new_for_http().make_span_with(
-            |request: &Request| tracing::debug_span!("http", method = %request.method(), path = request.uri().path()),
-        ))
+        .layer(
+            TraceLayer::new_for_http()
+                .make_span_with(|request: &Request| {
+                    tracing::debug_span!("http", method = %request.method(), path = layers::logged(request))
+                })
+                // What went wrong has been logged where it did; a 503 while the store opens is no fault, nor is a 500
+                // that was asked for.
+                .on_failure(()),
+        )
 }
 
 async fn serve(State(state): State<ApiState>, request: Request) -> Response {
@@ -134,13 +169,20 @@ async fn serve(State(state): State<ApiState>, request: Request) -> Response {
 async fn answer(state: ApiState, request: Request) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     guard::check_host(&state.settings, &parts)?;
-    let Matched { base, op, params } = route::find(&parts.method, parts.uri.path()).ok_or(ApiError::NoSuchRoute)?;
+    let found = route::find(&parts.method, parts.uri.path()).ok_or(ApiError::NoSuchRoute)?;
     let query = Query::parse(parts.uri.query().unwrap_or_default());
-    match op {
+    match found.op {
         Op::Health => return Ok(health::healthz()),
         Op::Ready => return Ok(health::readyz(&state.engine)),
+        Op::OpenApi => return Ok(openapi::document()),
+        Op::Docs => return docs::page(&parts),
+        Op::DocsFile => return docs::file(found.params.first().map_or("", String::as_str)),
         Op::Start
         | Op::Status
+        | Op::List
+        | Op::Purge
+        | Op::PurgeMany
+        | Op::Statistics
         | Op::RaiseEvent
         | Op::Terminate
         | Op::Suspend
@@ -148,13 +190,16 @@ async fn answer(state: ApiState, request: Request) -> Result<Response, ApiError>
         | Op::Rewind
         | Op::Restart
         | Op::PutApp
-        | Op::GetApp => {}
+        | Op::GetApp
+        | Op::Binding => {}
     }
-    guard::check_base(&state.settings, base, &parts)?;
-    guard::check_key(&state.settings, &query, &parts)?;
+    guard::check_base(&state.settings, &found, &parts)?;
+    guard::check_key((&state.settings, state.codes.as_ref()), &found, &query, &parts)?;
     let engine = state.engine.get().ok_or(ApiError::Opening)?;
-    let hub = guard::hub(base, &query, &params)?;
-    let call = Call { engine, settings: state.settings, hub, params, query, parts, body };
+    let hub = guard::hub(&found, &query)?;
+    let Matched { base, op, params, .. } = found;
+    let ApiState { settings, codes, stopping, .. } = state;
+    let call = Call { engine, settings, codes, stopping, hub, params, query, parts, body };
     dispatch(base, op, call).await
 }
 
@@ -162,6 +207,10 @@ async fn dispatch(base: Base, op: Op, call: Call) -> Result<Response, ApiError> 
     match op {
         Op::Start => start::start(base, call).await,
         Op::Status => status::status(call).await,
+        Op::List => list::list(base, call).await,
+        Op::Purge => purge::one(call).await,
+        Op::PurgeMany => purge::many(call).await,
+        Op::Statistics => list::statistics(call).await,
         Op::RaiseEvent => messages::raise_event(call).await,
         Op::Terminate => messages::terminate(call).await,
         Op::Suspend => messages::suspend(call).await,
@@ -170,7 +219,8 @@ async fn dispatch(base: Base, op: Op, call: Call) -> Result<Response, ApiError> 
         Op::Restart => again::restart(base, call).await,
         Op::PutApp => apps::put(call).await,
         Op::GetApp => apps::get(&call),
-        Op::Health | Op::Ready => Err(ApiError::NoSuchRoute),
+        Op::Binding => Ok(binding::get(&call)),
+        Op::Health | Op::Ready | Op::OpenApi | Op::Docs | Op::DocsFile => Err(ApiError::NoSuchRoute),
     }
 }
 

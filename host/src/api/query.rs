@@ -4,6 +4,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use durawasm_core::{Status, Timestamp};
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use percent_encoding::percent_decode_str;
 
 /// A request's query.
@@ -51,10 +54,44 @@ impl Query {
         Duration::try_from_secs_f64(seconds).ok()
     }
 
+    /// A whole number; none unless it parses.
+    pub(super) fn integer(&self, name: &str) -> Option<i64> {
+        self.filled(name)?.parse().ok()
+    }
+
+    /// A moment; none unless it parses.
+    pub(super) fn time(&self, name: &str) -> Option<Timestamp> {
+        moment(self.filled(name)?)
+    }
+
+    /// Statuses by name (in exactly this case) or by number; what is neither is dropped.
+    pub(super) fn statuses(&self, name: &str) -> Vec<Status> {
+        let texts = self.get(name).unwrap_or_default().split(',').map(str::trim);
+        texts.filter_map(status).collect()
+    }
+
     /// The connection: the Python client misspells its name on some routes.
     pub(super) fn connection(&self) -> &str {
         self.filled("connection").or_else(|| self.filled("connectionname")).unwrap_or("Storage")
     }
+}
+
+fn status(text: &str) -> Option<Status> {
+    let number = || text.parse().ok().and_then(Status::from_number);
+    Status::ALL.into_iter().find(|status| status.name() == text).or_else(number)
+}
+
+/// ISO 8601; without a zone it is UTC. A year may lack its leading zeros, and a plus sign that was not encoded comes as
+/// a space.
+pub(crate) fn moment(text: &str) -> Option<Timestamp> {
+    let year = text.bytes().take_while(u8::is_ascii_digit).count();
+    let text = format!("{}{text}", "0".repeat(4usize.saturating_sub(year)));
+    let parse = |text: &str| {
+        let local = || TimeZone::UTC.to_timestamp(text.parse::<DateTime>().ok()?).ok();
+        text.parse::<Timestamp>().ok().or_else(local)
+    };
+    let with_plus = || text.rsplit_once(' ').and_then(|(moment, zone)| parse(&format!("{moment}+{zone}")));
+    parse(&text).or_else(with_plus)
 }
 
 fn decode(text: &str) -> String {
@@ -89,6 +126,36 @@ mod tests {
         for name in ["b", "c", "d", "e", "f"] {
             assert_eq!(query.seconds(name), None, "{name}");
         }
+    }
+
+    #[test]
+    fn times_have_many_forms() {
+        let time = |text: &str| Query::parse(&format!("a={text}")).time("a").map(|at| at.to_string());
+        for (text, expected) in [
+            ("2026-05-04T03:02:01Z", "2026-05-04T03:02:01Z"),
+            ("2026-05-04T03:02:01.123456Z", "2026-05-04T03:02:01.123456Z"),
+            ("2026-05-04T03:02:01.123", "2026-05-04T03:02:01.123Z"),
+            ("2026-05-04T03:02:01", "2026-05-04T03:02:01Z"),
+            ("2026-05-04", "2026-05-04T00:00:00Z"),
+            ("2026-05-04T03:02:01%2B02:00", "2026-05-04T01:02:01Z"),
+            ("2026-05-04T03:02:01+02:00", "2026-05-04T01:02:01Z"),
+            ("1-01-01T00:00:00.000000Z", "0001-01-01T00:00:00Z"),
+            ("0001-01-01T00:00:00", "0001-01-01T00:00:00Z"),
+        ] {
+            assert_eq!(time(text).as_deref(), Some(expected), "{text}");
+        }
+        for text in ["", "yesterday", "2026-13-01T00:00:00Z", "99999999999", "2026-05-04T03:02:01Zzz", "-"] {
+            assert_eq!(time(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn statuses_are_names_or_numbers_and_nonsense_is_dropped() {
+        let statuses = |text: &str| Query::parse(text).statuses("runtimestatus");
+        let query = "runtimeStatus=Running,%20Failed&RUNTIMESTATUS=5,running,9,-1,,Nope";
+        assert_eq!(statuses(query), [Status::Running, Status::Failed, Status::Terminated]);
+        assert_eq!(statuses("runtimeStatus=completed"), []);
+        assert_eq!(statuses("a=b"), []);
     }
 
     #[test]

@@ -6,6 +6,8 @@
 use axum::http::Method;
 use percent_encoding::percent_decode_str;
 
+use super::codes;
+
 /// Where a route hangs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Base {
@@ -13,11 +15,11 @@ pub(super) enum Base {
     Webhooks,
     /// `/admin/extensions/DurableTaskExtension/`: the 1.x form.
     Extension,
-    /// `/durabletask/`: what the SDKs of Python and JavaScript call.
+    /// `/durabletask/`, on servers with a key `/durabletask/{token}/`: what the SDKs of Python and JavaScript call.
     Rpc,
-    /// `/admin/`: apps.
+    /// `/admin/`: apps and bindings.
     Admin,
-    /// `/`: health.
+    /// `/`: health and documentation.
     Root,
 }
 
@@ -26,6 +28,10 @@ pub(super) enum Base {
 pub(super) enum Op {
     Start,
     Status,
+    List,
+    Purge,
+    PurgeMany,
+    Statistics,
     RaiseEvent,
     Terminate,
     Suspend,
@@ -34,8 +40,12 @@ pub(super) enum Op {
     Restart,
     PutApp,
     GetApp,
+    Binding,
     Health,
     Ready,
+    OpenApi,
+    Docs,
+    DocsFile,
 }
 
 /// A path's beginning, lowercase, and what it stands for. The more specific ones come first.
@@ -47,11 +57,15 @@ const BASES: [(&str, Base); 5] = [
     ("", Base::Root),
 ];
 
-/// Routes 1, 2 and 6 to 10 of http-api.md 2, below each of the three management bases.
-const MANAGEMENT: [(Method, &str, Op); 9] = [
+/// Routes 1 to 10 of http-api.md 2 and the statistics, below each of the three management bases.
+const MANAGEMENT: [(Method, &str, Op); 13] = [
     (Method::POST, "orchestrators/{function}", Op::Start),
     (Method::POST, "orchestrators/{function}/{id}", Op::Start),
     (Method::GET, "instances/{id}", Op::Status),
+    (Method::GET, "instances", Op::List),
+    (Method::DELETE, "instances/{id}", Op::Purge),
+    (Method::DELETE, "instances", Op::PurgeMany),
+    (Method::GET, "statistics", Op::Statistics),
     (Method::POST, "instances/{id}/raiseevent/{event}", Op::RaiseEvent),
     (Method::POST, "instances/{id}/terminate", Op::Terminate),
     (Method::POST, "instances/{id}/suspend", Op::Suspend),
@@ -61,19 +75,41 @@ const MANAGEMENT: [(Method, &str, Op); 9] = [
 ];
 
 /// Administration, below `/admin`.
-const ADMIN: [(Method, &str, Op); 2] =
-    [(Method::PUT, "hubs/{hub}/apps/{app}", Op::PutApp), (Method::GET, "hubs/{hub}/apps/{app}", Op::GetApp)];
+const ADMIN: [(Method, &str, Op); 3] = [
+    (Method::PUT, "hubs/{hub}/apps/{app}", Op::PutApp),
+    (Method::GET, "hubs/{hub}/apps/{app}", Op::GetApp),
+    (Method::GET, "hubs/{hub}/binding", Op::Binding),
+];
 
-/// Health, for orchestrators of containers and for people.
-const ROOT: [(Method, &str, Op); 2] = [(Method::GET, "healthz", Op::Health), (Method::GET, "readyz", Op::Ready)];
+/// Health, for orchestrators of containers and for people; the description of all this.
+const ROOT: [(Method, &str, Op); 5] = [
+    (Method::GET, "healthz", Op::Health),
+    (Method::GET, "readyz", Op::Ready),
+    (Method::GET, "openapi.json", Op::OpenApi),
+    (Method::GET, "docs", Op::Docs),
+    (Method::GET, "docs/{file}", Op::DocsFile),
+];
 
 /// A route that was found.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Matched {
     pub(super) base: Base,
     pub(super) op: Op,
+    /// The route's path below its base.
+    pub(super) pattern: &'static str,
+    /// The token of the RPC base, where there is one. Not verified yet.
+    pub(super) token: Option<String>,
     /// The values of the pattern's `{…}`, decoded, in order.
     pub(super) params: Vec<String>,
+}
+
+impl Matched {
+    /// The instance that the path names, if the route is about one that exists. A start names one, too, but is no
+    /// route of an instance.
+    pub(super) fn instance(&self) -> Option<&str> {
+        let about_one = self.pattern == "instances/{id}" || self.pattern.starts_with("instances/{id}/");
+        if about_one { self.params.first().map(String::as_str) } else { None }
+    }
 }
 
 /// The route of a request, if there is one.
@@ -83,14 +119,19 @@ pub(super) fn find(method: &Method, path: &str) -> Option<Matched> {
     let segments: Vec<String> = path.split('/').map(decode).collect();
     BASES.iter().find_map(|(prefix, base)| {
         let rest = strip_base(prefix, &segments)?;
+        let (token, rest) = match rest.split_first() {
+            Some((first, rest)) if *base == Base::Rpc && codes::is_token(first) => (Some(first.clone()), rest),
+            Some(_) | None => (None, rest),
+        };
         table(*base).iter().filter(|(verb, _, _)| verb == method).find_map(|(_, pattern, op)| {
             let params = match_pattern(pattern, rest)?;
-            Some(Matched { base: *base, op: *op, params })
+            Some(Matched { base: *base, op: *op, pattern, token: token.clone(), params })
         })
     })
 }
 
-fn table(base: Base) -> &'static [(Method, &'static str, Op)] {
+/// The routes below a base. Each of them is described in `openapi.rs`; a test holds the two together.
+pub(super) fn table(base: Base) -> &'static [(Method, &'static str, Op)] {
     match base {
         Base::Webhooks | Base::Extension | Base::Rpc => &MANAGEMENT,
         Base::Admin => &ADMIN,
@@ -173,9 +214,43 @@ mod tests {
     fn an_unknown_path_a_wrong_verb_and_an_empty_parameter_match_nothing() {
         assert_eq!(found(&Method::PUT, "/durabletask/instances/a"), None);
         assert_eq!(found(&Method::GET, "/durabletask/nothing"), None);
-        assert_eq!(found(&Method::GET, "/durabletask/instances/"), None);
+        assert_eq!(found(&Method::POST, "/durabletask/instances/"), None);
+        assert_eq!(found(&Method::DELETE, "/durabletask/instances/a/b"), None);
         assert_eq!(found(&Method::POST, "/durabletask/instances//terminate"), None);
         assert_eq!(found(&Method::GET, "/"), None);
+    }
+
+    #[test]
+    fn lists_are_asked_for_with_and_without_a_slash() {
+        for path in ["/durabletask/instances", "/durabletask/Instances/"] {
+            assert_eq!(found(&Method::GET, path), Some((Base::Rpc, Op::List, vec![])));
+            assert_eq!(found(&Method::DELETE, path), Some((Base::Rpc, Op::PurgeMany, vec![])));
+        }
+        assert_eq!(
+            found(&Method::DELETE, "/durabletask/instances/a/"),
+            Some((Base::Rpc, Op::Purge, vec!["a".to_owned()]))
+        );
+    }
+
+    #[test]
+    fn the_rpc_base_may_carry_a_token() {
+        let token = format!("default-{}", "0".repeat(64));
+        let found = find(&Method::GET, &format!("/durabletask/{token}/instances/a")).unwrap();
+        assert_eq!((found.base, found.op, found.token.as_deref()), (Base::Rpc, Op::Status, Some(token.as_str())));
+        assert_eq!(found.params, ["a"]);
+        let bare = find(&Method::GET, "/durabletask/instances/a").unwrap();
+        assert_eq!(bare.token, None);
+        assert!(find(&Method::GET, &format!("/runtime/webhooks/durabletask/{token}/instances/a")).is_none());
+    }
+
+    #[test]
+    fn routes_of_an_instance_name_it() {
+        let instance = |method: &Method, path: &str| {
+            find(method, &format!("/durabletask/{path}")).and_then(|found| found.instance().map(str::to_owned))
+        };
+        assert_eq!(instance(&Method::GET, "instances/a").as_deref(), Some("a"));
+        assert_eq!(instance(&Method::POST, "Instances/b/raiseEvent/Go").as_deref(), Some("b"));
+        assert_eq!(instance(&Method::POST, "orchestrators/Hello/a"), None);
     }
 
     #[test]

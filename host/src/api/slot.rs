@@ -1,4 +1,5 @@
-//! The place of the engine, empty while the store opens: health is served from the first moment on.
+//! What the server tells its surface while it runs: that the engine is open, and that the server is to stop. Health is
+//! served from the first moment on.
 
 use std::sync::Arc;
 
@@ -32,5 +33,34 @@ impl EngineSlot {
 impl Default for EngineSlot {
     fn default() -> Self {
         Self::new()
+    }
+}
+
+/// Learns that the server is to stop, so that no request holds it up by waiting. Cheap to clone.
+#[derive(Clone)]
+pub struct Stopping(Option<watch::Receiver<bool>>);
+
+impl Stopping {
+    /// Begins when the channel's value becomes true, or its sender is gone.
+    #[must_use]
+    pub fn new(stop: watch::Receiver<bool>) -> Self {
+        Self(Some(stop))
+    }
+
+    /// Never begins.
+    #[must_use]
+    pub fn never() -> Self {
+        Self(None)
+    }
+
+    /// Returns once the server is to stop.
+    pub async fn begun(&self) {
+        match self.0.clone() {
+            Some(mut stop) => {
+                // An error means that the server was dropped, which is a reason to stop as well.
+                let _dropped = stop.wait_for(|stop| *stop).await;
+            }
+            None => std::future::pending().await,
+        }
     }
 }

@@ -5,15 +5,15 @@ use std::time::Duration;
 use axum::http::header::{LOCATION, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
-use durawasm_core::model::{NAME_CHARS, TAG_VALUE_CHARS, TAGS, Tags};
-use durawasm_core::{Status, Timestamp};
+use durawasm_core::model::{NAME_CHARS, TAG_BYTES, TAG_VALUE_CHARS, TAGS, Tags, tags_fit};
+use durawasm_core::{Payload, Status, Timestamp};
 
-use super::error::ApiError;
+use super::error::{ApiError, ErrorBody};
 use super::links::{self, LinkParts, Links};
 use super::query::Query;
 use super::route::Base;
 use super::status::{self, Shown};
-use super::{Call, body, wire};
+use super::{Call, Stopping, body, trace, wire};
 use crate::engine::client::LONGEST_WAIT;
 use crate::engine::{Engine, InstanceView, Reuse, StartRequest, Waited};
 use crate::store::HubName;
@@ -22,54 +22,109 @@ use crate::store::HubName;
 struct Wishes {
     reuse: Reuse,
     wait: Option<Duration>,
+    version: Option<String>,
     tags: Tags,
     scheduled_at: Option<Timestamp>,
 }
 
+/// Starts an instance of an orchestrator function.
+///
+/// With both `timeout` and `pollingInterval` the answer waits for the instance: when it completes in time, the answer
+/// is 200 with its bare output.
+#[utoipa::path(
+    post,
+    path = "/runtime/webhooks/durabletask/orchestrators/{function}/{id}",
+    operation_id = "startWithId",
+    tag = "instances",
+    params(
+        ("function" = String, Path, description = "The orchestrator function."),
+        ("id" = String, Path, max_length = 256, description = "The instance id: at most 256 characters, not beginning \
+            with `@`, without `/`, `\\`, `#`, `?` and control characters. None: a new one of 32 hexadecimal digits."),
+        ("timeout" = Option<f64>, Query, description = "Seconds to wait for the end; only together with `pollingInterval`."),
+        ("pollingInterval" = Option<f64>, Query, description = "Seconds; at most `timeout`. Nothing is polled inside."),
+        ("version" = Option<String>, Query, description = "The version label. None: the app version's own; empty: none."),
+        ("reuse" = Option<String>, Query, description = "What may happen to an instance that has the id already: \
+            `terminal` (the default) replaces one that has ended, `never` none, `any` also one that runs: it is \
+            terminated first."),
+        ("tags" = Option<String>, Query, description = "`name=value`, separated by commas: at most 32 of 8 KiB together."),
+        ("scheduledStartTime" = Option<String>, Query, description = "ISO 8601. None: now."),
+        ("returnInternalServerErrorOnFailure" = Option<bool>, Query, description = "Makes the status link ask for 500 \
+            when the instance has failed."),
+        ("traceparent" = Option<String>, Header, description = "W3C trace context, the parent of the instance's; \
+            ignored when it is not well formed."),
+    ),
+    request_body(content = serde_json::Value, content_type = "application/json", description = "The input: any JSON, \
+        at most 4 MiB, whatever the content type. None: null."),
+    responses(
+        (status = 202, description = "Started, durably. Also when the time to wait ran out or the server began to stop.",
+            body = Links, headers(
+            ("Location" = String, description = "The status link."),
+            ("Retry-After" = u32, description = "10."))),
+        (status = 200, description = "Waited for, and ended in time: the bare output when it completed, else the status \
+            object.", body = serde_json::Value),
+        (status = 400, description = "The body is not JSON; no such orchestrator function; a bad id; a bad `reuse`, tag, version or time; \
+            `pollingInterval` larger than `timeout`.", body = ErrorBody),
+        (status = 408, description = "The body did not arrive within 30 seconds.", body = ErrorBody),
+        (status = 409, description = "An instance has the id already.", body = ErrorBody),
+        (status = 413, description = "The body is larger than 4 MiB.", body = ErrorBody),
+    ),
+)]
 pub(super) async fn start(base: Base, call: Call) -> Result<Response, ApiError> {
     let wishes = Wishes {
         reuse: reuse(&call.query)?,
         wait: wait_time(&call.query)?,
+        version: version(&call.query)?,
         tags: tags(&call.query)?,
         scheduled_at: scheduled_at(&call.query)?,
     };
     let links_of = link_maker(base, &call);
-    let trace_parent = call.parts.headers.get("traceparent").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let hub = call.hub.clone();
     let request = StartRequest {
         hub: hub.clone(),
         function: call.param(0).to_owned(),
         instance_id: call.params.get(1).cloned(),
-        version: call.query.get("version").map(str::to_owned),
+        version: wishes.version,
         tags: wishes.tags,
         reuse: wishes.reuse,
-        trace_parent,
+        trace_parent: trace::parent(&call.parts.headers),
         scheduled_at: wishes.scheduled_at,
         input: body::json(call.body, call.settings.payload_limit).await?,
     };
     let id = call.engine.start(request).await?;
-    started(&call.engine, &hub, (&id, wishes.wait), &links_of).await
+    started((&call.engine, &call.stopping), &hub, (&id, wishes.wait), &links_of).await
 }
 
 /// The answer to a start: what the instance came to when it was to be waited for and ended in time, otherwise its links.
 pub(super) async fn started(
-    engine: &Engine,
+    (engine, stopping): (&Engine, &Stopping),
     hub: &HubName,
     (id, wait): (&str, Option<Duration>),
     links_of: &impl Fn(&str) -> Links,
 ) -> Result<Response, ApiError> {
-    if let Some(timeout) = wait
-        && let Waited::Ended(view) = engine.wait(hub, id, timeout).await?
-    {
-        return Ok(ended(&view));
+    if let Some(timeout) = wait {
+        let waited = tokio::select! {
+            biased;
+            waited = engine.wait(hub, id, timeout) => waited?,
+            // The instance goes on without this process; its links say where to ask.
+            () = stopping.begun() => Waited::StillRunning,
+        };
+        match waited {
+            Waited::Completed(output) => return Ok(completed(output.as_ref())),
+            Waited::Ended(view) => return Ok(ended(&view)),
+            Waited::StillRunning | Waited::Unknown => {}
+        }
     }
     Ok(accepted(&links_of(id)))
+}
+
+fn completed(output: Option<&Payload>) -> Response {
+    wire::json(StatusCode::OK, &wire::value(output))
 }
 
 /// Completed: the bare output. Otherwise: what the status route answers, without its failure flag.
 fn ended(view: &InstanceView) -> Response {
     match view.record.status {
-        Status::Completed => wire::json(StatusCode::OK, &wire::value(view.payloads.output.as_ref())),
+        Status::Completed => completed(view.payloads.output.as_ref()),
         Status::Failed
         | Status::Canceled
         | Status::Terminated
@@ -95,7 +150,11 @@ pub(super) fn link_maker(base: Base, call: &Call) -> impl Fn(&str) -> Links + us
     let origin = links::origin(&call.settings, &call.parts);
     let (hub, connection) = (call.hub.clone(), call.query.connection().to_owned());
     let failure_flag = call.query.flag("returninternalservererroronfailure", false);
-    move |id| Links::new(id, &LinkParts { origin: &origin, base, hub: &hub, connection: &connection, failure_flag })
+    let codes = call.codes.clone();
+    move |id| {
+        let (hub, connection, codes) = (&*hub, connection.as_str(), codes.as_ref());
+        Links::new(id, &LinkParts { origin: &origin, base, hub, connection, failure_flag, codes })
+    }
 }
 
 fn reuse(query: &Query) -> Result<Reuse, ApiError> {
@@ -104,6 +163,16 @@ fn reuse(query: &Query) -> Result<Reuse, ApiError> {
         Some("never") => Ok(Reuse::Never),
         Some("any") => Ok(Reuse::Any),
         Some(other) => Err(ApiError::BadRequest(format!("reuse is 'never', 'terminal' or 'any', not '{other}'."))),
+    }
+}
+
+/// A label; an empty one means none, whatever the app's own is.
+fn version(query: &Query) -> Result<Option<String>, ApiError> {
+    match query.get("version") {
+        Some(label) if label.chars().count() > NAME_CHARS => {
+            Err(ApiError::BadRequest(format!("a version is a label of at most {NAME_CHARS} characters.")))
+        }
+        label => Ok(label.map(str::to_owned)),
     }
 }
 
@@ -120,8 +189,10 @@ fn tags(query: &Query) -> Result<Tags, ApiError> {
         }
         tags.insert(name.to_owned(), value.to_owned());
     }
-    if tags.len() > TAGS {
-        return Err(ApiError::BadRequest(format!("an instance has at most {TAGS} tags, not {}.", tags.len())));
+    if !tags_fit(&tags) {
+        return Err(ApiError::BadRequest(format!(
+            "an instance has at most {TAGS} tags of at most {TAG_BYTES} bytes together."
+        )));
     }
     Ok(tags)
 }

@@ -6,10 +6,12 @@ use axum::response::Response;
 use durawasm_core::Status;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
 use super::error::ApiError;
 use super::history::{self, Detail, Event};
 use super::query::Query;
+use super::schema::HistoryEvent;
 use super::{Call, links, wire};
 use crate::engine::{InstanceView, Parts};
 
@@ -28,6 +30,11 @@ impl Default for Shown {
 }
 
 impl Shown {
+    /// What a list shows: no history, and the input unless it is not wanted.
+    pub(super) fn in_list(input: bool) -> Self {
+        Self { input, ..Self::default() }
+    }
+
     fn of(query: &Query) -> Self {
         Self {
             input: query.flag("showinput", true),
@@ -38,25 +45,62 @@ impl Shown {
 }
 
 /// The status object. Clients refuse it without `input`, `customStatus` and `output`, so these are always there.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = InstanceStatus)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Envelope<'a> {
+    /// The orchestrator function.
     name: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
+    /// The version label.
     version: Option<&'a str>,
     instance_id: &'a str,
+    /// `Pending`, `Running`, `ContinuedAsNew`, `Suspended`, `Completed`, `Failed`, `Canceled` or `Terminated`.
     runtime_status: &'static str,
+    /// Any JSON; null when there is none or it is not shown.
+    #[schema(value_type = serde_json::Value)]
     input: Box<RawValue>,
+    /// Any JSON that the function set.
+    #[schema(value_type = serde_json::Value)]
     custom_status: Box<RawValue>,
+    /// Any JSON. Failed: the error's text. Terminated: the reason. Suspended: the reason.
+    #[schema(value_type = serde_json::Value)]
     output: Box<RawValue>,
+    /// UTC, whole seconds.
     created_time: String,
+    /// UTC, whole seconds: the last commit.
     last_updated_time: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     parent_instance_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Vec<HistoryEvent>>)]
     history_events: Option<Vec<Event>>,
 }
 
+/// Shows an instance.
+#[utoipa::path(
+    get,
+    path = "/runtime/webhooks/durabletask/instances/{id}",
+    operation_id = "status",
+    tag = "instances",
+    params(
+        ("id" = String, Path, description = "The instance."),
+        ("showHistory" = Option<bool>, Query, description = "Adds `historyEvents`. Default: false."),
+        ("showHistoryOutput" = Option<bool>, Query, description = "Adds `Result` to the events. Default: false."),
+        ("showInput" = Option<bool>, Query, description = "Shows inputs. Default: true."),
+        ("returnInternalServerErrorOnFailure" = Option<bool>, Query, description = "500 instead of 200 when the instance \
+            has failed. Default: false."),
+    ),
+    responses(
+        (status = 200, description = "The instance has ended.", body = Envelope),
+        (status = 202, description = "The instance goes on.", body = Envelope, headers(
+            ("Location" = String, description = "The request's own URL."),
+            ("Retry-After" = u32, description = "5."))),
+        (status = 404, description = "No such instance. Empty."),
+        (status = 500, description = "The instance has failed and `returnInternalServerErrorOnFailure` was asked for: \
+            the status object.", body = Envelope),
+    ),
+)]
 pub(super) async fn status(call: Call) -> Result<Response, ApiError> {
     let shown = Shown::of(&call.query);
     let parts = Parts { payloads: true, history: shown.history };

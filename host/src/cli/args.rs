@@ -1,9 +1,13 @@
 //! Verbs and flags. The management verbs are named as in `func durable`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::duration::Retention;
+use super::instances::{ListArgs, PurgeArgs};
+use crate::origin::{Origin, Pages};
 use crate::server::{ServerOptions, StoreChoice};
 
 /// Self-hosted Durable Functions for WebAssembly components.
@@ -28,6 +32,10 @@ pub(super) enum Verb {
     GetRuntimeStatus(StatusArgs),
     /// Show the history of an instance
     GetHistory(InstanceArgs),
+    /// List instances
+    GetInstances(ListArgs),
+    /// Remove instances that have ended, with their histories
+    PurgeHistory(PurgeArgs),
     /// Raise an event on an instance
     RaiseEvent(EventArgs),
     /// End an instance from outside
@@ -40,6 +48,8 @@ pub(super) enum Verb {
     Rewind(ReasonArgs),
     /// Start an instance anew with its name, input and tags
     Restart(RestartArgs),
+    /// Print what the clients of the SDKs are constructed from, as JSON
+    Binding(TargetArgs),
     /// Compile a component (run by the server)
     #[command(hide = true)]
     Compile(CompileArgs),
@@ -58,10 +68,19 @@ pub(super) struct ServeArgs {
     pub(super) admin_key: Option<String>,
     /// The origin of links when a request names none [default: the listen address]
     #[arg(long, env = "DURAWASM_PUBLIC_URL", value_name = "URL")]
-    public_url: Option<String>,
+    public_url: Option<Origin>,
     /// Believe X-Forwarded-Host and X-Forwarded-Proto: only behind a proxy that sets them
     #[arg(long, env = "DURAWASM_TRUST_PROXY")]
     trust_proxy: bool,
+    /// Purge instances that ended longer ago than this: days, or a duration like 12h or 30d [default: keep them]
+    #[arg(long, env = "DURAWASM_RETENTION", value_name = "DAYS")]
+    retention: Option<Retention>,
+    /// Let web pages of this origin use the server; may be repeated ('*', all of them, needs --admin-key) [default: none]
+    #[arg(long = "cors-origin", env = "DURAWASM_CORS_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
+    cors_origins: Vec<Pages>,
+    /// For benchmarks: microseconds added to every sync, as a slower disk would
+    #[arg(long, hide = true, value_name = "MICROSECONDS")]
+    bench_sync_delay_us: Option<u64>,
 }
 
 impl ServeArgs {
@@ -72,6 +91,9 @@ impl ServeArgs {
             admin_key: self.admin_key,
             public_url: self.public_url,
             trust_proxy: self.trust_proxy,
+            retention: self.retention.map(|retention| retention.0),
+            cors_origins: self.cors_origins,
+            sync_delay: self.bench_sync_delay_us.map(Duration::from_micros),
         }
     }
 }

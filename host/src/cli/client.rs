@@ -32,7 +32,12 @@ pub(super) enum Body {
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) text: String,
+    /// Of a list: where it goes on.
+    pub(super) next: Option<String>,
 }
+
+/// Where an answer says how a list goes on, and a request where to.
+const TOKEN: &str = "x-ms-continuation-token";
 
 impl Client {
     pub(super) fn new(target: &TargetArgs) -> Result<Self, CliError> {
@@ -52,7 +57,25 @@ impl Client {
         query: &[(&str, &str)],
         body: Body,
     ) -> Result<Answer, CliError> {
-        let mut request = self.http.request(method, format!("{}{path}", self.url)).query(query);
+        let request = self.http.request(method, format!("{}{path}", self.url)).query(query);
+        self.finish(request, body).await
+    }
+
+    /// Asks for a page of a list; `after`: what the page before said.
+    pub(super) async fn page(
+        &self,
+        path: &str,
+        query: &[(&str, &str)],
+        after: Option<&str>,
+    ) -> Result<Answer, CliError> {
+        let mut request = self.http.get(format!("{}{path}", self.url)).query(query);
+        if let Some(after) = after {
+            request = request.header(TOKEN, after);
+        }
+        self.finish(request, Body::None).await
+    }
+
+    async fn finish(&self, mut request: reqwest::RequestBuilder, body: Body) -> Result<Answer, CliError> {
         if let Some(key) = &self.key {
             request = request.header("x-functions-key", key);
         }
@@ -63,8 +86,10 @@ impl Client {
         };
         let response = request.send().await.map_err(|error| self.unreachable(&error))?;
         let status = response.status();
+        let next = response.headers().get(TOKEN).and_then(|next| next.to_str().ok()).filter(|next| !next.is_empty());
+        let next = next.map(str::to_owned);
         let text = response.text().await.map_err(|error| self.unreachable(&error))?;
-        Ok(Answer { status, text })
+        Ok(Answer { status, text, next })
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> CliError {
@@ -125,7 +150,7 @@ mod tests {
     use super::*;
 
     fn refused(status: StatusCode, text: &str) -> String {
-        let answer = Answer { status, text: text.to_owned() };
+        let answer = Answer { status, text: text.to_owned(), next: None };
         answer.accepted("missing", "ended").err().map(|error| error.text().to_owned()).unwrap_or_default()
     }
 

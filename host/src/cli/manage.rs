@@ -15,7 +15,7 @@ use super::{CliError, show};
 use crate::api::encode;
 
 /// The base that takes a key and works with every server.
-const BASE: &str = "/runtime/webhooks/durabletask";
+pub(super) const BASE: &str = "/runtime/webhooks/durabletask";
 /// How much of a detail a table shows.
 const DETAIL: usize = 100;
 
@@ -186,6 +186,14 @@ pub(super) async fn restart(args: RestartArgs) -> Result<(), CliError> {
     Ok(())
 }
 
+/// The server's own words, in one line: it fits into a client's configuration as it is.
+pub(super) async fn binding(target: TargetArgs) -> Result<(), CliError> {
+    let path = format!("/admin/hubs/{}/binding", encode(&target.hub));
+    let answer = Client::new(&target)?.send(Method::GET, &path, &[], Body::None).await?;
+    show::line(&answer.accepted("the server has no such route; is it a durawasm server?", "gone")?.text);
+    Ok(())
+}
+
 fn done(args: &InstanceArgs, action: &str, text: &str) {
     if args.target.json {
         show::line(&json!({"id": args.id, "accepted": action}).to_string());
@@ -209,7 +217,7 @@ async fn post(args: &InstanceArgs, action: &str, query: &[(&str, &str)], body: B
     answer.accepted(&no_instance(&args.id, &args.target), &ended)
 }
 
-fn no_instance(id: &str, target: &TargetArgs) -> String {
+pub(super) fn no_instance(id: &str, target: &TargetArgs) -> String {
     format!("there is no instance '{id}' in hub '{}'", target.hub)
 }
 

@@ -5,6 +5,8 @@
 mod args;
 mod client;
 mod dev;
+mod duration;
+mod instances;
 mod manage;
 mod serve;
 mod show;
@@ -78,12 +80,15 @@ async fn dispatch(verb: Verb) -> Result<(), CliError> {
         Verb::StartNew(args) => manage::start_new(args).await,
         Verb::GetRuntimeStatus(args) => manage::get_runtime_status(args).await,
         Verb::GetHistory(args) => manage::get_history(args).await,
+        Verb::GetInstances(args) => instances::get_instances(args).await,
+        Verb::PurgeHistory(args) => instances::purge_history(args).await,
         Verb::RaiseEvent(args) => manage::raise_event(args).await,
         Verb::Terminate(args) => manage::terminate(args).await,
         Verb::Suspend(args) => manage::with_reason(args, "suspend").await,
         Verb::Resume(args) => manage::with_reason(args, "resume").await,
         Verb::Rewind(args) => manage::with_reason(args, "rewind").await,
         Verb::Restart(args) => manage::restart(args).await,
+        Verb::Binding(args) => manage::binding(args).await,
         Verb::Compile(_) => Ok(()),
     }
 }

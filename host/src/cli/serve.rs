@@ -8,14 +8,20 @@ pub(super) async fn serve(args: ServeArgs) -> Result<(), CliError> {
     log("info");
     let mut server = Server::start(args.options()).await.map_err(CliError::Usage)?;
     show::line(&format!("durawasm listens on http://{}", server.address()));
+    // Listened for all the time: a signal that comes between two waits is not lost.
+    let mut stop = std::pin::pin!(stop_signal());
     let engine = tokio::select! {
         engine = server.engine() => engine.map_err(CliError::Refused)?,
-        () = stop_signal() => return Ok(()),
+        () = &mut stop => return Ok(()),
     };
     tokio::select! {
-        () = stop_signal() => {
+        () = &mut stop => {
             show::line("stopping");
-            server.stop(engine).await.map_err(CliError::Refused)
+            tokio::select! {
+                stopped = server.stop(engine) => stopped.map_err(CliError::Refused),
+                // Whoever asks twice does not want to wait. Everything acknowledged is durable.
+                () = stop_signal() => Ok(()),
+            }
         }
         // What is on the disk is known only after opening it anew: a supervisor starts the process again.
         reason = store_failure(&engine) => Err(CliError::Refused(format!(

@@ -9,6 +9,11 @@ pub(super) fn line(text: &str) {
     let _gone = writeln!(std::io::stdout(), "{text}");
 }
 
+/// Text for standard output that others will follow in the same line.
+pub(super) fn part(text: &str) {
+    let _gone = write!(std::io::stdout(), "{text}");
+}
+
 /// A line for standard error.
 pub(super) fn note(text: &str) {
     let _gone = writeln!(std::io::stderr(), "{text}");

@@ -1,24 +1,27 @@
 //! Instances as actors: a mailbox each, one episode at a time, no task and no memory while nothing happens.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use durawasm_core::{Message, Rewind, TaskId};
+use durawasm_core::{AwaitedBy, Message, Rewind, TaskId};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 use super::Inner;
 use super::client::SendError;
-use super::episode::{Live, Step};
+use super::episode::{Again, Live, Step};
 use super::executor::Pulse;
-use crate::store::{InstanceNumber, Mail, MailId, StoreError};
+use crate::store::{InstanceNumber, MailId, StoreError};
 
 /// How long an instance rests after the store or the host failed it.
 const REST: Duration = Duration::from_millis(500);
 
+/// Envelopes that one step takes at most: what they say becomes one commit.
+const STEP_ENVELOPES: usize = 1_024;
+
 /// What an envelope holds.
-#[derive(Clone)]
 pub(super) enum Content {
     /// Look what there is to do.
     Look,
@@ -26,8 +29,8 @@ pub(super) enum Content {
     Message(Message),
     /// Go on from before the failure.
     Rewind(Rewind),
-    /// The parent was rewound and calls its child again.
-    CallAgain(Arc<Mail>),
+    /// The parent was rewound and calls its child again; whoever brings the call waits for what becomes of it.
+    CallAgain(AwaitedBy, oneshot::Sender<Again>),
 }
 
 /// Something in a mailbox.
@@ -49,12 +52,9 @@ impl Envelope {
     /// A second one for the case that the first is lost; only messages between instances have nobody else who would
     /// send them again.
     fn copy_of_mail(&self) -> Option<Self> {
-        self.mail.is_some().then(|| Self {
-            content: self.content.clone(),
-            execution: self.execution.clone(),
-            mail: self.mail,
-            ack: None,
-        })
+        let Content::Message(message) = &self.content else { return None };
+        let content = Content::Message(message.clone());
+        self.mail.is_some().then(|| Self { content, execution: self.execution.clone(), mail: self.mail, ack: None })
     }
 }
 
@@ -84,11 +84,23 @@ struct State {
 #[derive(Default)]
 pub(super) struct Actors {
     by_number: Mutex<HashMap<InstanceNumber, Arc<Actor>>>,
+    /// How many instances were loaded from the store.
+    loads: AtomicU64,
 }
 
 impl Actors {
     fn lock(&self) -> MutexGuard<'_, HashMap<InstanceNumber, Arc<Actor>>> {
         self.by_number.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An instance is about to be loaded from the store.
+    pub(super) fn loading(&self) {
+        self.loads.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// How many instances were loaded so far. The same before a start and after: nobody has loaded what was started.
+    pub(super) fn loads(&self) -> u64 {
+        self.loads.load(Ordering::SeqCst)
     }
 
     /// Drops the guest of an actor that does not run.
@@ -125,6 +137,12 @@ impl Actors {
 impl Actor {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is held of the instance is not true any more.
+    pub(super) fn forget(&self) {
+        let outdated = self.lock().live.take();
+        drop(outdated);
     }
 
     pub(super) fn is_in_flight(&self, task: TaskId, attempt: u32) -> bool {
@@ -216,8 +234,8 @@ impl Inner {
             match self.step(&actor, live, batch).await {
                 Step::Parked(live) => running.park(Some(live)),
                 Step::Over => running.park(None),
-                Step::Failed { saved } => {
-                    running.put_back(saved);
+                Step::Failed { saved, gone } => {
+                    running.put_back(saved, &gone);
                     tokio::time::sleep(REST).await;
                 }
             }
@@ -239,7 +257,8 @@ impl Running<'_> {
         let mut actors = self.engine.actors.lock();
         let mut state = self.actor.lock();
         if !state.mailbox.is_empty() {
-            let batch: Vec<Envelope> = state.mailbox.drain(..).collect();
+            let taken = state.mailbox.len().min(STEP_ENVELOPES);
+            let batch: Vec<Envelope> = state.mailbox.drain(..taken).collect();
             state.mail_in_step = batch.iter().filter_map(Envelope::copy_of_mail).collect();
             let live = state.live.take();
             drop(state);
@@ -267,11 +286,12 @@ impl Running<'_> {
     }
 
     /// Has the instance look again; what the failed step took comes back, unless it was saved.
-    fn put_back(&self, saved: bool) {
+    fn put_back(&self, saved: bool, gone: &[MailId]) {
         let state = &mut *self.actor.lock();
         let mail = std::mem::take(&mut state.mail_in_step);
         if !saved {
-            mail.into_iter().rev().for_each(|envelope| state.mailbox.push_front(envelope));
+            let left = mail.into_iter().filter(|envelope| !envelope.mail.is_some_and(|id| gone.contains(&id)));
+            left.rev().for_each(|envelope| state.mailbox.push_front(envelope));
         }
         state.mailbox.push_back(Envelope::new(Content::Look));
     }
@@ -287,20 +307,23 @@ impl Drop for Running<'_> {
         let mut state = self.actor.lock();
         state.running = false;
         state.live = None;
-        let mut mail = std::mem::take(&mut state.mail_in_step);
-        mail.extend(state.mailbox.drain(..).filter_map(|envelope| envelope.copy_of_mail()));
+        let mut mailbox: VecDeque<Envelope> = std::mem::take(&mut state.mail_in_step).into();
+        mailbox.extend(state.mailbox.drain(..).filter_map(|envelope| envelope.copy_of_mail()));
+        mailbox.push_back(Envelope::new(Content::Look));
         // Outcomes may have been lost with the mailbox: what is not recorded runs again.
         state.in_flight.clear();
-        actors.remove(&self.actor.number);
         drop(state);
+        actors.remove(&self.actor.number);
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        // Its successor has the messages between instances at once, so that later ones stay behind them.
+        let state = State { mailbox, running: true, ..State::default() };
+        let successor = Arc::new(Actor { number: self.actor.number, state: Mutex::new(state) });
+        actors.insert(self.actor.number, Arc::clone(&successor));
         drop(actors);
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let (engine, number) = (Arc::clone(self.engine), self.actor.number);
-            runtime.spawn(async move {
-                tokio::time::sleep(REST).await;
-                mail.into_iter().for_each(|envelope| engine.put(number, envelope));
-                engine.wake(number);
-            });
-        }
+        let engine = Arc::clone(self.engine);
+        runtime.spawn(async move {
+            tokio::time::sleep(REST).await;
+            engine.drive(successor).await;
+        });
     }
 }

@@ -58,6 +58,11 @@ impl Apps {
         self.table.read().unwrap_or_else(PoisonError::into_inner).get(hub)?.get(app).cloned()
     }
 
+    /// All hubs with apps: no other hub has instances.
+    pub(super) fn hubs(&self) -> Vec<HubName> {
+        self.table.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+
     fn put(&self, app: AppRecord) {
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
         table.entry(app.hub.clone()).or_default().insert(app.name.clone(), app);

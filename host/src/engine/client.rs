@@ -54,7 +54,8 @@ pub enum RestartError {
     Start(#[from] StartError),
 }
 
-/// Why an instance was not started. Nothing was changed.
+/// Why an instance was not started. Nothing was changed, except that [`Reuse::Any`] may have terminated the instance that
+/// had the id.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum StartError {
     /// The id has a forbidden form; the text says which rule it breaks (http-api.md 3).
@@ -140,7 +141,9 @@ pub struct InstanceView {
 /// What a wait for completion came to.
 #[derive(Clone, Debug)]
 pub enum Waited {
-    /// The instance ended.
+    /// The instance completed while the caller waited, with this output.
+    Completed(Option<Payload>),
+    /// The instance has ended: before the caller began to wait, or in another way.
     Ended(Box<InstanceView>),
     /// It did not in time.
     StillRunning,

@@ -28,11 +28,13 @@ impl Inner {
         let fresh_history = matches!(state, State::ContinuedAsNew { .. });
         if let State::ContinuedAsNew { input, events: unread } = &state {
             payloads.input = Some(input.clone());
+            // Of an execution before this one there may be the text of a failure or the reason of a suspension.
+            payloads.output = Some(None);
             self.renew(&mut record, live, input.clone(), unread);
             events = live.session.with(Orchestration::take_decision).events;
             effects.retain(|effect| matches!(effect, Effect::ClearTimer { .. }));
         }
-        if events.iter().any(|event| changes_output(&event.kind)) {
+        if !fresh_history && events.iter().any(|event| changes_output(&event.kind)) {
             payloads.output = Some(live.session.with(|orchestration| output_of(&state, &record.name, orchestration)));
         }
         record.status = live.session.with(|orchestration| status_of(orchestration, record.generation));

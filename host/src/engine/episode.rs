@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use durawasm_core::decision::Decision;
+use durawasm_core::model::Outcome;
 use durawasm_core::{
-    Delivery, Effect, Failure, GuestFault, HistoryEvent, Letter, Message, Orchestration, Rewind, Status, TaskId,
+    AwaitedBy, Delivery, Effect, Failure, GuestFault, HistoryEvent, Message, Orchestration, Rewind, State, Status,
+    TaskId,
 };
 use tokio::sync::oneshot;
 
@@ -16,8 +18,9 @@ use super::client::SendError;
 use super::commit::numbered;
 use super::executor::{OrchestratorRun, RunEnd};
 use super::session::Session;
+use super::waiters::End;
 use crate::store::{
-    BoxFuture, Commit, CommitError, Committed, Expect, InstanceNumber, InstanceRecord, Mail, MailId, StoreError,
+    BoxFuture, Commit, CommitError, Committed, Expect, InstanceNumber, InstanceRecord, MailId, StoreError,
 };
 
 /// An instance in memory.
@@ -41,7 +44,20 @@ pub(super) enum Step {
     Failed {
         /// True: what was taken from the mailbox was saved all the same.
         saved: bool,
+        /// Messages between instances that were taken before, by whom ever.
+        gone: Vec<MailId>,
     },
+}
+
+/// What became of a rewound parent's call of a child that exists.
+#[derive(Clone, Debug)]
+pub(super) enum Again {
+    /// The child goes on, and its outcome will answer the call.
+    Taken,
+    /// It had returned this.
+    Returned(Outcome),
+    /// The instance is no answer to this call: it was terminated, or it belongs to another call.
+    Other,
 }
 
 type Ack = (oneshot::Sender<Result<(), SendError>>, Result<(), SendError>);
@@ -52,8 +68,7 @@ struct Taken {
     acks: Vec<Ack>,
     outcomes: Vec<(TaskId, u32)>,
     mail: Vec<MailId>,
-    /// Mail that another look at the instance must decide about.
-    undecided: Vec<Mail>,
+    called_again: Vec<oneshot::Sender<Again>>,
     run: bool,
 }
 
@@ -69,7 +84,9 @@ impl Inner {
             None => match self.load(actor).await {
                 Ok(Some(live)) => live,
                 Ok(None) => {
-                    let mail = batch.iter().filter_map(|envelope| envelope.mail).collect();
+                    // A call made again finds another instance, or none, when it is brought once more.
+                    let lost = batch.iter().filter(|envelope| !matches!(envelope.content, Content::CallAgain(..)));
+                    let mail = lost.filter_map(|envelope| envelope.mail).collect();
                     self.discard(mail).await;
                     return refuse(batch, &SendError::Unknown, Step::Over);
                 }
@@ -79,7 +96,7 @@ impl Inner {
                     for (task, attempt) in batch.iter().filter_map(outcome_of) {
                         actor.consumed(task, attempt);
                     }
-                    return refuse(batch, &SendError::Store(error), Step::Failed { saved: false });
+                    return refuse(batch, &SendError::Store(error), Step::Failed { saved: false, gone: Vec::new() });
                 }
             },
         };
@@ -90,23 +107,25 @@ impl Inner {
             // What a guest did that the host could not carry on is not decided: it does it again.
             decision = decision.then(live.session.with(Orchestration::take_decision));
         }
-        match self.save(actor, &mut live, (decision, host_fault, std::mem::take(&mut taken.mail))).await {
+        match self.save(actor, &mut live, (decision, host_fault, taken.mail.clone())).await {
             Ok(()) => {}
             Err(error) => {
-                let error = match error {
-                    CommitError::Store(error) => SendError::Store(error),
-                    CommitError::Conflict | CommitError::Exists(_) => SendError::Store(StoreError::Unavailable(
-                        "the instance was changed by somebody else meanwhile; try again".to_owned(),
-                    )),
+                let (error, gone) = match error {
+                    CommitError::Store(error) => (error, Vec::new()),
+                    CommitError::Conflict | CommitError::Exists(_) => {
+                        let text = "the instance was changed by somebody else meanwhile; try again".to_owned();
+                        (StoreError::Unavailable(text), self.gone(&taken.mail).await)
+                    }
                 };
+                let error = SendError::Store(error);
                 taken.acks.into_iter().for_each(|(ack, _)| drop(ack.send(Err(error.clone()))));
                 for (task, attempt) in taken.outcomes {
                     actor.consumed(task, attempt);
                 }
-                return Step::Failed { saved: false };
+                return Step::Failed { saved: false, gone };
             }
         }
-        self.post_mail(taken.undecided);
+        taken.called_again.into_iter().for_each(|ack| drop(ack.send(Again::Taken)));
         for (task, attempt) in taken.outcomes.drain(..) {
             actor.consumed(task, attempt);
         }
@@ -115,11 +134,12 @@ impl Inner {
             actor.forget_activities();
             return Step::Over;
         }
-        if host_fault { Step::Failed { saved: true } } else { Step::Parked(live) }
+        if host_fault { Step::Failed { saved: true, gone: Vec::new() } } else { Step::Parked(live) }
     }
 
     /// Loads an instance and begins what must be under way for it but is not.
     async fn load(self: &Arc<Self>, actor: &Arc<Actor>) -> Result<Option<Box<Live>>, StoreError> {
+        self.actors.loading();
         let Some((record, history)) = self.store.history(actor.number).await? else { return Ok(None) };
         let orchestration = Orchestration::replay(&history)
             .map_err(|error| StoreError::Corrupt(format!("instance {}: {error}", record.id)))?;
@@ -165,10 +185,13 @@ impl Inner {
                     }
                 }
                 Content::Rewind(rewind) => self.rewind_live(live, rewind, &mut taken),
-                Content::CallAgain(mail) => {
-                    if !self.call_again(live, &mail, &mut taken) {
-                        taken.undecided.push(Mail::clone(&mail));
-                        continue;
+                Content::CallAgain(call, ack) => {
+                    match self.call_again(live, &call, &mut taken) {
+                        Again::Taken => taken.called_again.push(ack),
+                        other @ (Again::Returned(_) | Again::Other) => {
+                            drop(ack.send(other));
+                            continue;
+                        }
                     }
                     Ok(())
                 }
@@ -195,17 +218,32 @@ impl Inner {
         Ok(())
     }
 
-    /// A rewound parent calls its child again. False: the child has ended meanwhile, which is another case.
-    fn call_again(&self, live: &mut Live, mail: &Mail, taken: &mut Taken) -> bool {
-        let Letter::StartChild(start) = &mail.letter else { return true };
-        let Some(awaited_by) = start.awaited_by.clone() else { return true };
-        let message = Message::ParentRewound { awaited_by: awaited_by.clone() };
-        let now = self.now();
-        if live.session.with(|orchestration| orchestration.deliver(message, now)) == Delivery::Recorded {
-            return true;
+    /// A rewound parent calls its child again.
+    fn call_again(&self, live: &mut Live, call: &AwaitedBy, taken: &mut Taken) -> Again {
+        let (known, state) =
+            live.session.with(|orchestration| (orchestration.awaited_by().cloned(), orchestration.state()));
+        if !known.is_some_and(|known| is_same_call(&known, call)) {
+            return Again::Other;
         }
-        let rewind = Rewind { reason: Some("the parent was rewound".to_owned()), awaited_by: Some(awaited_by) };
-        self.rewind_live(live, rewind, taken).is_ok()
+        match state {
+            State::Running | State::Suspended { .. } | State::ContinuedAsNew { .. } => {
+                let (message, now) = (Message::ParentRewound { awaited_by: call.clone() }, self.now());
+                taken.run |=
+                    live.session.with(|orchestration| orchestration.deliver(message, now)) == Delivery::Recorded;
+                Again::Taken
+            }
+            State::Ended { status: Status::Completed, outcome } => Again::Returned(outcome),
+            State::Ended { status: Status::Failed, outcome } => {
+                let rewind =
+                    Rewind { reason: Some("the parent was rewound".to_owned()), awaited_by: Some(call.clone()) };
+                match self.rewind_live(live, rewind, taken) {
+                    Ok(()) => Again::Taken,
+                    // It failed in this very step: its failure is the answer to the call before.
+                    Err(_) => Again::Returned(outcome),
+                }
+            }
+            State::Ended { .. } => Again::Other,
+        }
     }
 
     /// Lets the guest run as far as it can. True: the host could not.
@@ -273,7 +311,7 @@ impl Inner {
         let commit =
             Commit { record: InstanceRecord { ready: commit.record.ready || host_fault, ..commit.record }, ..commit };
         let fresh = commit.fresh_history;
-        let record = commit.record.clone();
+        let (record, end) = (commit.record.clone(), End::of(&commit));
         let sent = numbered(&commit);
         let Committed { number, revision, first_mail } = self.store.commit(commit).await?;
         live.record = InstanceRecord { number, revision, ..record };
@@ -284,7 +322,7 @@ impl Inner {
         self.act(actor, &live.record, effects);
         self.post_mail(sent(first_mail));
         if live.record.status.is_terminal() {
-            self.waiters.ended(number);
+            self.waiters.ended(number, end);
         }
         Ok(())
     }
@@ -307,10 +345,18 @@ impl Inner {
     }
 }
 
+/// A rewound parent has another execution id, of which the old one is the beginning, and the call its old number.
+fn is_same_call(one: &AwaitedBy, two: &AwaitedBy) -> bool {
+    fn base(execution: &str) -> &str {
+        execution.split('-').next().unwrap_or(execution)
+    }
+    one.task == two.task && base(&one.execution_id) == base(&two.execution_id)
+}
+
 fn outcome_of(envelope: &Envelope) -> Option<(TaskId, u32)> {
     match &envelope.content {
         Content::Message(Message::ActivityEnded { task, attempt, .. }) => Some((*task, *attempt)),
-        Content::Message(_) | Content::Look | Content::Rewind(_) | Content::CallAgain(_) => None,
+        Content::Message(_) | Content::Look | Content::Rewind(_) | Content::CallAgain(..) => None,
     }
 }
 

@@ -5,12 +5,15 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use durawasm_core::{ChildStart, Failure, Letter, Message, Status};
+use durawasm_core::model::Outcome;
+use durawasm_core::{ChildStart, Failure, InstanceId, Letter, Message};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
 
 use super::Inner;
 use super::actor::{Content, Envelope};
-use super::start::Birth;
+use super::episode::Again;
+use super::start::{Birth, FirstEpisode};
 use crate::store::{
     CommitError, FunctionKind, HubName, InstanceNumber, InstanceRecord, Mail, MailId, NewMail, Reuse, SharedStore,
     StoreError,
@@ -20,16 +23,27 @@ use crate::store::{
 const LANES: usize = 64;
 /// Messages read at once when the engine opens.
 const PAGE: usize = 1_000;
+/// Larger payloads are read again when their turn comes, so that what waits in the lanes stays small.
+const SMALL: usize = 2 * 1_024;
 /// Between tries while the store cannot answer.
 const REST: Duration = Duration::from_millis(500);
+/// Tries after which a message goes behind the others: it must not hold up a lane for ever.
+const TRIES: u32 = 4;
 
 /// Who brings the messages. What is in a lane is a row as well, so nothing is lost with the process.
 pub(super) struct Mailroom {
-    lanes: Vec<UnboundedSender<Mail>>,
+    lanes: Vec<UnboundedSender<Item>>,
 }
 
 /// The other ends of the lanes.
-pub(super) struct Lanes(Vec<UnboundedReceiver<Mail>>);
+pub(super) struct Lanes(Vec<UnboundedReceiver<Item>>);
+
+/// A message that waits for its turn.
+enum Item {
+    Whole(Arc<Mail>),
+    /// Its payload is in the store.
+    Number(MailId),
+}
 
 impl Mailroom {
     /// With the messages that an earlier process left.
@@ -50,11 +64,24 @@ impl Mailroom {
         let mut hasher = DefaultHasher::new();
         (&mail.hub, &mail.to).hash(&mut hasher);
         let lane = usize::try_from(hasher.finish() % LANES as u64).unwrap_or(0);
+        let item =
+            if payload_bytes(&mail.letter) > SMALL { Item::Number(mail.id) } else { Item::Whole(Arc::new(mail)) };
         if let Some(lane) = self.lanes.get(lane) {
             // A lane is closed only when the engine is gone.
-            drop(lane.send(mail));
+            drop(lane.send(item));
         }
     }
+}
+
+fn payload_bytes(letter: &Letter) -> usize {
+    let payload = match letter {
+        Letter::StartChild(start) => &start.input,
+        Letter::ChildEnded { outcome: Ok(result), .. } => result,
+        Letter::EventRaised { input, .. } => input,
+        // Bounded, and seldom large.
+        Letter::ChildEnded { outcome: Err(_), .. } | Letter::Terminate { .. } => &None,
+    };
+    payload.as_ref().map_or(0, |payload| payload.len())
 }
 
 /// Begins to bring messages.
@@ -62,8 +89,8 @@ pub(super) fn run(engine: &Arc<Inner>, Lanes(lanes): Lanes) {
     for mut lane in lanes {
         let engine = Arc::downgrade(engine);
         tokio::spawn(async move {
-            while let Some(mail) = lane.recv().await {
-                if bring_until_done(&engine, mail).await.is_none() {
+            while let Some(item) = lane.recv().await {
+                if bring_until_done(&engine, item).await.is_none() {
                     return;
                 }
             }
@@ -72,19 +99,39 @@ pub(super) fn run(engine: &Arc<Inner>, Lanes(lanes): Lanes) {
 }
 
 /// None: the engine is gone or stops.
-async fn bring_until_done(engine: &Weak<Inner>, mail: Mail) -> Option<()> {
-    let mail = Arc::new(mail);
-    loop {
+async fn bring_until_done(engine: &Weak<Inner>, item: Item) -> Option<()> {
+    let mut first_episode = FirstEpisode::Now;
+    for _ in 0..TRIES {
         let engine = engine.upgrade().filter(|engine| !engine.is_stopping())?;
-        match engine.bring(&mail).await {
-            Ok(()) => return Some(()),
+        let mail = match engine.whole(&item).await {
+            Ok(Some(mail)) => mail,
+            Ok(None) => return Some(()),
             Err(error) => {
-                tracing::error!(to = %mail.to, %error, "a message between instances cannot be brought; trying again");
-                drop(engine);
+                tracing::error!(%error, "a message between instances cannot be read; trying again");
                 tokio::time::sleep(REST).await;
+                continue;
+            }
+        };
+        // On a task of its own: a panic of the host must not end the lane.
+        let brought = tokio::spawn(Arc::clone(&engine).bring(Arc::clone(&mail), first_episode)).await;
+        match brought {
+            Ok(Ok(())) => return Some(()),
+            Ok(Err(error)) => {
+                tracing::error!(to = %mail.to, %error, "a message between instances cannot be brought; trying again");
+            }
+            Err(error) => {
+                tracing::error!(to = %mail.to, %error, "bringing a message between instances was interrupted");
+                first_episode = FirstEpisode::Later;
             }
         }
+        drop(engine);
+        tokio::time::sleep(REST).await;
     }
+    let engine = engine.upgrade()?;
+    if let Ok(Some(mail)) = engine.whole(&item).await {
+        engine.mailroom.post(Mail::clone(&mail));
+    }
+    Some(())
 }
 
 impl Inner {
@@ -104,17 +151,51 @@ impl Inner {
         }
     }
 
-    async fn bring(self: &Arc<Self>, mail: &Arc<Mail>) -> Result<(), StoreError> {
-        let found = self.store.instance(&mail.hub, &mail.to).await?;
-        match (&mail.letter, found) {
-            (Letter::StartChild(start), Some(child)) if start.again && is_child_of(&child, start) => {
-                self.call_child_again(mail, start, child).await
+    /// The message of an item; none: it was taken.
+    async fn whole(&self, item: &Item) -> Result<Option<Arc<Mail>>, StoreError> {
+        match item {
+            Item::Whole(mail) => Ok(Some(Arc::clone(mail))),
+            Item::Number(id) => Ok(self.waiting(*id).await?.map(Arc::new)),
+        }
+    }
+
+    async fn waiting(&self, id: MailId) -> Result<Option<Mail>, StoreError> {
+        let before = id.0.checked_sub(1).map(MailId);
+        let found = self.store.mail(before, 1).await?;
+        Ok(found.into_iter().next().filter(|mail| mail.id == id))
+    }
+
+    /// Those of these messages that somebody has taken.
+    pub(super) async fn gone(&self, mail: &[MailId]) -> Vec<MailId> {
+        let mut gone = Vec::new();
+        for id in mail {
+            if let Ok(None) = self.waiting(*id).await {
+                gone.push(*id);
             }
-            (Letter::StartChild(start), _) => self.start_child(mail, start).await,
-            (_, None) => {
-                self.discard(vec![mail.id]).await;
-                Ok(())
+        }
+        gone
+    }
+
+    async fn bring(self: Arc<Self>, mail: Arc<Mail>, first_episode: FirstEpisode) -> Result<(), StoreError> {
+        loop {
+            self.starting.ended(&mail.hub, &mail.to).await;
+            let found = self.store.instance(&mail.hub, &mail.to).await?;
+            match (&mail.letter, found) {
+                (Letter::StartChild(start), Some(child)) if start.again && is_child_of(&child, start) => {
+                    if self.call_child_again(&mail, start, &child).await? {
+                        return Ok(());
+                    }
+                }
+                (Letter::StartChild(start), _) => return self.start_child(&mail, start, first_episode).await,
+                (_, found) => return self.put_letter(&mail, found).await,
             }
+        }
+    }
+
+    /// Puts a letter into its addressee's mailbox. Nobody there, or only what has ended: nobody has a use for it.
+    async fn put_letter(self: &Arc<Self>, mail: &Mail, to: Option<InstanceRecord>) -> Result<(), StoreError> {
+        let to = to.filter(|to| !to.status.is_terminal());
+        match (&mail.letter, to) {
             (Letter::ChildEnded { awaited_by, outcome }, Some(to)) => {
                 let message = Message::ChildEnded {
                     task: awaited_by.task,
@@ -129,9 +210,16 @@ impl Inner {
                 self.put_mail(to.number, mail.id, (Content::Message(message), None));
                 Ok(())
             }
-            (Letter::Terminate { reason }, Some(to)) => {
-                let message = Message::Terminate { reason: reason.clone(), recursive: true };
+            (Letter::Terminate { parent_instance_id, reason }, Some(to))
+                if to.parent_instance_id.as_ref() == Some(parent_instance_id) =>
+            {
+                let reason = reason.as_deref().map(str::to_owned);
+                let message = Message::Terminate { reason, recursive: true };
                 self.put_mail(to.number, mail.id, (Content::Message(message), None));
+                Ok(())
+            }
+            (_, None) | (Letter::Terminate { .. } | Letter::StartChild(_), Some(_)) => {
+                self.discard(vec![mail.id]).await;
                 Ok(())
             }
         }
@@ -141,7 +229,12 @@ impl Inner {
         self.put(to, Envelope { content, execution, mail: Some(id), ack: None });
     }
 
-    async fn start_child(self: &Arc<Self>, mail: &Mail, start: &ChildStart) -> Result<(), StoreError> {
+    async fn start_child(
+        self: &Arc<Self>,
+        mail: &Mail,
+        start: &ChildStart,
+        first_episode: FirstEpisode,
+    ) -> Result<(), StoreError> {
         let pinned = mail.pin.as_ref().and_then(|pin| {
             let wanted = (FunctionKind::Orchestrator, start.name.as_str());
             self.apps.find_for(&mail.hub, (&pin.app, pin.digest), wanted)
@@ -155,7 +248,7 @@ impl Inner {
             return self.refuse_child(mail, start, Failure::new("FunctionNotFound", message).non_retriable()).await;
         };
         let live = self.born(&mail.hub, Birth::of_child(&mail.to, start), found);
-        match self.begin(live, Reuse::Terminal, vec![mail.id]).await {
+        match self.begin(live, (Reuse::Terminal, vec![mail.id]), first_episode).await {
             // A conflict: the message was taken before.
             Ok(()) | Err(CommitError::Conflict) => Ok(()),
             Err(CommitError::Exists(existing)) => {
@@ -164,6 +257,9 @@ impl Inner {
                     existing.id, existing.status
                 );
                 self.refuse_child(mail, start, Failure::new("OrchestrationAlreadyExists", message)).await
+            }
+            Err(CommitError::Store(StoreError::TooLarge(text))) => {
+                self.refuse_child(mail, start, Failure::new("PayloadTooLarge", text).non_retriable()).await
             }
             Err(CommitError::Store(error)) => Err(error),
         }
@@ -175,12 +271,7 @@ impl Inner {
         self.answer_parent(mail, start, Err(failure)).await
     }
 
-    async fn answer_parent(
-        &self,
-        mail: &Mail,
-        start: &ChildStart,
-        outcome: durawasm_core::model::Outcome,
-    ) -> Result<(), StoreError> {
+    async fn answer_parent(&self, mail: &Mail, start: &ChildStart, outcome: Outcome) -> Result<(), StoreError> {
         let answer = start.awaited_by.clone().map(|awaited_by| NewMail {
             to: start.parent_instance_id.clone(),
             pin: None,
@@ -198,22 +289,24 @@ impl Inner {
         }
     }
 
-    /// A rewound parent calls again what it had called before.
+    /// A rewound parent calls again what it had called before. False: look at the instance again.
     async fn call_child_again(
         self: &Arc<Self>,
-        mail: &Arc<Mail>,
+        mail: &Mail,
         start: &ChildStart,
-        child: InstanceRecord,
-    ) -> Result<(), StoreError> {
-        match child.status {
-            Status::Completed => {
-                let output = self.store.payloads(child.number).await?.output;
-                self.answer_parent(mail, start, Ok(output)).await
-            }
-            Status::Terminated | Status::Canceled => self.start_child(mail, start).await,
-            Status::Failed | Status::Running | Status::ContinuedAsNew | Status::Pending | Status::Suspended => {
-                self.put_mail(child.number, mail.id, (Content::CallAgain(Arc::clone(mail)), None));
-                Ok(())
+        child: &InstanceRecord,
+    ) -> Result<bool, StoreError> {
+        let Some(call) = start.awaited_by.clone() else { return Ok(true) };
+        let (ack, answer) = oneshot::channel();
+        self.put_mail(child.number, mail.id, (Content::CallAgain(call, ack), None));
+        match answer.await {
+            Ok(Again::Taken) => Ok(true),
+            Ok(Again::Returned(outcome)) => self.answer_parent(mail, start, outcome).await.map(|()| true),
+            Ok(Again::Other) => self.start_child(mail, start, FirstEpisode::Now).await.map(|()| true),
+            // The instance was replaced or interrupted meanwhile.
+            Err(_) => {
+                tokio::time::sleep(REST).await;
+                Ok(false)
             }
         }
     }
@@ -221,4 +314,52 @@ impl Inner {
 
 fn is_child_of(child: &InstanceRecord, start: &ChildStart) -> bool {
     child.parent_instance_id.as_ref() == Some(&start.parent_instance_id)
+}
+
+/// Instances whose start is durable, but not quite done: what is for them waits, so that it does not overtake what they
+/// have sent in their first episode.
+#[derive(Default)]
+pub(super) struct Starting {
+    ids: std::sync::Mutex<std::collections::HashSet<(HubName, InstanceId)>>,
+    one_ended: tokio::sync::Notify,
+}
+
+/// Holds an instance among those that start.
+pub(super) struct StartingGuard<'a> {
+    starting: &'a Starting,
+    key: (HubName, InstanceId),
+}
+
+impl Starting {
+    fn lock(&self) -> std::sync::MutexGuard<'_, std::collections::HashSet<(HubName, InstanceId)>> {
+        self.ids.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    pub(super) fn begin(&self, hub: &HubName, id: &InstanceId) -> StartingGuard<'_> {
+        let key = (hub.clone(), id.clone());
+        self.lock().insert(key.clone());
+        StartingGuard { starting: self, key }
+    }
+
+    /// Returns once no start of this id is under way.
+    pub(super) async fn ended(&self, hub: &HubName, id: &InstanceId) {
+        let key = (hub.clone(), id.clone());
+        loop {
+            let ended = self.one_ended.notified();
+            tokio::pin!(ended);
+            // From here on a notification is not missed.
+            ended.as_mut().enable();
+            if !self.lock().contains(&key) {
+                return;
+            }
+            ended.await;
+        }
+    }
+}
+
+impl Drop for StartingGuard<'_> {
+    fn drop(&mut self) {
+        self.starting.lock().remove(&self.key);
+        self.starting.one_ended.notify_waiters();
+    }
 }

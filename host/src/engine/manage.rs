@@ -15,6 +15,7 @@ impl Engine {
     /// See [`SendError`].
     pub async fn send(&self, hub: &HubName, id: &str, message: Message) -> Result<(), SendError> {
         let Some(record) = self.inner.store.instance(hub, id).await? else { return Err(SendError::Unknown) };
+        self.inner.starting.ended(hub, &record.id).await;
         if record.status.is_terminal() {
             return Err(SendError::Ended);
         }

@@ -15,6 +15,8 @@ pub mod guest_client;
 mod hot;
 mod mail;
 mod manage;
+mod query;
+mod retention;
 pub mod routes;
 pub mod session;
 mod start;
@@ -34,6 +36,7 @@ pub use client::{
     StartRequest, Waited,
 };
 use executor::Executor;
+pub use query::{PurgeError, PurgeOptions};
 
 use crate::store::{AppRecord, HubName, InstanceNumber, SharedStore, StoreError};
 
@@ -56,6 +59,8 @@ pub struct Settings {
     pub function_timeout: Duration,
     /// How long a start's answer waits for the first episode, so that both fit into one commit.
     pub start_patience: Duration,
+    /// Instances that ended longer ago than this are purged; none: they are kept.
+    pub retention: Option<Duration>,
 }
 
 impl Default for Settings {
@@ -69,6 +74,7 @@ impl Default for Settings {
             function_patience: Duration::from_secs(10),
             function_timeout: Duration::from_secs(100),
             start_patience: Duration::from_millis(2),
+            retention: None,
         }
     }
 }
@@ -101,7 +107,9 @@ pub(crate) struct Inner {
     timers: timers::Timers,
     hot: hot::Hot,
     mailroom: mail::Mailroom,
+    starting: mail::Starting,
     waiters: waiters::Waiters,
+    retention: retention::Retention,
     activity_permits: Arc<Semaphore>,
     function_permits: Semaphore,
     outside: OnceLock<Arc<dyn guest_client::Outside>>,
@@ -132,7 +140,9 @@ impl Engine {
             timers: timers::Timers::default(),
             hot: hot::Hot::new(settings.hot_guests),
             mailroom,
+            starting: mail::Starting::default(),
             waiters: waiters::Waiters::default(),
+            retention: retention::Retention::default(),
             activity_permits: Arc::new(Semaphore::new(settings.activities)),
             function_permits: Semaphore::new(settings.functions),
             outside: OnceLock::new(),
@@ -146,6 +156,9 @@ impl Engine {
         tokio::spawn(timers::run(Arc::downgrade(&inner)));
         mail::run(&inner, lanes);
         tokio::spawn(Arc::clone(&inner).recover());
+        if let Some(keep) = inner.settings.retention {
+            tokio::spawn(retention::run(Arc::downgrade(&inner), keep));
+        }
         Ok(Self { inner })
     }
 
@@ -189,18 +202,25 @@ impl Engine {
         let deadline = tokio::time::Instant::now() + timeout.min(client::LONGEST_WAIT);
         loop {
             let Some(record) = self.inner.store.instance(hub, id).await? else { return Ok(Waited::Unknown) };
-            // Registered before the second look, so that an end in between is not missed.
-            let ended = self.inner.waiters.register(record.number);
-            let parts = Parts { payloads: true, history: false };
-            match self.instance(hub, id, parts).await? {
+            if !record.status.is_terminal() {
+                // Registered before the second look, so that an end in between is not missed.
+                let waiter = self.inner.waiters.register(record.number);
+                match self.inner.store.instance(hub, id).await? {
+                    None => return Ok(Waited::Unknown),
+                    // The id was given to a new instance in between: wait for that one.
+                    Some(again) if again.number != record.number => continue,
+                    Some(again) if again.status.is_terminal() => {}
+                    Some(_) => match tokio::time::timeout_at(deadline, waiter.ended()).await {
+                        Err(_) => return Ok(Waited::StillRunning),
+                        Ok(waiters::End::Completed(output)) => return Ok(Waited::Completed(output)),
+                        Ok(waiters::End::Otherwise) => {}
+                    },
+                }
+            }
+            match self.instance(hub, id, Parts { payloads: true, history: false }).await? {
                 None => return Ok(Waited::Unknown),
                 Some(view) if view.record.status.is_terminal() => return Ok(Waited::Ended(Box::new(view))),
-                // The id was given to a new instance in between: wait for that one.
-                Some(view) if view.record.number != record.number => continue,
                 Some(_) => {}
-            }
-            if tokio::time::timeout_at(deadline, ended.notified()).await.is_err() {
-                return Ok(Waited::StillRunning);
             }
         }
     }
@@ -268,6 +288,7 @@ impl Engine {
     /// Tells the engine that its clock has been moved by hand.
     pub fn clock_moved(&self) {
         self.inner.timers.look_again();
+        self.inner.retention.look_again();
     }
 
     /// Stops taking up new work. What has been acknowledged is durable already; what runs is taken up at the next start.

@@ -134,17 +134,19 @@ impl Session {
     }
 
     /// True: the guest is parked in a wait.
-    pub(crate) fn is_blocked(&self) -> bool {
+    #[must_use]
+    pub fn is_blocked(&self) -> bool {
         self.lock().blocked
     }
 
     /// What the guest was stopped for.
-    pub(crate) fn fault(&self) -> Option<GuestFault> {
+    #[must_use]
+    pub fn fault(&self) -> Option<GuestFault> {
         self.lock().fault.clone()
     }
 
-    /// The engine's access to the core.
-    pub(crate) fn with<T>(&self, work: impl FnOnce(&mut Orchestration) -> T) -> T {
+    /// Access to the core, for whoever drives the guest.
+    pub fn with<T>(&self, work: impl FnOnce(&mut Orchestration) -> T) -> T {
         work(&mut self.lock().orchestration)
     }
 }

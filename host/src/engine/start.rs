@@ -13,6 +13,7 @@ use super::client::{Reuse, SendError, StartError, StartRequest};
 use super::commit::numbered;
 use super::episode::{Live, UNNUMBERED};
 use super::session::Session;
+use super::waiters::End;
 use crate::store::{self, CommitError, Committed, Expect, FunctionKind, HubName, InstanceRecord, MailId, StoreError};
 
 /// Bytes of an input at most.
@@ -31,6 +32,15 @@ enum First {
     Running,
     /// The host could not run it now: the same, from the beginning.
     Postponed,
+}
+
+/// Whether a start lets the guest run before it is saved.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum FirstEpisode {
+    /// For a moment, so that both fit into one commit.
+    Now,
+    /// No: the guest has brought the host down when it did.
+    Later,
 }
 
 /// An instance to be.
@@ -77,7 +87,7 @@ impl Inner {
         if request.instance_id.is_some() {
             self.refuse_taken(&live.record, reuse).await?;
         }
-        self.begin(live, reuse, Vec::new()).await.map_err(refused)?;
+        self.begin(live, (reuse, Vec::new()), FirstEpisode::Now).await.map_err(refused)?;
         Ok(id)
     }
 
@@ -226,16 +236,20 @@ impl Inner {
     pub(super) async fn begin(
         self: &Arc<Self>,
         mut live: Box<Live>,
-        reuse: store::Reuse,
-        mail: Vec<MailId>,
+        (reuse, mail): (store::Reuse, Vec<MailId>),
+        first_episode: FirstEpisode,
     ) -> Result<(), CommitError> {
         let mut decision = live.session.with(Orchestration::take_decision);
-        let first_episode = tokio::time::timeout(self.settings.start_patience, self.run(&mut live)).await;
         let first = match first_episode {
-            Ok(false) => First::Done,
-            Ok(true) => First::Postponed,
-            Err(_) => First::Running,
+            FirstEpisode::Later => First::Postponed,
+            FirstEpisode::Now => match tokio::time::timeout(self.settings.start_patience, self.run(&mut live)).await {
+                Ok(false) => First::Done,
+                Ok(true) => First::Postponed,
+                Err(_) => First::Running,
+            },
         };
+        let (hub, id) = (live.record.hub.clone(), live.record.id.clone());
+        let _starting = self.starting.begin(&hub, &id);
         if first == First::Done {
             decision = decision.then(live.session.with(Orchestration::take_decision));
         }
@@ -261,28 +275,49 @@ impl Inner {
             commit.payloads.input = Some(input);
         }
         let fresh = std::mem::take(&mut commit.fresh_history);
-        let record = commit.record.clone();
+        let (record, end) = (commit.record.clone(), End::of(&commit));
         let sent = numbered(&commit);
+        let loads = self.actors.loads();
         let Committed { number, revision, first_mail } = self.store.commit(commit).await?;
-        self.post_mail(sent(first_mail));
         live.record = InstanceRecord { number, revision, ..record };
+        self.take_up((live, end), (effects, first, fresh), loads).await;
+        // Not before the instance has its actor: what comes back to it would load it beside this one.
+        self.post_mail(sent(first_mail));
+        Ok(())
+    }
+
+    /// Gives an instance that has just been started its actor, and begins what it has decided.
+    /// `loads`: what [`super::actor::Actors::loads`] said before the start was durable.
+    async fn take_up(
+        self: &Arc<Self>,
+        (live, end): (Box<Live>, End),
+        (effects, first, fresh): (Vec<Effect>, First, bool),
+        loads: u64,
+    ) {
+        let number = live.record.number;
         if live.record.status.is_terminal() {
-            self.waiters.ended(number);
-            return Ok(());
+            self.waiters.ended(number, end);
+            return;
         }
         if first == First::Postponed {
             // What the guest did before the host failed it is not decided: it is loaded and begins anew.
             self.wake(number);
-            return Ok(());
+            return;
         }
         let record = live.record.clone();
         if let Some(actor) = self.actors.adopt(number, live) {
-            self.act(&actor, &record, effects);
-            if first == First::Running || fresh {
-                self.wake(number);
+            // Somebody may have loaded it, taken it further and let it go before it had its actor.
+            let is_untouched = self.actors.loads() == loads || self.is_current(&record).await;
+            if is_untouched {
+                self.act(&actor, &record, effects);
+                if first == First::Running || fresh {
+                    self.wake(number);
+                }
+                tokio::spawn(Arc::clone(self).drive(actor));
+                return;
             }
+            actor.forget();
             tokio::spawn(Arc::clone(self).drive(actor));
-            return Ok(());
         }
         // A message came first and loaded the instance, its activities with it.
         for effect in effects {
@@ -291,7 +326,12 @@ impl Inner {
             }
         }
         self.wake(number);
-        Ok(())
+    }
+
+    /// Whether the instance is in the store as it is here.
+    async fn is_current(&self, record: &InstanceRecord) -> bool {
+        let found = self.store.instance(&record.hub, &record.id).await;
+        matches!(found, Ok(Some(found)) if (found.number, found.revision) == (record.number, record.revision))
     }
 }
 

@@ -571,3 +571,5 @@ conformance!(sled, {
     let options = crate::store::sled::SledOptions::default();
     (crate::store::sled::SledStore::open(directory.path(), options).unwrap(), directory)
 });
+
+mod lists;

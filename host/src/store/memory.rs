@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use durawasm_core::{HistoryEvent, Timestamp};
+use durawasm_core::{HistoryEvent, InstanceId, Timestamp};
 
 use super::{
-    AppRecord, BoxFuture, Commit, CommitError, Committed, Expect, HubName, InstanceNumber, InstanceRecord, Mail,
-    MailId, NewMail, PayloadChanges, Payloads, RecordedHistory, Reuse, Store, StoreError, TimerRow,
+    AppRecord, BoxFuture, Commit, CommitError, Committed, Counts, EXAMINED, Expect, HubName, InstanceNumber,
+    InstanceRecord, ListQuery, Mail, MailId, NewMail, Page, PayloadChanges, PayloadParts, Payloads, Position,
+    RecordedHistory, Reuse, Revision, Snapshot, Store, StoreError, TimerRow,
 };
 
 /// A [`Store`] that forgets everything when it is dropped.
@@ -25,6 +26,8 @@ struct Rows {
     timers: BTreeSet<TimerRow>,
     last_mail: u64,
     mail: BTreeMap<MailId, Mail>,
+    created: BTreeMap<(HubName, Position), InstanceNumber>,
+    children: BTreeSet<(HubName, InstanceId, InstanceNumber)>,
     apps: BTreeMap<(HubName, String), AppRecord>,
 }
 
@@ -77,12 +80,13 @@ impl Rows {
                 return Err(CommitError::Exists(Box::new(existing.record.clone())));
             }
             let old = existing.record.number;
-            self.instances.remove(&old);
-            self.ready.remove(&old);
-            self.timers.retain(|timer| timer.number != old);
+            self.remove(old);
         }
         self.last_number += 1;
         let number = InstanceNumber(self.last_number);
+        if let Some(parent) = &commit.record.parent_instance_id {
+            self.children.insert((commit.record.hub.clone(), parent.clone(), number));
+        }
         self.numbers.insert(key, number);
         Ok(self.apply(commit, number, 1))
     }
@@ -108,6 +112,10 @@ impl Rows {
         for mail in commit.mail_sent {
             self.send(&hub, mail);
         }
+        if let Some(before) = self.instances.get(&number) {
+            self.created.remove(&place(&before.record));
+        }
+        self.created.insert(place(&record), number);
         let instance = self.instances.entry(number).or_insert_with(|| Instance {
             record: record.clone(),
             payloads: Payloads::default(),
@@ -130,6 +138,53 @@ impl Rows {
         id
     }
 
+    /// Everything of an instance but the row that leads from its id to it.
+    fn remove(&mut self, number: InstanceNumber) -> Option<Instance> {
+        let removed = self.instances.remove(&number)?;
+        self.ready.remove(&number);
+        self.timers.retain(|timer| timer.number != number);
+        self.created.remove(&place(&removed.record));
+        if let Some(parent) = &removed.record.parent_instance_id {
+            self.children.remove(&(removed.record.hub.clone(), parent.clone(), number));
+        }
+        Some(removed)
+    }
+
+    fn purge(&mut self, number: InstanceNumber, revision: Revision) -> Result<(), CommitError> {
+        if self.instances.get(&number).is_none_or(|instance| instance.record.revision != revision) {
+            return Err(CommitError::Conflict);
+        }
+        if let Some(removed) = self.remove(number) {
+            self.numbers.remove(&(removed.record.hub.clone(), removed.record.id.to_string()));
+        }
+        Ok(())
+    }
+
+    fn list(&self, hub: &HubName, query: &ListQuery) -> Page {
+        let mut page = Page::default();
+        let from = query.after.clone().unwrap_or_else(first_position);
+        let rows = self.created.range((hub.clone(), from)..).take_while(|((other, _), _)| other == hub);
+        let rows = rows.filter(|((_, position), _)| query.after.as_ref() != Some(position));
+        for (examined, ((_, position), number)) in rows.enumerate() {
+            if examined >= EXAMINED || page.records.len() >= query.limit.max(1) {
+                return page;
+            }
+            let found = self.instances.get(number).map(|instance| &instance.record);
+            page.records.extend(found.filter(|record| query.filter.admits(record)).cloned());
+            page.next = Some(position.clone());
+        }
+        page.next = None;
+        page
+    }
+
+    fn counts(&self, hub: &HubName) -> Counts {
+        let mut counts = Counts::default();
+        for record in self.instances.values().map(|instance| &instance.record).filter(|record| record.hub == *hub) {
+            counts.by_name.entry(record.name.clone()).or_default().add(record.status, 1);
+        }
+        counts
+    }
+
     fn put_app(&mut self, mut app: AppRecord, expected: u32) -> Result<(), CommitError> {
         let key = (app.hub.clone(), app.name.clone());
         let found = self.apps.get(&key).map_or(0, |app| app.generation);
@@ -140,6 +195,15 @@ impl Rows {
         self.apps.insert(key, app);
         Ok(())
     }
+}
+
+fn place(record: &InstanceRecord) -> (HubName, Position) {
+    (record.hub.clone(), Position { created: record.created, id: record.id.clone() })
+}
+
+/// Before all others: no instance has an empty id.
+fn first_position() -> Position {
+    Position { created: Timestamp::MIN, id: InstanceId::from("") }
 }
 
 fn change(payloads: &mut Payloads, changes: PayloadChanges) {
@@ -193,6 +257,54 @@ impl Store for MemoryStore {
         Box::pin(async move {
             Ok(self.rows().instances.get(&number).map(|found| (found.record.clone(), found.history.clone())))
         })
+    }
+
+    fn snapshot(
+        &self,
+        number: InstanceNumber,
+        parts: PayloadParts,
+    ) -> BoxFuture<'_, Result<Option<Snapshot>, StoreError>> {
+        Box::pin(async move {
+            let rows = self.rows();
+            let Some(Instance { record, payloads, .. }) = rows.instances.get(&number) else { return Ok(None) };
+            let payloads = Payloads {
+                input: payloads.input.clone().filter(|_| parts.input),
+                output: payloads.output.clone().filter(|_| parts.output),
+                custom_status: payloads.custom_status.clone().filter(|_| parts.custom_status),
+            };
+            Ok(Some((record.clone(), payloads)))
+        })
+    }
+
+    fn list(&self, hub: &HubName, query: ListQuery) -> BoxFuture<'_, Result<Page, StoreError>> {
+        let hub = hub.clone();
+        Box::pin(async move { Ok(self.rows().list(&hub, &query)) })
+    }
+
+    fn counts(&self, hub: &HubName) -> BoxFuture<'_, Result<Counts, StoreError>> {
+        let hub = hub.clone();
+        Box::pin(async move { Ok(self.rows().counts(&hub)) })
+    }
+
+    fn children(
+        &self,
+        hub: &HubName,
+        parent: &str,
+        after: InstanceNumber,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<InstanceRecord>, StoreError>> {
+        let (hub, parent) = (hub.clone(), InstanceId::from(parent));
+        Box::pin(async move {
+            let rows = self.rows();
+            let from = (hub.clone(), parent.clone(), InstanceNumber(after.0.saturating_add(1)));
+            let numbers = rows.children.range(from..).take_while(|row| row.0 == hub && row.1 == parent);
+            let found = numbers.filter_map(|(_, _, number)| rows.instances.get(number));
+            Ok(found.take(limit).map(|instance| instance.record.clone()).collect())
+        })
+    }
+
+    fn purge(&self, number: InstanceNumber, revision: Revision) -> BoxFuture<'_, Result<(), CommitError>> {
+        Box::pin(async move { self.rows().purge(number, revision) })
     }
 
     fn ready(

@@ -6,6 +6,7 @@
 mod conformance;
 pub mod memory;
 pub mod model;
+pub mod query;
 pub mod sled;
 
 use std::future::Future;
@@ -14,10 +15,12 @@ use std::sync::Arc;
 
 use durawasm_core::{HistoryEvent, Timestamp};
 
+pub use self::sled::portable;
 pub use model::{
     AppOptions, AppRecord, AppVersion, AuthLevel, Commit, Committed, Digest, Expect, FunctionKind, HttpTrigger, HubName, InstanceNumber,
     InstanceRecord, Mail, MailId, NewMail, PayloadChanges, Payloads, Pinned, Reuse, Revision, TimerRow, Trigger, TriggerKind,
 };
+pub use query::{Counts, EXAMINED, Filter, ListQuery, Page, PayloadParts, Position, Snapshot, StatusCounts};
 
 /// A boxed future, so that stores can be trait objects.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -28,6 +31,9 @@ pub enum StoreError {
     /// The store cannot work now: no space, closed, or stopped after a failed sync. Nothing was acknowledged.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
+    /// It does not fit, and never will. Nothing was changed.
+    #[error("it is too large for the store: {0}")]
+    TooLarge(String),
     /// What is stored cannot be understood; nothing was changed.
     #[error("the store holds what this version cannot read: {0}")]
     Corrupt(String),
@@ -72,6 +78,35 @@ pub trait Store: Send + Sync + 'static {
     /// two are from one moment). None if the instance is gone.
     fn history(&self, number: InstanceNumber) -> BoxFuture<'_, Result<Option<RecordedHistory>, StoreError>>;
 
+    /// Record and payloads of one moment, those payloads only that are asked for. None if the instance is gone.
+    fn snapshot(
+        &self,
+        number: InstanceNumber,
+        parts: PayloadParts,
+    ) -> BoxFuture<'_, Result<Option<Snapshot>, StoreError>>;
+
+    /// A page of the hub's instances in the order of [`Position`]. Pages that follow each other show each instance at
+    /// most once, and each that exists and fits all the while exactly once, whatever is started or purged meanwhile.
+    fn list(&self, hub: &HubName, query: ListQuery) -> BoxFuture<'_, Result<Page, StoreError>>;
+
+    /// How many instances the hub has; exact for each orchestrator. The cost depends on the number of orchestrators,
+    /// not of instances.
+    fn counts(&self, hub: &HubName) -> BoxFuture<'_, Result<Counts, StoreError>>;
+
+    /// Instances that were created as children of an instance with this id, in the order of their numbers, after
+    /// `after`, at most `limit`.
+    fn children(
+        &self,
+        hub: &HubName,
+        parent: &str,
+        after: InstanceNumber,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<InstanceRecord>, StoreError>>;
+
+    /// Removes an instance with all that belongs to it, if it is at this revision; durable on return. What is large is
+    /// removed behind. Otherwise a conflict.
+    fn purge(&self, number: InstanceNumber, revision: Revision) -> BoxFuture<'_, Result<(), CommitError>>;
+
     /// Instances with work in flight (their last commit said `ready`), in the order of their numbers, after `after`,
     /// at most `limit`.
     fn ready(
@@ -83,7 +118,8 @@ pub trait Store: Send + Sync + 'static {
     /// Timers due up to and including `until`, earliest first, at most `limit`.
     fn timers(&self, until: Timestamp, limit: usize) -> BoxFuture<'_, Result<Vec<TimerRow>, StoreError>>;
 
-    /// Messages between instances that wait to be taken, in the order of their numbers, after `after`, at most `limit`.
+    /// Messages between instances that wait to be taken, in the order of their numbers, after `after`, at most `limit`
+    /// and not many more than [`MAIL_PAGE_BYTES`].
     fn mail(&self, after: Option<MailId>, limit: usize) -> BoxFuture<'_, Result<Vec<Mail>, StoreError>>;
 
     /// Takes a message whose addressee has no use for it, and sends another in its place if there is one; atomic, durable
@@ -107,6 +143,9 @@ pub trait Store: Send + Sync + 'static {
         None
     }
 }
+
+/// Bytes of payloads after which a page of messages ends.
+pub const MAIL_PAGE_BYTES: usize = 16 << 20;
 
 /// A store shared by everything.
 pub type SharedStore = Arc<dyn Store>;

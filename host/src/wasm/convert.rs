@@ -1,6 +1,6 @@
 //! Values of guests as values of the core and back. Everything that comes from a guest is checked and bounded here.
 
-use durawasm_core::model::{Outcome, Tags};
+use durawasm_core::model::{LONGEST_INSTANCE_ID, Outcome, TAG_BYTES, Tags, tags_fit};
 use durawasm_core::{Cause, Command, Failure, Notice, Payload, RetryPolicy, Timestamp};
 use serde::de::IgnoredAny;
 
@@ -119,7 +119,30 @@ pub(super) fn tags(tags: Vec<types::Tag>) -> wasmtime::Result<Tags> {
         }
         Ok((name("a tag", tag.name)?, tag.value))
     });
-    checked.collect()
+    let checked: Tags = checked.collect::<wasmtime::Result<_>>()?;
+    if !tags_fit(&checked) {
+        return Err(fail("InvalidArgument", format!("the tags have more than {TAG_BYTES} bytes together")));
+    }
+    Ok(checked)
+}
+
+/// An instance id that a guest chooses. The core knows the rules; here only what is absurd is cut off.
+fn instance_id(id: String) -> wasmtime::Result<String> {
+    if id.len() > 4 * LONGEST_INSTANCE_ID {
+        let message =
+            format!("an instance ID has {} bytes; at most {LONGEST_INSTANCE_ID} characters are allowed", id.len());
+        return Err(fail("BadInstanceId", message));
+    }
+    Ok(id)
+}
+
+/// The request that sends an event to another instance.
+pub(super) fn send_event(id: String, event: String, data: Option<String>, limit: usize) -> wasmtime::Result<Notice> {
+    Ok(Notice::SendEvent {
+        instance_id: instance_id(id)?,
+        name: name("an event", event)?,
+        input: payload("the event's data", data, limit)?,
+    })
 }
 
 pub(super) fn duration(what: &str, ms: f64, positive: bool) -> wasmtime::Result<f64> {
@@ -177,7 +200,7 @@ pub(super) fn call_sub_orchestration(
     limit: usize,
 ) -> wasmtime::Result<Command> {
     Ok(Command::CallSubOrchestration {
-        instance_id: options.instance_id,
+        instance_id: options.instance_id.map(instance_id).transpose()?,
         name: name("an orchestrator", orchestrator)?,
         input: payload("the sub-orchestration's input", input, limit)?,
         retry: options.retry.map(retry_policy).transpose()?,
@@ -198,7 +221,7 @@ pub(super) fn start_sub_orchestration(
         return Err(fail("InvalidArgument", message));
     }
     Ok(Notice::StartSubOrchestration {
-        instance_id: options.instance_id,
+        instance_id: options.instance_id.map(instance_id).transpose()?,
         name: name("an orchestrator", orchestrator)?,
         input: payload("the sub-orchestration's input", input, limit)?,
         version: options.version.map(label).transpose()?,

@@ -199,9 +199,8 @@ impl orchestration::Host for DurableView<'_> {
     }
 
     fn send_event(&mut self, instance_id: String, name: String, data: Option<types::Json>) -> wasmtime::Result<()> {
-        let name = convert::name("an event", name)?;
-        let input = convert::payload("the event's data", data, self.0.limits.payload)?;
-        self.notify("orchestration.send-event", Notice::SendEvent { instance_id, name, input })?;
+        let notice = convert::send_event(instance_id, name, data, self.0.limits.payload)?;
+        self.notify("orchestration.send-event", notice)?;
         Ok(())
     }
 

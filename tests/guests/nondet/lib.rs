@@ -19,6 +19,35 @@ async fn order_at_once(ctx: OrchestrationContext) -> Result<Vec<String>> {
     ctx.try_join_all(STEPS.map(|step| ctx.call_activity(step, ()))).await
 }
 
+/// Which version the orchestrator is of, and which the activity that it calls after the event `Go`. Once a round.
+#[durawasm::orchestrator(name = "Versions")]
+async fn versions(ctx: OrchestrationContext, rounds: u32) -> Result<[String; 2]> {
+    ctx.wait_for_event::<()>("Go").await?;
+    let of_activity = ctx.call_activity("Version", ()).await?;
+    if rounds > 0 {
+        return ctx.continue_as_new(rounds - 1, true);
+    }
+    Ok([STEPS[0].to_owned(), of_activity])
+}
+
+/// The same of a sub-orchestration that was called after the event `Go`.
+#[durawasm::orchestrator(name = "ChildVersion")]
+async fn child_version(ctx: OrchestrationContext) -> Result<String> {
+    ctx.wait_for_event::<()>("Go").await?;
+    ctx.call_sub_orchestration("OwnVersion", ()).await
+}
+
+#[durawasm::orchestrator(name = "OwnVersion")]
+async fn own_version(_ctx: OrchestrationContext) -> Result<&'static str> {
+    Ok(STEPS[0])
+}
+
+/// Named by what it does first: A is the old one, B the new one.
+#[durawasm::activity(name = "Version")]
+fn version(_ctx: ActivityContext) -> Result<&'static str> {
+    Ok(STEPS[0])
+}
+
 #[durawasm::activity(name = "A")]
 fn a(_ctx: ActivityContext) -> Result<&'static str> {
     Ok("A")
@@ -29,4 +58,4 @@ fn b(_ctx: ActivityContext) -> Result<&'static str> {
     Ok("B")
 }
 
-durawasm::app!(order, order_at_once, a, b);
+durawasm::app!(order, order_at_once, versions, child_version, own_version, version, a, b);

@@ -1,9 +1,11 @@
 //! What the guest's code does.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{MAX_DEPTH, MAX_HISTORY_EVENTS, MAX_TASKS, Orchestration, Phase};
+use super::{MAX_DEPTH, MAX_EPISODE_BYTES, MAX_EPISODE_LETTERS, MAX_HISTORY_EVENTS, MAX_TASKS, Orchestration, Phase};
 use crate::command::{Command, Notice, Say};
 use crate::decision::{ChildStart, Effect, Letter, Outgoing};
 use crate::error::{GuestFault, NonDeterminism};
@@ -37,10 +39,14 @@ impl Orchestration {
     /// # Errors
     /// Non-determinism; too many events; a sub-orchestration that cannot be, or an impossible instance id.
     pub fn notify(&mut self, notice: Notice) -> Result<InstanceId, GuestFault> {
+        if self.run.notices_made >= MAX_TASKS {
+            let what = "too many sub-orchestrations started and events sent in one execution";
+            return Err(GuestFault::Limit { what, limit: MAX_TASKS });
+        }
+        self.run.notices_made += 1;
         match notice {
             Notice::StartSubOrchestration { instance_id, name, input, version, tags } => {
-                self.run.children_started += 1;
-                let number = self.run.children_started;
+                let number = self.run.notices_made;
                 let instance_id = self.child_id(instance_id, format_args!("child_{number}"))?;
                 let start = ChildStart {
                     name: name.clone(),
@@ -120,6 +126,20 @@ impl Orchestration {
         if self.ledger.length >= MAX_HISTORY_EVENTS {
             let limit = u32::try_from(MAX_HISTORY_EVENTS).unwrap_or(u32::MAX);
             return Err(GuestFault::Limit { what: "too many events in the history of one execution", limit });
+        }
+        let (bytes, letters) = &mut self.run.episode;
+        *bytes += weight(&event);
+        *letters += u32::from(is_letter(&event));
+        if *bytes > MAX_EPISODE_BYTES {
+            let limit = u32::try_from(MAX_EPISODE_BYTES).unwrap_or(u32::MAX);
+            return Err(GuestFault::Limit {
+                what: "too many bytes of inputs and events without waiting for a task",
+                limit,
+            });
+        }
+        if *letters > MAX_EPISODE_LETTERS {
+            let what = "too many sub-orchestrations and events to others without waiting for a task";
+            return Err(GuestFault::Limit { what, limit: MAX_EPISODE_LETTERS });
         }
         self.record(event);
         Ok(true)
@@ -272,7 +292,7 @@ impl Orchestration {
     /// The host stops the execution for something its code did that no replay could repeat.
     pub fn fail(&mut self, failure: crate::model::Failure, now: Timestamp) {
         self.tick(now);
-        // What this episode wanted to begin never begins.
+        // The activities and timers that this episode wanted never begin.
         self.decision.effects.retain(|effect| match effect {
             Effect::RunActivity(_) | Effect::SetTimer { .. } => false,
             // The history says that it was told, and a rewind may keep that.
@@ -361,16 +381,17 @@ impl Orchestration {
         if self.is_replaying() {
             return;
         }
-        let mut failed: Vec<TaskId> = Vec::new();
+        let mut failed: BTreeSet<TaskId> = BTreeSet::new();
         for &task in tasks {
             let state = self.ledger.task(task).map(|entry| &entry.state);
             let has_failed = matches!(state, Some(TaskState::Done { outcome: Err(_), .. }));
-            if has_failed && !self.was_delivered(task) && !failed.contains(&task) {
-                failed.push(task);
+            if has_failed && !self.was_delivered(task) {
+                failed.insert(task);
             }
         }
         if !failed.is_empty() {
-            self.record(EventKind::FailureDelivered { tasks: failed, waits_served: self.run.waits_served });
+            let tasks = failed.into_iter().collect();
+            self.record(EventKind::FailureDelivered { tasks, waits_served: self.run.waits_served });
         }
     }
 
@@ -382,6 +403,7 @@ impl Orchestration {
         self.note_failures(tasks);
         self.run.now = self.run.now.max(at);
         self.run.waits_served += 1;
+        self.run.episode = (0, 0);
         self.run.all_done_prefix = 0;
         for index in tasks.iter().copied().filter_map(index_of) {
             if let Some(delivered) = self.run.delivered.get_mut(index) {
@@ -393,6 +415,28 @@ impl Orchestration {
 
 fn index_of(task: TaskId) -> Option<usize> {
     usize::try_from(task.0).ok()?.checked_sub(1)
+}
+
+/// Bytes of the payload that a command hands over.
+fn weight(event: &EventKind) -> usize {
+    if let EventKind::TaskScheduled { input, .. }
+    | EventKind::SubOrchestrationCreated { input, .. }
+    | EventKind::SubOrchestrationStarted { input, .. }
+    | EventKind::EventSent { input, .. } = event
+    {
+        return input.as_ref().map_or(0, |input| input.len());
+    }
+    0
+}
+
+/// True: another instance is told.
+fn is_letter(event: &EventKind) -> bool {
+    matches!(
+        event,
+        EventKind::SubOrchestrationCreated { .. }
+            | EventKind::SubOrchestrationStarted { .. }
+            | EventKind::EventSent { .. }
+    )
 }
 
 fn checked(id: String) -> Result<InstanceId, GuestFault> {

@@ -11,6 +11,14 @@ use crate::message::{Delivery, Message};
 use crate::model::{Outcome, Payload, RetryPolicy, Status, TaskId};
 use crate::retry;
 
+/// Bytes of a reason that goes along to sub-orchestrations, of which there may be many.
+const MAX_PASSED_REASON: usize = 1_024;
+
+fn shortened(text: &str, bytes: usize) -> &str {
+    let end = (0..=bytes.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    text.get(..end).unwrap_or(text)
+}
+
 impl Orchestration {
     /// Takes a message into the history, at this time (or later, never earlier than what is recorded already).
     pub fn deliver(&mut self, message: Message, now: Timestamp) -> Delivery {
@@ -60,15 +68,18 @@ impl Orchestration {
         }
     }
 
-    /// Tells the sub-orchestrations of this execution that may still run. What has ended does not mind.
+    /// Tells the sub-orchestrations of this execution that may still run: those it waits for, those it has given up,
+    /// those nobody waits for, those that a rewind set aside. What has ended does not mind.
     fn terminate_children(&mut self, reason: Option<&str>) {
-        let awaited = self.ledger.open_tasks().filter_map(|(_, work, _)| match work {
-            Work::Child { call, .. } => Some(call.instance_id.clone()),
-            Work::Activity { .. } | Work::Timer { .. } | Work::Event { .. } => None,
+        let called = self.ledger.tasks.iter().filter_map(|task| match (&task.work, &task.state) {
+            (Work::Child { call, .. }, TaskState::Open { .. } | TaskState::Canceled) => Some(call.instance_id.clone()),
+            (Work::Child { .. } | Work::Activity { .. } | Work::Timer { .. } | Work::Event { .. }, _) => None,
         });
-        let children: Vec<_> = awaited.chain(self.ledger.started_children.iter().cloned()).collect();
+        let children: Vec<_> = called.chain(self.ledger.started_children.iter().cloned()).collect();
+        let parent_instance_id = self.started.instance_id.clone();
+        let reason = reason.map(|reason| Payload::from(shortened(reason, MAX_PASSED_REASON)));
         for to in children {
-            let letter = Letter::Terminate { reason: reason.map(str::to_owned) };
+            let letter = Letter::Terminate { parent_instance_id: parent_instance_id.clone(), reason: reason.clone() };
             self.decision.effects.push(Effect::Send(Outgoing { to, letter }));
         }
     }

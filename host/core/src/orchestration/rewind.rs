@@ -126,8 +126,12 @@ fn last_wait(events: &Timeline<'_>) -> Cut {
         !matches!(event.kind, EventKind::OrchestratorReturned { .. } | EventKind::ExecutionCompleted { .. })
     });
     let waits = ran.filter_map(|(position, event)| {
-        let EventKind::EpisodeCompleted { waits_served } = event.kind else { return None };
-        Some(Cut { position: position + 1, waits_served: Some(waits_served) })
+        // A rewound execution waits where the rewind put it, and its next episode need not say so again.
+        if let EventKind::EpisodeCompleted { waits_served } = event.kind {
+            return Some(Cut { position: position + 1, waits_served: Some(waits_served) });
+        }
+        let EventKind::ExecutionRewound { waits_served, .. } = event.kind else { return None };
+        Some(Cut { position: position + 1, waits_served })
     });
     waits.last().unwrap_or(Cut { position: 1, waits_served: None })
 }

@@ -203,7 +203,7 @@ fn say_letter(letter: &Letter) -> String {
             format!("child failed {}: {failure}, {}", failure.error_type, say_awaited(awaited_by))
         }
         Letter::EventRaised { name, input } => format!("event {name} {input:?}"),
-        Letter::Terminate { reason } => format!("terminate {reason:?}"),
+        Letter::Terminate { reason, .. } => format!("terminate {reason:?}"),
     }
 }
 

@@ -50,8 +50,9 @@ fn every_letter() -> Vec<NewMail> {
     }
     letters.push(Letter::EventRaised { name: "e".into(), input: None });
     letters.extend((1_900..2_100).step_by(10).map(|bytes| letter("e", bytes)));
-    letters.push(Letter::Terminate { reason: None });
-    letters.push(Letter::Terminate { reason: Some("why".into()) });
+    for reason in [None, Some(Arc::from("why"))] {
+        letters.push(Letter::Terminate { parent_instance_id: Arc::from("parent"), reason });
+    }
     letters.into_iter().map(|letter| NewMail { pin: pin.clone(), ..to("somebody", letter) }).collect()
 }
 

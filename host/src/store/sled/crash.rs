@@ -1,7 +1,7 @@
 //! Ends a process that commits at full speed, at any moment, and looks at what it leaves.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader};
+use std::io::Read as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -17,11 +17,22 @@ use crate::store::{Commit, Committed, Store};
 /// Where the process to be killed keeps its store. Not set: the test that is this process does nothing.
 const DIRECTORY: &str = "DURAWASM_TEST_CRASH_DIRECTORY";
 
+/// Instances that are committed to at the same time, by ids from 0.
+pub(super) const IDS: u32 = 8;
+
 /// Revisions of an instance before it ends and is replaced.
 const ROUNDS: u64 = 30;
 
-/// Instances that live, end and are replaced, one event a commit; says so after each acknowledgement.
+/// Instances that live, end and are replaced or purged, one event a commit; says so after each acknowledgement.
 async fn commit_for_ever(store: Arc<SledStore>, id: String) {
+    // What an earlier process left unfinished is ended first.
+    let left = store.instance(&hub(), &id).await.unwrap().filter(|left| !left.status.is_terminal());
+    if let Some(left) = left {
+        let mut last = next(&id, Committed::at(left.number, left.revision));
+        last.record.status = Status::Completed;
+        last.events = vec![completed(2, 1)];
+        store.commit(last).await.unwrap();
+    }
     let mut size = 0;
     loop {
         size = (size + 7919) % 3000;
@@ -30,13 +41,23 @@ async fn commit_for_ever(store: Arc<SledStore>, id: String) {
         let mut done = store.commit(commit).await.unwrap();
         println!("\nack {id} {} {}", done.number.0, done.revision);
         while done.revision < ROUNDS {
-            let bytes = if done.revision == 9 { 700_000 } else { size };
+            let bytes = match done.revision {
+                // One of them is large enough to be written ahead in pieces, over several segments.
+                9 if id == "0" => 9_000_000,
+                9 => 700_000,
+                _ => size,
+            };
             let mut commit = Commit { events: vec![completed(1, bytes)], ..next(&id, done) };
             if done.revision + 1 == ROUNDS {
                 commit.record.status = Status::Completed;
             }
             done = store.commit(commit).await.unwrap();
             println!("\nack {id} {} {}", done.number.0, done.revision);
+        }
+        if size % 2 == 0 {
+            // From here on nothing about this id is promised.
+            println!("\nack {id} 0 0");
+            store.purge(done.number, done.revision).await.unwrap();
         }
     }
 }
@@ -45,32 +66,42 @@ async fn commit_for_ever(store: Arc<SledStore>, id: String) {
 async fn process_to_be_killed() {
     let Ok(directory) = std::env::var(DIRECTORY) else { return };
     let store = Arc::new(SledStore::open(Path::new(&directory), SledOptions::default()).unwrap());
-    let tasks: Vec<_> = (0..8).map(|id| tokio::spawn(commit_for_ever(store.clone(), id.to_string()))).collect();
+    let tasks: Vec<_> = (0..IDS).map(|id| tokio::spawn(commit_for_ever(store.clone(), id.to_string()))).collect();
     for task in tasks {
         task.await.unwrap();
     }
 }
 
+/// The process that commits for ever.
+pub(super) fn process(directory: &Path) -> Command {
+    let mut process = Command::new(std::env::current_exe().unwrap());
+    process.args(["--exact", "store::sled::crash::process_to_be_killed", "--nocapture"]).env(DIRECTORY, directory);
+    process
+}
+
+/// The last acknowledgement of each id in what the process has said.
+pub(super) fn acknowledged<'a>(lines: impl Iterator<Item = &'a str>) -> BTreeMap<String, Committed> {
+    let mut acknowledged = BTreeMap::new();
+    for line in lines {
+        if let ["ack", id, number, revision] = line.split(' ').collect::<Vec<_>>()[..] {
+            let (Ok(number), Ok(revision)) = (number.parse(), revision.parse()) else { continue };
+            let number = crate::store::InstanceNumber(number);
+            acknowledged.insert(id.to_owned(), Committed::at(number, revision));
+            // A purge says revision 0.
+            acknowledged.retain(|_, done: &mut Committed| done.revision > 0);
+        }
+    }
+    acknowledged
+}
+
 /// Runs the process for so long; returns the last acknowledgement of each id.
 fn run_and_kill(directory: &Path, after: Duration) -> BTreeMap<String, Committed> {
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "store::sled::crash::process_to_be_killed", "--nocapture"])
-        .env(DIRECTORY, directory)
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let output = BufReader::new(child.stdout.take().unwrap());
+    let mut child = process(directory).stdout(Stdio::piped()).spawn().unwrap();
+    let mut output = child.stdout.take().unwrap();
     let reader = std::thread::spawn(move || {
-        let mut acknowledged = BTreeMap::new();
-        for line in output.split(b'\n').map_while(Result::ok) {
-            let line = String::from_utf8_lossy(&line).into_owned();
-            if let ["ack", id, number, revision] = line.split(' ').collect::<Vec<_>>()[..] {
-                let (Ok(number), Ok(revision)) = (number.parse(), revision.parse()) else { continue };
-                let number = crate::store::InstanceNumber(number);
-                acknowledged.insert(id.to_owned(), Committed::at(number, revision));
-            }
-        }
-        acknowledged
+        let mut said = Vec::new();
+        output.read_to_end(&mut said).unwrap();
+        acknowledged(String::from_utf8_lossy(&said).lines())
     });
     std::thread::sleep(after);
     child.kill().unwrap();
@@ -84,6 +115,9 @@ async fn what_was_acknowledged_survives_a_kill() {
     for round in 0..5 {
         let acknowledged = run_and_kill(directory.path(), Duration::from_millis(150 + 173 * round));
         let store = SledStore::open(directory.path(), SledOptions::default()).unwrap();
+        let counts = store.counts(&hub()).await.unwrap();
+        assert_eq!(counts, super::list_tests::recounted(&store).await);
+        assert!(counts.all().total() >= acknowledged.len() as u64);
         for (id, done) in acknowledged {
             let found = store.instance(&hub(), &id).await.unwrap().unwrap();
             let known = (done.number, done.revision);
@@ -91,20 +125,6 @@ async fn what_was_acknowledged_survives_a_kill() {
             let (record, events) = store.history(found.number).await.unwrap().unwrap();
             assert_eq!(events.len() as u64, record.revision, "instance {id} has one event for each commit");
             assert!(store.payloads(found.number).await.unwrap().input.is_some());
-            // The next process starts anew.
-            let mut last = next(&id, Committed::at(found.number, found.revision));
-            last.record.status = Status::Completed;
-            store.commit(last).await.unwrap();
-        }
-        // Those that were started but never acknowledged are not known to the loop above.
-        for id in 0..8 {
-            if let Some(found) = store.instance(&hub(), &id.to_string()).await.unwrap()
-                && !found.status.is_terminal()
-            {
-                let mut last = next(&found.id, Committed::at(found.number, found.revision));
-                last.record.status = Status::Completed;
-                store.commit(last).await.unwrap();
-            }
         }
     }
 }

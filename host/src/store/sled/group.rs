@@ -4,12 +4,16 @@
 use std::collections::HashSet;
 
 use super::collect::{self, Changes, Task};
+use super::counts::Counted;
 use super::encoding::{self, Head, NumberRow};
+use super::index;
 use super::keys;
 use super::mail;
 use super::prepare::{MAX_VALUE, Prepared};
 use super::read::{self, failed};
-use crate::store::{AppRecord, CommitError, Committed, Expect, InstanceNumber, MailId, Reuse, StoreError, TimerRow};
+use crate::store::{
+    AppRecord, CommitError, Committed, Expect, InstanceNumber, InstanceRecord, MailId, Reuse, StoreError, TimerRow,
+};
 
 /// Rows that a commit removes itself; what is more is removed behind.
 const INLINE_REMOVALS: usize = 64;
@@ -17,8 +21,8 @@ const INLINE_REMOVALS: usize = 64;
 /// What the group has changed so far.
 #[derive(Debug, Default)]
 pub(super) struct Touched {
-    numbers: HashSet<u64>,
-    keys: HashSet<Vec<u8>>,
+    pub(super) numbers: HashSet<u64>,
+    pub(super) keys: HashSet<Vec<u8>>,
     mail: HashSet<MailId>,
 }
 
@@ -38,24 +42,31 @@ pub(super) struct Decision {
     pub(super) changes: Changes,
     /// What is left to remove behind; `changes` remember it.
     pub(super) garbage: Vec<Task>,
+    /// How the counts of instances change.
+    pub(super) counted: Counted,
 }
 
 impl Decision {
-    fn new(number: u64, revision: u64, first_mail: u64) -> Self {
+    pub(super) fn new(number: u64, revision: u64, first_mail: u64) -> Self {
         let first_mail = MailId(first_mail);
         let committed = Committed { number: InstanceNumber(number), revision, first_mail };
-        Self { committed, changes: Changes::new(), garbage: Vec::new() }
+        Self { committed, changes: Changes::new(), garbage: Vec::new(), counted: Counted::new() }
     }
 
-    fn write(&mut self, key: Vec<u8>, value: Vec<u8>) {
+    pub(super) fn write(&mut self, key: Vec<u8>, value: Vec<u8>) {
         self.changes.push((key, Some(value)));
     }
 
-    fn remove(&mut self, key: Vec<u8>) {
+    pub(super) fn remove(&mut self, key: Vec<u8>) {
         self.changes.push((key, None));
     }
 
-    fn collect(&mut self, tree: &sled::Tree, task: Task, keep: &HashSet<(u64, u32)>) -> Result<(), StoreError> {
+    pub(super) fn collect(
+        &mut self,
+        tree: &sled::Tree,
+        task: Task,
+        keep: &HashSet<(u64, u32)>,
+    ) -> Result<(), StoreError> {
         if !task.collect(tree, INLINE_REMOVALS, keep, &mut self.changes)? {
             self.write(task.key(), Vec::new());
             self.garbage.push(task);
@@ -126,7 +137,7 @@ impl Touched {
             if self.has(old) {
                 return Ok(None);
             }
-            replace(tree, prepared, (old, reuse), &mut decision)?;
+            replace(tree, (old, reuse), &mut decision)?;
         }
         decision.write(prepared.number_key.clone(), encoding::encode(&NumberRow { number })?);
         write_rows(prepared, None, &mut decision)?;
@@ -187,12 +198,7 @@ impl Touched {
 }
 
 /// Removes the instance that a start replaces, if it may.
-fn replace(
-    tree: &sled::Tree,
-    prepared: &Prepared,
-    (old, reuse): (u64, Reuse),
-    decision: &mut Decision,
-) -> Result<(), CommitError> {
+fn replace(tree: &sled::Tree, (old, reuse): (u64, Reuse), decision: &mut Decision) -> Result<(), CommitError> {
     let Some(row) = tree.get(keys::instance(old)).map_err(failed)? else {
         return Err(
             StoreError::Corrupt(format!("instance number {old} has no record, though an id leads to it")).into()
@@ -206,13 +212,23 @@ fn replace(
     if !replaceable {
         return Err(CommitError::Exists(Box::new(record)));
     }
-    decision.remove(keys::instance(old));
-    decision.remove(keys::created(&prepared.hub, head.created, old));
-    if head.ready {
-        decision.remove(keys::ready(old));
-    }
-    decision.collect(tree, Task::All { number: old }, &HashSet::new())?;
+    remove_rows(tree, (&head, &record), decision)?;
     Ok(())
+}
+
+/// Removes all rows of an instance but the one that leads from its id to it.
+pub(super) fn remove_rows(
+    tree: &sled::Tree,
+    (head, record): (&Head, &InstanceRecord),
+    decision: &mut Decision,
+) -> Result<(), StoreError> {
+    let number = record.number.0;
+    decision.remove(keys::instance(number));
+    index::removed(head, record, decision);
+    if head.ready {
+        decision.remove(keys::ready(number));
+    }
+    decision.collect(tree, Task::All { number }, &HashSet::new())
 }
 
 /// Removes the large payloads that this commit replaces, and the history that it drops.
@@ -245,7 +261,8 @@ fn write_rows(prepared: &Prepared, before: Option<&Head>, decision: &mut Decisio
         Some(before) if !prepared.fresh_history => before.history_from,
         Some(_) | None => revision,
     };
-    let head = Head { revision, history_from, status, ready, created };
+    let class = index::class(before.and_then(|before| before.class), status, ready);
+    let head = Head { revision, history_from, status, ready, created, class };
     decision.write(keys::instance(number), encoding::encode_record(&head, &prepared.body)?);
     // Index rows are touched only when they change: rows are what writing costs.
     match (before.is_some_and(|before| before.ready), ready) {
@@ -253,12 +270,7 @@ fn write_rows(prepared: &Prepared, before: Option<&Head>, decision: &mut Decisio
         (true, false) => decision.remove(keys::ready(number)),
         (false, false) | (true, true) => {}
     }
-    if before.is_none_or(|before| before.created != created) {
-        if let Some(before) = before {
-            decision.remove(keys::created(&prepared.hub, before.created, number));
-        }
-        decision.write(keys::created(&prepared.hub, created, number), Vec::new());
-    }
+    index::changed(before, &head, prepared, decision)?;
     if let Some(history) = &prepared.history {
         decision.write(keys::history(number, revision), history.clone());
     }

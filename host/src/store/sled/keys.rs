@@ -9,15 +9,18 @@ use crate::store::{InstanceNumber, MailId, StoreError, TimerRow};
 pub(super) const META: &[u8] = b"!";
 
 const APP: u8 = b'a';
+const CHILD: u8 = b'b';
 const CREATED: u8 = b'c';
 const GARBAGE: u8 = b'g';
 const HISTORY: u8 = b'h';
 const INSTANCE: u8 = b'i';
+const COUNT: u8 = b'k';
 const NUMBER: u8 = b'm';
 const MAIL: u8 = b'o';
 const PIECE: u8 = b'p';
 const MAIL_PART: u8 = b'q';
 const READY: u8 = b'r';
+const STATUS: u8 = b's';
 const TIMER: u8 = b't';
 const SLOT: u8 = b'y';
 
@@ -88,9 +91,96 @@ pub(super) fn instance(number: u64) -> Vec<u8> {
     Key::new(INSTANCE).u64(number).0
 }
 
-/// The index by time of start.
-pub(super) fn created(hub: &str, at: Timestamp, number: u64) -> Vec<u8> {
-    Key::new(CREATED).name(hub).time(at).u64(number).0
+/// The ids of a hub that begin with these characters.
+pub(super) fn numbers(hub: &str, prefix: &str) -> KeyRange {
+    let mut key = Key::new(NUMBER).name(hub);
+    key.0.extend_from_slice(prefix.as_bytes());
+    all(key)
+}
+
+/// An index whose rows lie in the order of lists: by time of creation, then by id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Ordered(Vec<u8>);
+
+impl Ordered {
+    /// All instances of one orchestrator.
+    pub(super) fn created(hub: &str, name: &str) -> Self {
+        Self(Key::new(CREATED).name(hub).name(name).0)
+    }
+
+    /// Instances of one class of statuses; see [`super::index`].
+    pub(super) fn status(hub: &str, class: u8) -> Self {
+        Self(Key::new(STATUS).name(hub).u8(class).0)
+    }
+
+    fn time(&self, at: Timestamp) -> Key {
+        Key(self.0.clone()).time(at)
+    }
+
+    /// The row of one instance.
+    pub(super) fn row(&self, at: Timestamp, id: &str) -> Vec<u8> {
+        let mut key = self.time(at);
+        key.0.extend_from_slice(id.as_bytes());
+        key.0
+    }
+
+    /// All rows.
+    pub(super) fn all(&self) -> KeyRange {
+        all(Key(self.0.clone()))
+    }
+
+    /// The first key of this moment or later.
+    pub(super) fn from(&self, at: Timestamp) -> Vec<u8> {
+        self.time(at).0
+    }
+
+    /// The first key after all rows of this moment.
+    pub(super) fn after(&self, at: Timestamp) -> Vec<u8> {
+        all(self.time(at)).1
+    }
+
+    /// Time and id of a row's key.
+    pub(super) fn parts<'a>(&self, key: &'a [u8]) -> Result<(Timestamp, &'a str), StoreError> {
+        let mut parts = Parts(key.get(self.0.len()..).unwrap_or_default());
+        let at = parts.time()?;
+        let id = std::str::from_utf8(parts.0)
+            .map_err(|_| StoreError::Corrupt("the id in the key of an index row is not UTF-8".into()))?;
+        Ok((at, id))
+    }
+}
+
+/// How many instances an orchestrator has.
+pub(super) fn count(hub: &str, name: &str) -> Vec<u8> {
+    let mut key = Key::new(COUNT).name(hub);
+    key.0.extend_from_slice(name.as_bytes());
+    key.0
+}
+
+/// All of a hub.
+pub(super) fn counts(hub: &str) -> KeyRange {
+    all(Key::new(COUNT).name(hub))
+}
+
+/// The orchestrator's name in a count row's key.
+pub(super) fn count_name<'a>(hub: &str, key: &'a [u8]) -> Result<&'a str, StoreError> {
+    std::str::from_utf8(key.get(5 + hub.len()..).unwrap_or_default())
+        .map_err(|_| StoreError::Corrupt("the name in the key of a count is not UTF-8".into()))
+}
+
+/// An instance that was created as the child of another.
+pub(super) fn child(hub: &str, parent: &str, number: u64) -> Vec<u8> {
+    Key::new(CHILD).name(hub).name(parent).u64(number).0
+}
+
+/// The children of a parent with numbers after this one.
+pub(super) fn children(hub: &str, parent: &str, after: InstanceNumber) -> KeyRange {
+    let (_, end) = all(Key::new(CHILD).name(hub).name(parent));
+    (child(hub, parent, after.0.saturating_add(1)), end)
+}
+
+/// The number at the end of a child row's key.
+pub(super) fn child_number(key: &[u8]) -> Result<InstanceNumber, StoreError> {
+    Ok(InstanceNumber(Parts(key.get(key.len().saturating_sub(8)..).unwrap_or_default()).u64()?))
 }
 
 pub(super) fn ready(number: u64) -> Vec<u8> {

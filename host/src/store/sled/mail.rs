@@ -5,7 +5,7 @@ use super::encoding::{self, MailHead};
 use super::keys;
 use super::prepare::{MAIL_INLINE, MAX_VALUE};
 use super::read::failed;
-use crate::store::{CommitError, Mail, MailId, StoreError};
+use crate::store::{CommitError, MAIL_PAGE_BYTES, Mail, MailId, StoreError};
 
 /// The row of a message with this number.
 pub(super) fn row(id: u64, bytes: &[u8]) -> Result<(Vec<u8>, Option<Vec<u8>>), StoreError> {
@@ -39,21 +39,27 @@ pub(super) fn take(tree: &sled::Tree, id: MailId, changes: &mut Changes) -> Resu
 /// The messages that wait, in order.
 pub(super) fn waiting(tree: &sled::Tree, after: Option<MailId>, limit: usize) -> Result<Vec<Mail>, StoreError> {
     let (from, until) = keys::mail_after(after);
-    let mut found = Vec::new();
+    let (mut found, mut bytes) = (Vec::new(), 0);
     if from >= until {
         return Ok(found);
     }
     for row in tree.range(from..until) {
-        if found.len() >= limit {
+        if found.len() >= limit || bytes >= MAIL_PAGE_BYTES {
             break;
         }
         let (key, value) = row.map_err(failed)?;
         let id = keys::mail_id(&key)?;
+        bytes += length(&value)?;
         if let Some(mail) = read(tree, id, &value)? {
             found.push(mail);
         }
     }
     Ok(found)
+}
+
+fn length(row: &[u8]) -> Result<usize, StoreError> {
+    let head: MailHead<'_> = encoding::decode(row, "a message between instances")?;
+    Ok(head.length.map_or(row.len(), |length| usize::try_from(length).unwrap_or(usize::MAX)))
 }
 
 /// None: it was taken while its parts were read.

@@ -2,16 +2,28 @@
 //! within a tree only; one thread that writes; and readers who answer only with what is durable.
 
 mod collect;
+mod counts;
 #[cfg(test)]
 mod crash;
 mod durable;
 mod encoding;
 mod gate;
 mod group;
+mod index;
+mod inspect;
 mod keys;
+mod list;
+#[cfg(test)]
+mod list_tests;
 mod mail;
+#[cfg(test)]
+mod measure;
 mod open;
+pub mod portable;
+#[cfg(all(test, target_os = "linux"))]
+mod power_cut;
 mod prepare;
+mod purge;
 mod read;
 #[cfg(test)]
 mod tests;
@@ -33,8 +45,9 @@ use self::durable::Durable;
 use self::prepare::Prepared;
 use self::writer::{Job, Work, Writer};
 use super::{
-    AppRecord, BoxFuture, Commit, CommitError, Committed, HubName, InstanceNumber, InstanceRecord, Mail, MailId,
-    NewMail, Payloads, RecordedHistory, Store, StoreError, TimerRow,
+    AppRecord, BoxFuture, Commit, CommitError, Committed, Counts, HubName, InstanceNumber, InstanceRecord, ListQuery,
+    Mail, MailId, NewMail, Page, PayloadParts, Payloads, RecordedHistory, Revision, Snapshot, Store, StoreError,
+    TimerRow,
 };
 
 /// Commits that may wait for the writer; further ones wait for a place before they are queued.
@@ -189,7 +202,13 @@ impl Store for SledStore {
 
     fn payloads(&self, number: InstanceNumber) -> BoxFuture<'_, Result<Payloads, StoreError>> {
         Box::pin(async move {
-            let found = self.read_aside(move |tree| read::payloads(tree, number)).await;
+            let tree = &self.shared.tree;
+            let found = match collect::slot_pieces(tree, number.0) {
+                // All in their rows, or nothing: not worth another thread.
+                Ok(pieces) if pieces.is_empty() => read::payloads(tree, number),
+                Ok(_) => self.read_aside(move |tree| read::payloads(tree, number)).await,
+                Err(error) => Err(error),
+            };
             self.answer(found).await
         })
     }
@@ -204,6 +223,50 @@ impl Store for SledStore {
                 Err(error) => Err(error),
             };
             self.answer(found).await
+        })
+    }
+
+    fn snapshot(
+        &self,
+        number: InstanceNumber,
+        parts: PayloadParts,
+    ) -> BoxFuture<'_, Result<Option<Snapshot>, StoreError>> {
+        Box::pin(async move {
+            let found = self.read_aside(move |tree| read::snapshot(tree, number, parts)).await;
+            self.answer(found).await
+        })
+    }
+
+    fn list(&self, hub: &HubName, query: ListQuery) -> BoxFuture<'_, Result<Page, StoreError>> {
+        let hub = hub.clone();
+        Box::pin(async move {
+            let found = self.read_aside(move |tree| list::page(tree, &hub, &query)).await;
+            self.answer(found).await
+        })
+    }
+
+    fn counts(&self, hub: &HubName) -> BoxFuture<'_, Result<Counts, StoreError>> {
+        let hub = hub.clone();
+        Box::pin(async move { self.answer(counts::of_hub(&self.shared.tree, &hub)).await })
+    }
+
+    fn children(
+        &self,
+        hub: &HubName,
+        parent: &str,
+        after: InstanceNumber,
+        limit: usize,
+    ) -> BoxFuture<'_, Result<Vec<InstanceRecord>, StoreError>> {
+        let (hub, parent) = (hub.clone(), parent.to_owned());
+        Box::pin(async move { self.answer(list::children(&self.shared.tree, (&hub, &parent), after, limit)).await })
+    }
+
+    fn purge(&self, number: InstanceNumber, revision: Revision) -> BoxFuture<'_, Result<(), CommitError>> {
+        Box::pin(async move {
+            let place = self.place().await?;
+            let (reply, answer) = oneshot::channel();
+            self.send(Work::Purge(purge::Purge { number: number.0, revision }, reply), Some(place))?;
+            answer.await.map_err(|_| self.stopped())?.map(drop)
         })
     }
 

@@ -12,15 +12,15 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 
 use super::encoding::{self, MetaRow};
-use super::{SledOptions, keys};
+use super::{SledOptions, inspect, keys};
 use crate::store::StoreError;
 
 /// The layout of the rows that this version writes and reads.
-const FORMAT: &str = "durawasm store, format 1\n";
+const FORMAT: &str = "durawasm store, format 2\n";
 
 /// A page beyond a quarter of a segment becomes a file under `blobs`, which sled never syncs; see
 /// [`super::prepare::MAX_VALUE`].
-const SEGMENT_BYTES: usize = 4 << 20;
+pub(super) const SEGMENT_BYTES: usize = 4 << 20;
 
 /// A lock may linger for a moment: in a child process between fork and exec, or in a store that is being dropped.
 const LOCK_PATIENCE: Duration = Duration::from_millis(300);
@@ -45,14 +45,26 @@ pub enum OpenError {
         /// What this version reads.
         expected: String,
     },
+    /// What was on the disk before the store was last opened, or long before its last write, cannot be read.
+    #[error(
+        "the data directory {} is damaged: {damage}. Nothing was changed. Restore the directory from a backup, and check the disk",
+        path.display()
+    )]
+    Damaged {
+        /// The directory.
+        path: PathBuf,
+        /// What is damaged, and where.
+        damage: String,
+    },
     /// Acknowledged work is missing: the log was damaged, cut, or replaced by an older copy.
     #[error(
-        "the data directory {} has lost acknowledged work: {} batches of commits are missing (numbers {} to {promised}){}. \
-         Restore the directory from a backup, or check the disk. To go on without what is lost, delete the file 'sequence' in it",
-        path.display(), promised - stored, stored + 1, instances_lost(*instances)
+        "the data directory {} has lost acknowledged work: {} batches of commits are missing (numbers {} to {promised}){}{}. \
+         Nothing was changed. Restore the directory from a backup, and check the disk. \
+         To go on without what is lost, delete the file 'sequence' in it",
+        path.display(), promised - stored, stored + 1, instances_lost(*instances), gap_at(*gap)
     )]
     Shortfall {
-        /// The directory. sled may already have cut its log to what it could read.
+        /// The directory.
         path: PathBuf,
         /// The last batch that is there.
         stored: u64,
@@ -60,6 +72,8 @@ pub enum OpenError {
         promised: u64,
         /// How many instances were started in the missing batches.
         instances: u64,
+        /// The byte of the file `db` that cannot be read, if more follows there.
+        gap: Option<u64>,
     },
     /// The file system refused.
     #[error("{what} {}: {source}", path.display())]
@@ -87,6 +101,10 @@ fn instances_lost(instances: u64) -> String {
         1 => ", with one started instance".into(),
         many => format!(", with {many} started instances"),
     }
+}
+
+fn gap_at(gap: Option<u64>) -> String {
+    gap.map_or_else(String::new, |offset| format!("; the file 'db' cannot be read at byte {offset}"))
 }
 
 /// What an open data directory consists of.
@@ -122,26 +140,55 @@ pub(super) fn open(path: &Path, options: &SledOptions) -> Result<Opened, OpenErr
         let (found, expected) = (format.trim().to_owned(), FORMAT.trim().to_owned());
         return Err(OpenError::Format { path: path.to_owned(), found, expected });
     }
+    check(path)?;
     let db = open_sled(path, options)?;
     let log = path.join("db");
     let data = File::options().read(true).write(true).open(&log).map_err(io_error("cannot open", &log))?;
     if created {
         sync_created(path, &data)?;
+    } else {
+        sync_reopened(path, &data)?;
     }
     let meta = match db.get(keys::META).map_err(|error| store_error(path, super::read::failed(error)))? {
         Some(row) => encoding::decode(&row, "the row about the store").map_err(|error| store_error(path, error))?,
         None => MetaRow { sequence: 0, next_number: 1, last_mail: None },
     };
     let (sidecar, promised) = Sidecar::open(path)?;
-    if promised.sequence > meta.sequence {
-        return Err(OpenError::Shortfall {
-            path: path.to_owned(),
-            stored: meta.sequence,
-            promised: promised.sequence,
-            instances: promised.next_number.saturating_sub(meta.next_number),
-        });
-    }
+    compare(path, meta, promised, None)?;
     Ok(Opened { db, data, lock, sidecar, meta })
+}
+
+/// Refuses what is damaged or lacks acknowledged work before sled, which repairs in silence, can change it.
+fn check(path: &Path) -> Result<(), OpenError> {
+    let finding = inspect::inspect(path).map_err(io_error("cannot check", path))?;
+    if let Some(damage) = &finding.damage {
+        return Err(OpenError::Damaged { path: path.to_owned(), damage: damage.clone() });
+    }
+    let sequence = path.join("sequence");
+    match fs::read(&sequence) {
+        Ok(bytes) => compare(path, finding.meta, promise_in(&bytes).unwrap_or_default(), finding.gap)?,
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(io_error("cannot read", &sequence)(error)),
+    }
+    // What sled is about to take for given must not be lost in a power cut while it opens.
+    let log = path.join("db");
+    if log.exists() {
+        File::open(&log).and_then(|log| log.sync_all()).map_err(io_error("cannot sync", &log))?;
+    }
+    finding.put_aside(path).and_then(|()| inspect::finish_snapshots(path)).map_err(io_error("cannot write in", path))
+}
+
+fn compare(path: &Path, stored: MetaRow, promised: MetaRow, gap: Option<u64>) -> Result<(), OpenError> {
+    if promised.sequence <= stored.sequence {
+        return Ok(());
+    }
+    Err(OpenError::Shortfall {
+        path: path.to_owned(),
+        stored: stored.sequence,
+        promised: promised.sequence,
+        instances: promised.next_number.saturating_sub(stored.next_number),
+        gap,
+    })
 }
 
 /// True: nothing is in the directory but what a creation that was cut short may have left.
@@ -218,6 +265,13 @@ fn sync_created(path: &Path, data: &File) -> Result<(), OpenError> {
     Ok(())
 }
 
+/// sled has written a snapshot and cleared the segments that are free by it, and synced neither the directory nor the
+/// log.
+fn sync_reopened(path: &Path, data: &File) -> Result<(), OpenError> {
+    let synced = File::open(path).and_then(|directory| directory.sync_all()).and_then(|()| data.sync_data());
+    synced.map_err(io_error("cannot sync", path))
+}
+
 fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), OpenError> {
     File::create(path)
         .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
@@ -251,10 +305,7 @@ impl Sidecar {
             .map_err(io_error("cannot open", &path))?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(io_error("cannot read", &path))?;
-        let meta = match <[u8; 24]>::try_from(bytes.as_slice()) {
-            Ok(bytes) => decode_promise(&bytes),
-            Err(_) => None,
-        };
+        let meta = promise_in(&bytes);
         if meta.is_none() && !bytes.is_empty() {
             tracing::warn!(path = %path.display(), "the file is torn; whether acknowledged work is missing cannot be checked");
         }
@@ -267,6 +318,11 @@ impl Sidecar {
             tracing::warn!(%error, "the file 'sequence' in the data directory could not be written");
         }
     }
+}
+
+/// None: there is none, or it was torn.
+fn promise_in(bytes: &[u8]) -> Option<MetaRow> {
+    decode_promise(bytes.try_into().ok()?)
 }
 
 fn encode_promise(meta: MetaRow) -> [u8; 24] {

@@ -1,7 +1,7 @@
 //! What a commit becomes before it reaches the writer. Encoding is done by whoever commits, on any core, so that the
 //! one writer thread has only keys to make and rows to hand on.
 
-use durawasm_core::{Payload, Status, TaskId, Timestamp};
+use durawasm_core::{InstanceId, Payload, Status, TaskId, Timestamp};
 
 use super::encoding::{self, HistoryRow, PieceData, PieceRow, Pieces};
 use crate::store::{Commit, Expect, HubName, MailId, PayloadChanges, StoreError};
@@ -27,6 +27,9 @@ type SlotRows = Vec<(u8, Option<Vec<u8>>)>;
 pub(super) struct Prepared {
     pub(super) expect: Expect,
     pub(super) hub: HubName,
+    pub(super) id: InstanceId,
+    pub(super) name: String,
+    pub(super) parent: Option<InstanceId>,
     pub(super) number_key: Vec<u8>,
     /// Meaningless for a start.
     pub(super) number: u64,
@@ -78,7 +81,7 @@ impl Prepared {
         let slots = slot_rows(&payloads, &mut pieces)?;
         let body = encoding::encode_body(&record)?;
         if body.len() > MAX_VALUE - 1024 {
-            return Err(StoreError::Unavailable(format!(
+            return Err(StoreError::TooLarge(format!(
                 "the record of instance '{}' (id, names and tags) has {} bytes; at most {} fit",
                 record.id,
                 body.len(),
@@ -94,6 +97,9 @@ impl Prepared {
             ready: record.ready,
             created: record.created,
             hub: record.hub,
+            id: record.id,
+            name: record.name,
+            parent: record.parent_instance_id,
             body,
             fresh_history,
             history,

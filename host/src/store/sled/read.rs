@@ -6,7 +6,7 @@ use durawasm_core::{HistoryEvent, Timestamp};
 use super::encoding::{self, HistoryRow, LoadPieces, NumberRow, PayloadRow, PieceRow};
 use super::keys;
 use super::prepare::SLOTS;
-use crate::store::{AppRecord, InstanceNumber, InstanceRecord, Payloads, StoreError, TimerRow};
+use crate::store::{AppRecord, InstanceNumber, InstanceRecord, PayloadParts, Payloads, Snapshot, StoreError, TimerRow};
 
 /// An error of sled, in words for the operator.
 #[allow(clippy::needless_pass_by_value, reason = "the shape that map_err takes")]
@@ -135,17 +135,33 @@ pub(super) fn history(
 
 /// Input, output and custom status.
 pub(super) fn payloads(tree: &sled::Tree, number: InstanceNumber) -> Result<Payloads, StoreError> {
-    let found = settled(tree, number, |_, _| {
+    Ok(snapshot(tree, number, PayloadParts::ALL)?.map(|(_, payloads)| payloads).unwrap_or_default())
+}
+
+/// Record and payloads.
+pub(super) fn snapshot(
+    tree: &sled::Tree,
+    number: InstanceNumber,
+    parts: PayloadParts,
+) -> Result<Option<Snapshot>, StoreError> {
+    settled(tree, number, |_, record| {
         let mut pieces = PieceReader { tree, number: number.0 };
-        let mut load = |slot| {
+        let mut load = |slot, wanted: bool| {
+            if !wanted {
+                return Ok(None);
+            }
             let Some(row) = tree.get(keys::slot(number.0, slot)).map_err(failed)? else { return Ok(None) };
             let row: PayloadRow<'_> = encoding::decode(&row, "a payload")?;
             row.load(&mut pieces).map(Some)
         };
         let [input, output, custom_status] = SLOTS;
-        Ok(Payloads { input: load(input)?, output: load(output)?, custom_status: load(custom_status)? })
-    })?;
-    Ok(found.unwrap_or_default())
+        let payloads = Payloads {
+            input: load(input, parts.input)?,
+            output: load(output, parts.output)?,
+            custom_status: load(custom_status, parts.custom_status)?,
+        };
+        Ok((record, payloads))
+    })
 }
 
 /// Instances with work in flight.

@@ -45,14 +45,14 @@ fn rows(store: &SledStore, range: keys::KeyRange) -> usize {
 
 /// Waits until the writer stands at the gate: a copy of the files is then what a crash would leave. A copy of files
 /// that are being written is not: it mixes moments.
-async fn stopped_at(gate: &SyncGate) {
+pub(super) async fn stopped_at(gate: &SyncGate) {
     while !gate.is_waiting() {
         tokio::task::yield_now().await;
     }
 }
 
 /// Waits until the writer has removed what is to be removed behind.
-async fn swept(store: &SledStore) {
+pub(super) async fn swept(store: &SledStore) {
     for _ in 0..200 {
         if rows(store, keys::all_garbage()) == 0 {
             return;

@@ -10,10 +10,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::collect::{Changes, Task};
+use super::counts::{self, Counting};
 use super::encoding::{self, MetaRow};
 use super::group::{Decision, Next, Touched};
 use super::open::Sidecar;
 use super::prepare::{MAIL_INLINE, Prepared};
+use super::purge::Purge;
 use super::{Shared, keys, mail};
 use crate::store::{AppRecord, CommitError, Committed, MailId, StoreError, TimerRow};
 
@@ -25,6 +27,11 @@ const GROUP_BYTES: usize = 4 << 20;
 const BATCH_ROWS: usize = 512;
 /// Bytes in one batch.
 const BATCH_BYTES: usize = 1 << 20;
+/// Bytes of rows after which a sync is due even within a group. sled takes what it has written for synced: a segment
+/// whose pages have moved is filled anew as soon as a whole further segment has been written. A power cut must not
+/// find the old segment overwritten and the moved pages lost, so less than a segment is written between two syncs;
+/// sled writes up to three times as much as the rows have.
+const UNSYNCED_BYTES: usize = super::open::SEGMENT_BYTES / 4;
 /// Rows removed with each group.
 const GARBAGE_ROWS: usize = 256;
 /// How long a group waits for those who were acknowledged a moment ago and will soon be back.
@@ -44,6 +51,8 @@ pub(super) enum Work {
     AnswerMail(MailId, Option<Vec<u8>>, oneshot::Sender<Result<MailId, CommitError>>),
     /// An app's record and the generation it replaces.
     PutApp(Box<AppRecord>, u32, oneshot::Sender<Result<(), CommitError>>),
+    /// An instance to remove.
+    Purge(Purge, oneshot::Sender<Result<Committed, CommitError>>),
     /// Timers of instances that are gone.
     Forget(Vec<TimerRow>),
 }
@@ -80,6 +89,7 @@ impl Answer {
 struct Batch {
     changes: Changes,
     bytes: usize,
+    counting: Counting,
 }
 
 impl Batch {
@@ -103,6 +113,8 @@ pub(super) struct Writer {
     pub(super) garbage: VecDeque<Task>,
     later: Vec<Job>,
     batch: Batch,
+    /// Bytes of rows applied since the last sync.
+    unsynced: usize,
     /// Answers of the last group, when they went out, and what its sync took.
     acknowledged: usize,
     acknowledged_at: Instant,
@@ -131,6 +143,7 @@ impl Writer {
             garbage: VecDeque::new(),
             later: Vec::new(),
             batch: Batch::default(),
+            unsynced: 0,
             acknowledged: 0,
             acknowledged_at: Instant::now(),
             sync_took: Duration::ZERO,
@@ -230,6 +243,19 @@ impl Writer {
                     }
                     Err(error) => answers.push(Answer::PutApp(reply, Err(error))),
                 },
+                Work::Purge(purge, reply) => match touched.purge(&self.shared.tree, purge) {
+                    Ok(Some(decision)) => {
+                        answers.push(Answer::Commit(reply, Ok(decision.committed)));
+                        self.batch.counting.add(decision.counted);
+                        self.add(decision.changes)?;
+                        self.garbage.extend(decision.garbage);
+                    }
+                    Ok(None) => {
+                        self.later.push(Job { work: Work::Purge(purge, reply), place });
+                        continue;
+                    }
+                    Err(error) => answers.push(Answer::Commit(reply, Err(error))),
+                },
                 Work::Forget(timers) => {
                     self.add(timers.iter().map(|timer| (keys::timer(timer), None)).collect())?;
                 }
@@ -257,7 +283,8 @@ impl Writer {
         touched: &mut Touched,
     ) -> Result<Option<Result<Committed, CommitError>>, StoreError> {
         match self.decide(prepared, touched)? {
-            Some(Ok(Decision { committed, changes, garbage })) => {
+            Some(Ok(Decision { committed, changes, garbage, counted })) => {
+                self.batch.counting.add(counted);
                 self.add(changes)?;
                 self.garbage.extend(garbage);
                 Ok(Some(Ok(committed)))
@@ -278,10 +305,12 @@ impl Writer {
             return Ok(Some(Err(CommitError::Conflict)));
         }
         let (mut done, mut together, mut behind) = (Vec::with_capacity(all.len()), Changes::new(), Vec::new());
+        let mut counts = Vec::with_capacity(all.len());
         for prepared in all {
             // What was decided before a refusal has used up numbers, nothing else.
             match self.decide(prepared, touched)? {
-                Some(Ok(Decision { committed, changes, garbage })) => {
+                Some(Ok(Decision { committed, changes, garbage, counted })) => {
+                    counts.push(counted);
                     done.push(committed);
                     together.extend(changes);
                     behind.extend(garbage);
@@ -290,6 +319,7 @@ impl Writer {
                 None => return Ok(None),
             }
         }
+        counts.into_iter().for_each(|counted| self.batch.counting.add(counted));
         self.add(together)?;
         self.garbage.extend(behind);
         Ok(Some(Ok(done)))
@@ -304,7 +334,7 @@ impl Writer {
         let last_mail = self.meta.last_mail.unwrap_or(0);
         let next = Next { number: self.meta.next_number, mail: last_mail + 1 };
         let decision = touched.commit(&self.shared.tree, prepared, next);
-        let Decision { committed, mut changes, garbage } = match decision {
+        let Decision { committed, mut changes, garbage, counted } = match decision {
             Ok(Some(decision)) => decision,
             Ok(None) => return Ok(None),
             Err(error) => return Ok(Some(Err(error))),
@@ -317,7 +347,7 @@ impl Writer {
             changes.push(mail::row(id, bytes)?);
         }
         self.write_pieces(prepared, committed, &mut changes)?;
-        Ok(Some(Ok(Decision { committed, changes, garbage })))
+        Ok(Some(Ok(Decision { committed, changes, garbage, counted })))
     }
 
     /// Takes a message and sends the answer. None: it must wait for the next group. The outer error is final.
@@ -398,7 +428,8 @@ impl Writer {
         }
         self.meta.sequence += 1;
         let mut rows = sled::Batch::default();
-        for (key, value) in batch.changes {
+        let counts = counts::rows(&self.shared.tree, batch.counting)?;
+        for (key, value) in batch.changes.into_iter().chain(counts) {
             match value {
                 Some(value) => rows.insert(key, value),
                 None => rows.remove(key),
@@ -406,7 +437,9 @@ impl Writer {
         }
         rows.insert(keys::META, encoding::encode(&self.meta)?);
         self.shared.durable.announce(self.meta.sequence);
-        self.shared.tree.apply_batch(rows).map_err(|error| self.stopped("a batch could not be written", &error))
+        self.shared.tree.apply_batch(rows).map_err(|error| self.stopped("a batch could not be written", &error))?;
+        self.unsynced += batch.bytes;
+        if self.unsynced >= UNSYNCED_BYTES { self.sync() } else { Ok(()) }
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {
@@ -420,6 +453,7 @@ impl Writer {
         }
         // sled's flush calls sync_file_range, which leaves the file's length and the disk's cache alone.
         self.data.sync_data().map_err(|error| self.stopped("a sync failed", &error))?;
+        self.unsynced = 0;
         self.sync_took = began.elapsed();
         self.sidecar.promise(self.meta);
         self.shared.durable.publish();
@@ -491,6 +525,6 @@ fn job_bytes(job: &Job) -> usize {
         Work::Commit(prepared, _) => prepared.piece_bytes(),
         Work::CommitAll(all, _) => all.iter().map(Prepared::piece_bytes).sum(),
         Work::AnswerMail(_, answer, _) => answer.as_ref().map_or(0, Vec::len),
-        Work::PutApp(..) | Work::Forget(_) => 0,
+        Work::PutApp(..) | Work::Purge(..) | Work::Forget(_) => 0,
     }
 }

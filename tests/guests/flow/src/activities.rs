@@ -86,6 +86,32 @@ pub(crate) fn heartbeats(ctx: ActivityContext, input: Heartbeats) -> Result<u32>
     Ok(input.times)
 }
 
+/// Fails until its caller was rewound so often, which is part of the key that names an attempt.
+#[durawasm::activity(name = "Repaired")]
+pub(crate) fn repaired(ctx: ActivityContext, rewinds: u32) -> Result<Value> {
+    let key = ctx.idempotency_key();
+    let execution = key.split(':').next().unwrap_or_default();
+    let rewound: u32 = execution.split_once('-').map_or(Ok(0), |(_, number)| number.parse())?;
+    if rewound < rewinds {
+        return Err(Error::new("Broken", format_args!("broken until rewind {rewinds}")));
+    }
+    Ok(json!({"repaired": rewound}))
+}
+
+/// Fails halfway in its first attempt, having said how far it came; the next goes on from there. Gives where.
+#[durawasm::activity(name = "Resumes")]
+pub(crate) fn resumes(ctx: ActivityContext, half: u32) -> Result<Value> {
+    match ctx.last_heartbeat::<u32>()? {
+        Some(done) => Ok(json!({"attempt": ctx.attempt(), "from": done})),
+        None => {
+            for done in 1..=half {
+                ctx.heartbeat(done)?;
+            }
+            Err(Error::msg("halfway"))
+        }
+    }
+}
+
 #[durawasm::activity(name = "LogLine")]
 pub(crate) fn log_line(ctx: ActivityContext, line: String) -> Result<()> {
     ctx.info(&line);

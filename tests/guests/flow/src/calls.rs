@@ -64,6 +64,15 @@ pub(crate) async fn unheard(ctx: OrchestrationContext, millis: u64) -> Result<&'
     Ok("done")
 }
 
+/// Calls any activity, `["Name", input]`, and gives it up when the event `Stop` comes.
+#[durawasm::orchestrator(name = "GivesUp")]
+pub(crate) async fn gives_up(ctx: OrchestrationContext, (name, input): (String, Value)) -> Result<&'static str> {
+    let activity = ctx.call_activity::<Value>(&name, input);
+    ctx.wait_for_event::<Value>("Stop").await?;
+    activity.cancel();
+    Ok("given up")
+}
+
 /// Squares by an activity; waits for the event `Go` first if the number is 0.
 #[durawasm::orchestrator(name = "Child")]
 pub(crate) async fn child(ctx: OrchestrationContext, n: u64) -> Result<u64> {

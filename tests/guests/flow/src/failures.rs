@@ -85,6 +85,12 @@ pub(crate) async fn retry(ctx: OrchestrationContext, input: Retry) -> Result<u32
     ctx.activity("FailUntil").input(input.k).retry(input.policy()).call().await
 }
 
+/// Calls an activity twice at most that says in its first attempt how far it came.
+#[durawasm::orchestrator(name = "ResumesHalfway")]
+pub(crate) async fn resumes_halfway(ctx: OrchestrationContext, half: u32) -> Result<Value> {
+    ctx.activity("Resumes").input(half).retry(RetryPolicy::new(2, Duration::from_millis(10))).call().await
+}
+
 /// Calls an activity that always fails as long as a predicate allows; gives how often the predicate was asked.
 #[durawasm::orchestrator(name = "RetryPredicate")]
 pub(crate) async fn retry_predicate(ctx: OrchestrationContext, allowed: u32) -> Result<u32> {

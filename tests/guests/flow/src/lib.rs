@@ -4,6 +4,7 @@ mod activities;
 mod calls;
 mod context;
 mod failures;
+mod program;
 mod waits;
 
 durawasm::app!(
@@ -13,12 +14,15 @@ durawasm::app!(
     activities::fail_until,
     activities::heartbeats,
     activities::log_line,
+    activities::repaired,
+    activities::resumes,
     activities::sleep,
     activities::slow,
     activities::square,
     calls::child,
     calls::fan_out,
     calls::fire_and_forget,
+    calls::gives_up,
     calls::join_mixed,
     calls::one_activity,
     calls::parent,
@@ -41,10 +45,13 @@ durawasm::app!(
     failures::fails,
     failures::join_failing,
     failures::retry,
+    failures::resumes_halfway,
     failures::retry_predicate,
     failures::stalls,
     failures::typed_input,
     failures::unknown_activity,
+    program::deeper,
+    program::program,
     waits::canceled_timer,
     waits::collect_events,
     waits::event,

@@ -112,7 +112,12 @@ pub(in crate::store::sled) fn encode_mail(hub: &HubName, mail: &NewMail) -> Resu
             payload: payload_row(input.as_ref(), pieces),
             ..empty
         },
-        Letter::Terminate { reason } => MailRow { kind: kind::TERMINATE, reason: reason.as_deref(), ..empty },
+        Letter::Terminate { parent_instance_id, reason } => MailRow {
+            kind: kind::TERMINATE,
+            parent_instance_id: Some(parent_instance_id),
+            reason: reason.as_deref(),
+            ..empty
+        },
     };
     encode(&row)
 }
@@ -145,7 +150,10 @@ pub(in crate::store::sled) fn decode_mail(id: MailId, bytes: &[u8]) -> Result<Ma
         kind::EVENT_RAISED => {
             Letter::EventRaised { name: row.name.ok_or_else(lacks("name"))?.to_owned(), input: payload }
         }
-        kind::TERMINATE => Letter::Terminate { reason: row.reason.map(str::to_owned) },
+        kind::TERMINATE => Letter::Terminate {
+            parent_instance_id: row.parent_instance_id.map(Arc::from).ok_or_else(lacks("parent"))?,
+            reason: row.reason.map(Arc::from),
+        },
         unknown => return Err(corrupt(format!("kind {unknown} of message {} is unknown", id.0))),
     };
     let pin = match (row.app, row.digest) {

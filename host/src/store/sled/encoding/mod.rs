@@ -21,7 +21,7 @@ use minicbor::decode::{Decode, Decoder, Error as DecodeError};
 use minicbor::encode::{Encode, Encoder, Error as EncodeError, Write};
 use minicbor::{Decode as DeriveDecode, Encode as DeriveEncode};
 
-use crate::store::StoreError;
+use crate::store::{StatusCounts, StoreError};
 
 pub(super) use app::{decode_app, encode_app};
 pub(super) use event::{HistoryRow, decode_events, encode_events};
@@ -56,6 +56,31 @@ pub(super) struct MetaRow {
 pub(super) struct NumberRow {
     #[n(0)]
     pub(super) number: u64,
+}
+
+/// How many instances of an orchestrator have which status.
+#[derive(Clone, Debug, Default, PartialEq, DeriveEncode, DeriveDecode)]
+#[cbor(map)]
+struct CountRow {
+    /// By the status's number on the wire; what is 0 is left out.
+    #[n(0)]
+    by_status: BTreeMap<u8, u64>,
+}
+
+/// None: there are no such instances, and there is no row.
+pub(super) fn encode_counts(counts: &StatusCounts) -> Result<Option<Vec<u8>>, StoreError> {
+    let some = Status::ALL.into_iter().filter(|status| counts.get(*status) > 0);
+    let by_status: BTreeMap<_, _> = some.map(|status| (status as u8, counts.get(status))).collect();
+    if by_status.is_empty() { Ok(None) } else { encode(&CountRow { by_status }).map(Some) }
+}
+
+pub(super) fn decode_counts(row: &[u8]) -> Result<StatusCounts, StoreError> {
+    let row: CountRow = decode(row, "a count of instances")?;
+    let mut counts = StatusCounts::default();
+    for (number, count) in row.by_status {
+        counts.add(status(number)?, i64::try_from(count).unwrap_or(i64::MAX));
+    }
+    Ok(counts)
 }
 
 /// Where a large value lies: in chunks, keyed by the commit that wrote it and its index in that commit.

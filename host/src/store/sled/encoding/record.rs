@@ -17,6 +17,8 @@ pub(in crate::store::sled) struct Head {
     pub(in crate::store::sled) status: Status,
     pub(in crate::store::sled) ready: bool,
     pub(in crate::store::sled) created: Timestamp,
+    /// The class under which the index by status has it; none: it has no row there.
+    pub(in crate::store::sled) class: Option<u8>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Encode, Decode)]
@@ -32,6 +34,8 @@ struct HeadRow {
     ready: bool,
     #[n(4)]
     created: Time,
+    #[n(5)]
+    class: Option<u8>,
 }
 
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
@@ -80,16 +84,17 @@ pub(in crate::store::sled) fn encode_body(record: &InstanceRecord) -> Result<Vec
 
 /// The whole row: head, then body.
 pub(in crate::store::sled) fn encode_record(head: &Head, body: &[u8]) -> Result<Vec<u8>, StoreError> {
-    let Head { revision, history_from, status, ready, created } = *head;
-    let mut row = encode(&HeadRow { revision, history_from, status: status as u8, ready, created: Time(created) })?;
+    let Head { revision, history_from, status, ready, created, class } = *head;
+    let status = status as u8;
+    let mut row = encode(&HeadRow { revision, history_from, status, ready, created: Time(created), class })?;
     row.extend_from_slice(body);
     Ok(row)
 }
 
 /// The head of a record's row.
 pub(in crate::store::sled) fn decode_head(row: &[u8]) -> Result<Head, StoreError> {
-    let HeadRow { revision, history_from, status: number, ready, created } = decode(row, "an instance record")?;
-    Ok(Head { revision, history_from, status: status(number)?, ready, created: created.0 })
+    let HeadRow { revision, history_from, status: number, ready, created, class } = decode(row, "an instance record")?;
+    Ok(Head { revision, history_from, status: status(number)?, ready, created: created.0, class })
 }
 
 /// Head and record of a record's row.

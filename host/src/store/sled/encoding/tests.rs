@@ -124,7 +124,7 @@ proptest! {
 
     #[test]
     fn keys_of_times_sort_as_times_do(one in time(), other in time()) {
-        let key = |at| super::super::keys::created("hub", at, 1);
+        let key = |at| super::super::keys::Ordered::created("hub", "name").row(at, "id");
         prop_assert_eq!(key(one).cmp(&key(other)), one.cmp(&other));
     }
 }
@@ -191,7 +191,7 @@ fn the_encoding_stays_as_it_is() {
 fn records_come_back() {
     let body = super::encode_body(&record("a")).unwrap();
     let (status, created) = (Status::Failed, Timestamp::MIN);
-    let head = super::Head { revision: 9, history_from: 4, status, ready: true, created };
+    let head = super::Head { revision: 9, history_from: 4, status, ready: true, created, class: Some(3) };
     let row = super::encode_record(&head, &body).unwrap();
     let (found_head, found) = decode_record(7, &row).unwrap();
     assert_eq!((found_head, super::decode_head(&row).unwrap()), (head, head));

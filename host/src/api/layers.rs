@@ -1,0 +1,69 @@
+//! What lies around all routes: compression, web pages of other origins, what is logged.
+
+use axum::extract::Request;
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use axum::http::{HeaderName, HeaderValue, Method};
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::SizeAbove;
+use tower_http::cors::{AllowOrigin, CorsLayer};
+
+use super::{ApiSettings, codes};
+
+/// Bytes from which compressing an answer pays.
+const COMPRESSED_FROM: u64 = 1024;
+/// How long a browser may remember that it may ask, in seconds.
+const PREFLIGHT_AGE: std::time::Duration = std::time::Duration::from_secs(600);
+
+/// Gzip for those who accept it. Answers that are small are sent as they are.
+pub(super) fn compression() -> CompressionLayer<SizeAbove> {
+    CompressionLayer::new().gzip(true).compress_when(SizeAbove::new(COMPRESSED_FROM))
+}
+
+/// Lets web pages of the configured origins use this server; without any there is nothing to add.
+pub(super) fn cors(settings: &ApiSettings) -> Option<CorsLayer> {
+    if settings.cors_origins.is_empty() {
+        return None;
+    }
+    let origins = if settings.cors_origins.iter().any(|origin| origin == "*") {
+        AllowOrigin::any()
+    } else {
+        AllowOrigin::list(settings.cors_origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()))
+    };
+    let named = HeaderName::from_static;
+    let continuation = named("x-ms-continuation-token");
+    let layer = CorsLayer::new()
+        .allow_origin(origins)
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
+        .allow_headers([
+            AUTHORIZATION,
+            CONTENT_TYPE,
+            continuation.clone(),
+            named("x-functions-key"),
+            named("traceparent"),
+            named("tracestate"),
+        ])
+        .expose_headers([LOCATION, RETRY_AFTER, continuation])
+        .max_age(PREFLIGHT_AGE);
+    Some(layer)
+}
+
+/// The path of a request as it may be logged: without the token of the RPC base.
+pub(super) fn logged(request: &Request) -> String {
+    let shown = |segment| if codes::is_token(segment) { "{token}" } else { segment };
+    request.uri().path().split('/').map(shown).collect::<Vec<_>>().join("/")
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::body::Body;
+
+    use super::*;
+
+    #[test]
+    fn tokens_are_not_logged() {
+        let path = |path: &str| logged(&Request::get(path).body(Body::empty()).unwrap());
+        let token = codes::Codes::of_key("k").rpc_token("default");
+        assert_eq!(path(&format!("/durabletask/{token}/instances/a?code=c")), "/durabletask/{token}/instances/a");
+        assert_eq!(path("/durabletask/instances/a-b"), "/durabletask/instances/a-b");
+    }
+}

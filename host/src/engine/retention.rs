@@ -1,0 +1,67 @@
+//! Purging what ended long ago, in the background.
+
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use durawasm_core::{SignedDuration, Timestamp};
+use tokio::sync::Notify;
+
+use super::Inner;
+use crate::store::Filter;
+
+/// The longest pause between two sweeps by the engine's clock.
+const LONGEST_PAUSE: SignedDuration = SignedDuration::from_secs(3600);
+/// The shortest.
+const SHORTEST_PAUSE: SignedDuration = SignedDuration::from_secs(1);
+/// A sweep is looked for at least this often in real time: the engine's clock may be moved by hand.
+const GLANCE: Duration = Duration::from_secs(30);
+
+/// Wakes the sweeper when the clock was moved.
+#[derive(Default)]
+pub(super) struct Retention {
+    changed: Arc<Notify>,
+}
+
+impl Retention {
+    pub(super) fn look_again(&self) {
+        self.changed.notify_one();
+    }
+}
+
+/// Sweeps until the engine is gone. Each sweep goes page by page and each instance is a commit of its own, so others
+/// are served in between.
+pub(super) async fn run(engine: Weak<Inner>, keep: Duration) {
+    let keep = SignedDuration::try_from(keep).unwrap_or(SignedDuration::MAX);
+    let pause = (keep / 10).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
+    let mut next = Timestamp::MIN;
+    loop {
+        let Some(inner) = engine.upgrade() else { return };
+        if inner.is_stopping() {
+            return;
+        }
+        let now = inner.now();
+        if now >= next {
+            next = now.saturating_add(pause).unwrap_or(Timestamp::MAX);
+            if let Ok(until) = now.checked_sub(keep) {
+                sweep(&inner, until).await;
+            }
+        }
+        let wait = Duration::try_from(next.duration_since(inner.now())).unwrap_or(Duration::ZERO).min(GLANCE);
+        let changed = Arc::clone(&inner.retention.changed);
+        // An engine that nobody uses any more must not be kept by its sweeper.
+        drop(inner);
+        let _moved = tokio::time::timeout(wait, changed.notified()).await;
+    }
+}
+
+async fn sweep(inner: &Arc<Inner>, until: Timestamp) {
+    // Nothing is changed before it is created: what was created later need not be looked at.
+    let filter = Filter { created_to: Some(until), updated_to: Some(until), ..Filter::default() };
+    for hub in inner.apps.hubs() {
+        match inner.purge_many(&hub, &filter, false).await {
+            Ok(0) => {}
+            Ok(purged) => tracing::info!(%hub, purged, "instances that ended long ago were purged"),
+            Err(error) => tracing::error!(%hub, %error, "purging what ended long ago failed; trying again later"),
+        }
+    }
+}

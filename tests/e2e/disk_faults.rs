@@ -1,0 +1,161 @@
+//! A disk that fails: nothing is acknowledged that is not durable, the reason is said, and what was acknowledged is
+//! there once the disk works again.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use durawasm_host::store::SharedStore;
+use durawasm_host::store::sled::{SledOptions, SledStore, SyncGate};
+use durawasm_tests::{Host, guests};
+use serde_json::{Value, json};
+
+use crate::kills::{random, rounds};
+use crate::program::{Program, port};
+
+/// Builds the library that stands between a process and its disk.
+fn shim(directory: &Path) -> PathBuf {
+    let library = directory.join("disk.so");
+    let source = guests::root().join("tests/shim/disk.c");
+    let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".into());
+    let built = Command::new(compiler).args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).status();
+    assert!(built.unwrap().success(), "a C compiler is needed");
+    library
+}
+
+/// Which calls fail from when on, and how that is said.
+#[derive(Clone, Debug)]
+struct Fault {
+    kind: &'static str,
+    after: u32,
+    error: i32,
+    said: &'static str,
+    times: u32,
+}
+
+/// A data directory on a failing disk.
+struct Disk {
+    data: PathBuf,
+    log: PathBuf,
+    library: PathBuf,
+    /// While it exists, the disk works.
+    cure: PathBuf,
+}
+
+impl Disk {
+    fn new(directory: &Path) -> Self {
+        let [data, log, cure] = ["data", "log", "cure"].map(|name| directory.join(name));
+        Self { data, log, library: shim(directory), cure }
+    }
+
+    fn serve(&self, fault: &Fault) -> Program {
+        let Fault { kind, after, error, times, .. } = fault;
+        Program::spawn(&self.data, port(), |command| {
+            command
+                .env("LD_PRELOAD", &self.library)
+                .env("DISK_DIRECTORY", &self.data)
+                .env("DISK_FAULT", format!("{kind} {after} {error} {times}"))
+                .env("DISK_CURE", &self.cure)
+                .stderr(File::create(&self.log).unwrap());
+        })
+    }
+
+    fn said(&self) -> String {
+        fs::read_to_string(&self.log).unwrap()
+    }
+}
+
+async fn ended(program: &mut Program, disk: &Disk) -> ExitStatus {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        if let Some(status) = program.child.try_wait().unwrap() {
+            return status;
+        }
+        assert!(Instant::now() < deadline, "the program goes on with a store that has stopped: {}", disk.said());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Starts instances until one is not acknowledged or the program is gone. Adds those that were acknowledged.
+async fn start_until_refused(program: &mut Program, round: usize, acknowledged: &mut Vec<String>) {
+    for number in 0.. {
+        let id = format!("r{round}n{number}");
+        let url = format!("{}/runtime/webhooks/durabletask/orchestrators/Sequence/{id}", program.url);
+        let request = program.http.post(url).body("[1, 2]").timeout(Duration::from_secs(20));
+        match request.send().await.map(|answer| answer.status().as_u16()) {
+            Ok(202) => acknowledged.push(id),
+            Err(error) if error.is_timeout() => panic!("{id}: no answer from a store that has stopped"),
+            Ok(500 | 503) | Err(_) => {
+                let gone = program.child.try_wait().unwrap().is_some();
+                if gone || program.get("/readyz").await.is_some_and(|(_, body)| body.contains("failed")) {
+                    return;
+                }
+                // It does not listen yet, or opens its store, or has just gone.
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            Ok(other) => panic!("{id}: {other}"),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failing_disk_stops_the_program_and_loses_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = Disk::new(directory.path());
+    let mut random = random();
+    let mut program = Program::serve(&disk.data).await;
+    program.deploy("flow", guests::guest("flow")).await;
+    drop(program);
+    let mut acknowledged = Vec::new();
+    for round in 0..rounds(8) {
+        drop(fs::remove_file(&disk.cure));
+        let (error, said) = [(5, "Input/output error"), (28, "No space left on device")][random.usize(..2)];
+        // A write that fails may be one whose loss is none (of the file `sequence`), unless all fail. One failed write of
+        // the log is enough.
+        let (kind, times) = [("write", 0), ("sync", 0), ("sync", 1), ("log", 0), ("log", 1)][random.usize(..5)];
+        let after = random.u32(1..200);
+        let fault = Fault { kind, after, error, said, times };
+        println!("round {round}: {fault:?}");
+        program = disk.serve(&fault);
+        start_until_refused(&mut program, round, &mut acknowledged).await;
+        assert!(!ended(&mut program, &disk).await.success(), "{fault:?}");
+        assert!(disk.said().contains(fault.said), "{fault:?}: {}", disk.said());
+        // A supervisor starts it again while the disk still fails: it says so and changes nothing for the worse.
+        if times == 0 {
+            program = disk.serve(&Fault { after: 1, ..fault.clone() });
+            start_until_refused(&mut program, round, &mut Vec::new()).await;
+            assert!(!ended(&mut program, &disk).await.success(), "{fault:?}");
+            assert!(disk.said().contains(fault.said), "{fault:?}: {}", disk.said());
+        }
+        File::create(&disk.cure).unwrap();
+        program = disk.serve(&fault);
+        program.ready().await;
+        for id in &acknowledged {
+            let status = program.ended(id).await;
+            assert_eq!((&status["runtimeStatus"], &status["output"]), (&json!("Completed"), &json!([1, 2])), "{id}");
+        }
+        drop(program);
+    }
+    assert!(!acknowledged.is_empty(), "nothing was acknowledged before a fault");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readiness_says_why_the_store_has_stopped() {
+    let gate = SyncGate::new();
+    let folder = tempfile::tempdir().unwrap();
+    let options = SledOptions { sync_gate: Some(gate.clone()), ..SledOptions::default() };
+    let store: SharedStore = Arc::new(SledStore::open(folder.path(), options).unwrap());
+    let host = Host::on(store).await;
+    host.deploy("flow", guests::guest("flow")).await;
+    assert_eq!(host.send("GET", "/readyz", "").await.status, 200);
+    gate.fail_next("the disk is gone");
+    let refused = host.send("POST", "/runtime/webhooks/durabletask/orchestrators/Event/x", "\"Go\"").await;
+    assert_eq!(refused.status, 503, "{}", refused.text());
+    let ready = host.send("GET", "/readyz", "").await;
+    assert_eq!(ready.status, 503);
+    let said: Value = serde_json::from_slice(&ready.body).unwrap();
+    assert_eq!(said["status"], "failed");
+    assert!(said["missing"][0].as_str().unwrap().contains("the disk is gone"), "{said}");
+}
