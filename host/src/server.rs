@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 
 use crate::api::{self, ApiSettings, ApiState, EngineSlot, Stopping};
 use crate::engine::executor::Executor;
+use crate::engine::guest_client::Outside;
 use crate::engine::{self, Engine, Settings};
 use crate::listener;
 use crate::origin::{Origin, Pages};
@@ -103,10 +104,12 @@ impl Server {
         };
         let (stop, stopped) = watch::channel(false);
         let stopping = Stopping::new(stopped);
-        let router = api::router(ApiState::new(slot.clone(), settings).stopping(stopping.clone()));
+        let state = ApiState::new(slot.clone(), settings).stopping(stopping.clone());
+        let outside = state.outside();
+        let router = api::router(state);
         let http = tokio::spawn(listener::serve(listener, router, stopping));
         let settings = Settings { retention: options.retention, ..Settings::default() };
-        let opening = tokio::spawn(open_engine((options.store, options.sync_delay), settings, slot));
+        let opening = tokio::spawn(open_engine((options.store, options.sync_delay), settings, (slot, outside)));
         Ok(Self { address, http, opening, folder: None, stop })
     }
 
@@ -189,7 +192,7 @@ async fn resolve(listen: &str) -> Result<SocketAddr, String> {
 async fn open_engine(
     (choice, sync_delay): (StoreChoice, Option<Duration>),
     settings: Settings,
-    slot: EngineSlot,
+    (slot, outside): (EngineSlot, Arc<dyn Outside>),
 ) -> Result<(Engine, DataFolder), String> {
     // Opening reads and repairs files: not for the threads that answer health checks.
     let opened = tokio::task::spawn_blocking(move || {
@@ -201,6 +204,7 @@ async fn open_engine(
     let (store, executor, folder) = opened.await.map_err(|error| format!("opening the store failed: {error}"))??;
     let engine =
         Engine::open(store, executor, settings, engine::system_clock()).await.map_err(|error| error.to_string())?;
+    engine.set_outside(outside);
     slot.set(engine.clone());
     Ok((engine, folder))
 }

@@ -115,7 +115,9 @@ impl Host {
     fn router(engine: &Engine, settings: ApiSettings) -> Router {
         let slot = EngineSlot::new();
         slot.set(engine.clone());
-        durawasm_host::api::router(ApiState::new(slot, settings))
+        let state = ApiState::new(slot, settings);
+        engine.set_outside(state.outside());
+        durawasm_host::api::router(state)
     }
 
     /// Sends a request and reads its whole answer.

@@ -13,7 +13,7 @@ use super::error::{AdminError, ApiError, ErrorBody};
 use super::query::Query;
 use super::{Call, body, wire};
 use crate::engine::OptionChanges;
-use crate::store::{AppRecord, Digest, FunctionKind};
+use crate::store::{AppRecord, Digest, FunctionKind, Trigger, TriggerKind};
 
 /// An app's version, as the administration shows it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -42,8 +42,28 @@ pub(super) struct AppView {
 #[schema(as = Function)]
 struct FunctionView {
     name: String,
-    /// `orchestrator` or `activity`.
+    /// `orchestrator`, `activity`, `http` or `manual`.
     kind: &'static str,
+    /// Of an HTTP function: its route below the prefix.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    route: Option<String>,
+    /// Of an HTTP function: the methods it answers; empty: all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    methods: Option<Vec<String>>,
+}
+
+fn trigger(trigger: &Trigger) -> FunctionView {
+    let (kind, http) = match &trigger.kind {
+        TriggerKind::Http(http) => ("http", Some(http)),
+        TriggerKind::Manual => ("manual", None),
+        TriggerKind::Timer { .. } => ("timer", None),
+    };
+    FunctionView {
+        name: trigger.name.clone(),
+        kind,
+        route: http.map(|http| http.route.clone()),
+        methods: http.map(|http| http.methods.clone()),
+    }
 }
 
 /// Deploys a component as the app's current version.
@@ -114,13 +134,18 @@ pub(super) fn get(call: &Call) -> Result<Response, ApiError> {
 
 fn view(record: &AppRecord, digest: Digest, changed: Option<bool>) -> Option<AppView> {
     let version = record.versions.iter().find(|version| version.digest == digest)?;
-    let function = |(kind, name): &(FunctionKind, String)| FunctionView { name: name.clone(), kind: kind_name(*kind) };
+    let function = |(kind, name): &(FunctionKind, String)| FunctionView {
+        name: name.clone(),
+        kind: kind_name(*kind),
+        route: None,
+        methods: None,
+    };
     Some(AppView {
         app: record.name.clone(),
         hub: record.hub.to_string(),
         digest: digest.to_string(),
         version: version.label.clone(),
-        functions: version.functions.iter().map(function).collect(),
+        functions: version.functions.iter().map(function).chain(version.triggers.iter().map(trigger)).collect(),
         imports: version.imports.clone(),
         size: version.size,
         sdk: version.sdk.clone(),

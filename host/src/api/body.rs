@@ -22,6 +22,11 @@ pub(super) async fn json(body: Body, limit: usize) -> Result<Option<Payload>, Ap
     parse(&bytes)
 }
 
+/// Any body.
+pub(super) async fn bytes(body: Body, limit: usize) -> Result<Bytes, ApiError> {
+    read(body, limit, JSON_TIME).await
+}
+
 /// A component's bytes.
 pub(super) async fn component(body: Body, limit: usize) -> Result<Bytes, ApiError> {
     read(body, limit, COMPONENT_TIME).await

@@ -28,6 +28,8 @@ pub(super) enum Scope<'a> {
     Manage,
     /// The RPC base of the hub.
     Rpc,
+    /// Requests to this HTTP function.
+    Function(&'a str),
 }
 
 impl Scope<'_> {
@@ -37,6 +39,7 @@ impl Scope<'_> {
             Self::Instance(_) => "instance",
             Self::Manage => "manage",
             Self::Rpc => "rpc",
+            Self::Function(_) => "function",
         }
     }
 }
@@ -58,6 +61,7 @@ impl Codes {
     pub(super) fn mint(&self, hub: &str, scope: Scope<'_>) -> String {
         let instance = match scope {
             Scope::Instance(id) => id,
+            Scope::Function(name) => name,
             Scope::Manage | Scope::Rpc => "",
         };
         let fields = [scope.label().as_bytes(), &GENERATION.to_be_bytes(), hub.as_bytes(), instance.as_bytes()];

@@ -10,7 +10,7 @@ use subtle::ConstantTimeEq;
 use super::codes::{self, Codes, Scope};
 use super::error::ApiError;
 use super::query::Query;
-use super::route::{Base, Matched};
+use super::route::{Base, Matched, Op};
 use super::{ApiSettings, DEFAULT_HUB};
 use crate::store::HubName;
 
@@ -85,19 +85,22 @@ pub(super) fn check_key(
     };
     let admitted = match &found.token {
         Some(token) => codes.open_rpc(token) == Some(hub),
-        None => {
-            let bearer = text(&parts.headers, &AUTHORIZATION).and_then(|value| {
-                let (scheme, token) = value.split_once(' ')?;
-                scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-            });
-            let header = text(&parts.headers, &HeaderName::from_static("x-functions-key"));
-            [query.get("code"), header, bearer].into_iter().flatten().any(opens)
-        }
+        None => given(query, parts).into_iter().any(opens),
     };
     if admitted { Ok(()) } else { Err(ApiError::Unauthorized) }
 }
 
-fn is_key(given: &str, key: &str) -> bool {
+/// The keys and codes that a request brings.
+pub(super) fn given<'a>(query: &'a Query, parts: &'a Parts) -> Vec<&'a str> {
+    let bearer = text(&parts.headers, &AUTHORIZATION).and_then(|value| {
+        let (scheme, token) = value.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+    });
+    let header = text(&parts.headers, &HeaderName::from_static("x-functions-key"));
+    [query.get("code"), header, bearer].into_iter().flatten().collect()
+}
+
+pub(super) fn is_key(given: &str, key: &str) -> bool {
     given.as_bytes().ct_eq(key.as_bytes()).into()
 }
 
@@ -106,8 +109,8 @@ fn is_key(given: &str, key: &str) -> bool {
 fn hub_text<'a>(found: &'a Matched, query: &'a Query) -> &'a str {
     let of_token = || found.token.as_deref().and_then(codes::hub_of);
     match found.base {
-        Base::Admin => found.params.first().map_or("", String::as_str),
-        Base::Webhooks | Base::Extension | Base::Rpc | Base::Root => {
+        Base::Admin if found.op != Op::CallManual => found.params.first().map_or("", String::as_str),
+        Base::Admin | Base::Webhooks | Base::Extension | Base::Rpc | Base::Root => {
             query.filled("taskhub").or_else(of_token).unwrap_or(DEFAULT_HUB)
         }
     }

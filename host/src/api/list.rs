@@ -9,7 +9,7 @@ use std::vec::IntoIter;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
-use durawasm_core::{InstanceId, Status, Timestamp};
+use durawasm_core::Status;
 use http_body_util::channel::{Channel, Sender};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
@@ -88,7 +88,7 @@ pub(super) async fn list(base: Base, call: Call) -> Result<Response, ApiError> {
     let text = rows.chunk().await?;
     let body = if rows.numbers.len() == 0 { Body::from(text) } else { rows.stream(text) };
     let mut response = wire::json_text(StatusCode::OK, body);
-    let next = next.map(|next| token(&next)).unwrap_or_default();
+    let next = next.map(|next| next.to_token()).unwrap_or_default();
     let next = HeaderValue::from_str(&next).unwrap_or(HeaderValue::from_static(""));
     response.headers_mut().insert(TOKEN, next);
     Ok(response)
@@ -160,13 +160,6 @@ impl Rows {
 }
 
 /// What tells a version's tokens from another's.
-const TOKEN_FORM: u8 = 1;
-
-/// A place as opaque text: clients hand it back as it is.
-fn token(position: &Position) -> String {
-    let time = position.created.as_nanosecond().to_be_bytes();
-    hex::encode([&[TOKEN_FORM], time.as_slice(), position.id.as_bytes()].concat())
-}
 
 /// Where a request wants to go on.
 fn position(headers: &HeaderMap) -> Result<Option<Position>, ApiError> {
@@ -175,14 +168,7 @@ fn position(headers: &HeaderMap) -> Result<Option<Position>, ApiError> {
     let refused = || {
         ApiError::BadRequest(format!("The header {TOKEN} is not one that this server has sent: ask again without it."))
     };
-    value.to_str().ok().and_then(place).map(Some).ok_or_else(refused)
-}
-
-fn place(token: &str) -> Option<Position> {
-    let bytes = hex::decode(token.trim()).ok()?;
-    let (time, id) = bytes.strip_prefix(&[TOKEN_FORM])?.split_first_chunk::<16>()?;
-    let created = Timestamp::from_nanosecond(i128::from_be_bytes(*time)).ok()?;
-    Some(Position { created, id: InstanceId::from(std::str::from_utf8(id).ok()?) })
+    value.to_str().ok().and_then(Position::from_token).map(Some).ok_or_else(refused)
 }
 
 /// Counts instances by status.
@@ -224,15 +210,18 @@ impl Serialize for ByStatus<'_> {
 
 #[cfg(test)]
 mod tests {
+    use durawasm_core::Timestamp;
+
     use super::*;
 
     #[test]
     fn tokens_come_back_and_nothing_else_is_one() {
         let position = Position { created: "2026-05-04T03:02:01.123456789Z".parse().unwrap(), id: "ä b".into() };
-        assert_eq!(place(&token(&position)), Some(position.clone()));
-        assert_eq!(place(&token(&Position { created: Timestamp::MIN, ..position.clone() })).unwrap().id, position.id);
-        for bad in ["x", "01", "02", "null", &"01ff".repeat(20), &format!("{}ff", token(&position))] {
-            assert_eq!(place(bad), None, "{bad}");
+        assert_eq!(Position::from_token(&position.to_token()), Some(position.clone()));
+        let early = Position { created: Timestamp::MIN, ..position.clone() };
+        assert_eq!(Position::from_token(&early.to_token()), Some(early));
+        for bad in ["x", "01", "02", "null", &"01ff".repeat(20), &format!("{}ff", position.to_token())] {
+            assert_eq!(Position::from_token(bad), None, "{bad}");
         }
         let mut headers = HeaderMap::new();
         assert!(matches!(super::position(&headers), Ok(None)));

@@ -10,6 +10,7 @@ mod body;
 mod codes;
 mod docs;
 mod error;
+mod functions;
 mod guard;
 mod health;
 mod history;
@@ -18,6 +19,7 @@ mod links;
 mod list;
 mod messages;
 mod openapi;
+mod outside;
 mod purge;
 mod query;
 mod route;
@@ -69,6 +71,8 @@ pub struct ApiSettings {
     pub admin_key: Option<String>,
     /// The largest JSON body, in bytes.
     pub payload_limit: usize,
+    /// What the paths of HTTP functions begin with, without slashes at its ends; may be empty.
+    pub route_prefix: String,
     /// The largest component, in bytes.
     pub component_limit: usize,
     /// The origins (`https://ui.example`) whose web pages may use this server; `*` is all of them.
@@ -84,6 +88,7 @@ impl ApiSettings {
             trust_proxy: false,
             admin_key: None,
             payload_limit: PAYLOAD_LIMIT,
+            route_prefix: "api".to_owned(),
             component_limit: COMPONENT_LIMIT,
             cors_origins: Vec::new(),
         }
@@ -169,7 +174,9 @@ async fn serve(State(state): State<ApiState>, request: Request) -> Response {
 async fn answer(state: ApiState, request: Request) -> Result<Response, ApiError> {
     let (parts, body) = request.into_parts();
     guard::check_host(&state.settings, &parts)?;
-    let found = route::find(&parts.method, parts.uri.path()).ok_or(ApiError::NoSuchRoute)?;
+    let Some(found) = route::find(&parts.method, parts.uri.path()) else {
+        return functions::serve(state, parts, body).await;
+    };
     let query = Query::parse(parts.uri.query().unwrap_or_default());
     match found.op {
         Op::Health => return Ok(health::healthz()),
@@ -191,7 +198,8 @@ async fn answer(state: ApiState, request: Request) -> Result<Response, ApiError>
         | Op::Restart
         | Op::PutApp
         | Op::GetApp
-        | Op::Binding => {}
+        | Op::Binding
+        | Op::CallManual => {}
     }
     guard::check_base(&state.settings, &found, &parts)?;
     guard::check_key((&state.settings, state.codes.as_ref()), &found, &query, &parts)?;
@@ -220,6 +228,7 @@ async fn dispatch(base: Base, op: Op, call: Call) -> Result<Response, ApiError> 
         Op::PutApp => apps::put(call).await,
         Op::GetApp => apps::get(&call),
         Op::Binding => Ok(binding::get(&call)),
+        Op::CallManual => functions::manual(call).await,
         Op::Health | Op::Ready | Op::OpenApi | Op::Docs | Op::DocsFile => Err(ApiError::NoSuchRoute),
     }
 }

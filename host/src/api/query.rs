@@ -94,6 +94,15 @@ pub(crate) fn moment(text: &str) -> Option<Timestamp> {
     parse(&text).or_else(with_plus)
 }
 
+/// The pairs of a query, decoded, as they came.
+pub(super) fn pairs(text: &str) -> Vec<(String, String)> {
+    let pairs = text.split('&').filter(|pair| !pair.is_empty());
+    pairs
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .map(|(name, value)| (decode(name), decode(value)))
+        .collect()
+}
+
 fn decode(text: &str) -> String {
     percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned()
 }

@@ -41,6 +41,7 @@ pub(super) enum Op {
     PutApp,
     GetApp,
     Binding,
+    CallManual,
     Health,
     Ready,
     OpenApi,
@@ -75,10 +76,11 @@ const MANAGEMENT: [(Method, &str, Op); 13] = [
 ];
 
 /// Administration, below `/admin`.
-const ADMIN: [(Method, &str, Op); 3] = [
+const ADMIN: [(Method, &str, Op); 4] = [
     (Method::PUT, "hubs/{hub}/apps/{app}", Op::PutApp),
     (Method::GET, "hubs/{hub}/apps/{app}", Op::GetApp),
     (Method::GET, "hubs/{hub}/binding", Op::Binding),
+    (Method::POST, "functions/{name}", Op::CallManual),
 ];
 
 /// Health, for orchestrators of containers and for people; the description of all this.
@@ -114,9 +116,7 @@ impl Matched {
 
 /// The route of a request, if there is one.
 pub(super) fn find(method: &Method, path: &str) -> Option<Matched> {
-    let path = path.strip_prefix('/')?;
-    let path = path.strip_suffix('/').unwrap_or(path);
-    let segments: Vec<String> = path.split('/').map(decode).collect();
+    let segments = segments(path)?;
     BASES.iter().find_map(|(prefix, base)| {
         let rest = strip_base(prefix, &segments)?;
         let (token, rest) = match rest.split_first() {
@@ -128,6 +128,13 @@ pub(super) fn find(method: &Method, path: &str) -> Option<Matched> {
             Some(Matched { base: *base, op: *op, pattern, token: token.clone(), params })
         })
     })
+}
+
+/// A path split at its slashes, each part decoded afterwards.
+pub(super) fn segments(path: &str) -> Option<Vec<String>> {
+    let path = path.strip_prefix('/')?;
+    let path = path.strip_suffix('/').unwrap_or(path);
+    Some(path.split('/').map(decode).collect())
 }
 
 /// The routes below a base. Each of them is described in `openapi.rs`; a test holds the two together.

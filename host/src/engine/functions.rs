@@ -13,7 +13,7 @@ use crate::store::{AuthLevel, Digest, HubName};
 /// An HTTP function that answers a request.
 #[derive(Clone, Debug)]
 pub struct HttpFunction {
-    digest: Digest,
+    pub(super) digest: Digest,
     /// Its name.
     pub name: String,
     /// Which key the request needs.

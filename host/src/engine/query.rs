@@ -1,6 +1,7 @@
 //! Asking for many instances at once, and removing instances.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use durawasm_core::{InstanceId, Message, Status, Timestamp};
 use tokio::task::JoinSet;
@@ -18,6 +19,8 @@ use crate::store::{
 const PURGE_PAGE: usize = 500;
 /// Purges under way at once: they share the syncs of the store.
 const PURGES_AT_ONCE: usize = 64;
+/// Between two looks at an instance that is to start.
+const START_LOOK: Duration = Duration::from_millis(20);
 /// How often somebody else may change an instance while it is purged before we give up.
 const ATTEMPTS: usize = 16;
 
@@ -141,6 +144,28 @@ impl Engine {
     /// The store's.
     pub async fn purge_many(&self, hub: &HubName, filter: &Filter, recursive: bool) -> Result<u64, StoreError> {
         self.inner.purge_many(hub, filter, recursive).await
+    }
+
+    /// The instance once it is not Pending any more, or as it is after this time. None: there is no such instance.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn wait_for_start(
+        &self,
+        hub: &HubName,
+        id: &str,
+        timeout: Duration,
+    ) -> Result<Option<InstanceView>, StoreError> {
+        let deadline = tokio::time::Instant::now() + timeout.min(super::client::LONGEST_WAIT);
+        loop {
+            let parts = super::Parts { payloads: true, history: false };
+            match self.instance(hub, id, parts).await? {
+                Some(view) if view.record.status == Status::Pending && tokio::time::Instant::now() < deadline => {}
+                found => return Ok(found),
+            }
+            // Pending lasts a moment, or until a time that is known: nobody needs to be told.
+            tokio::time::sleep_until(deadline.min(tokio::time::Instant::now() + START_LOOK)).await;
+        }
     }
 
     /// What the engine takes for the present.

@@ -1,6 +1,7 @@
 //! What every store promises, each promise a test of its own, run on every backend.
 
 mod mail;
+mod together;
 
 use std::sync::Arc;
 
@@ -12,8 +13,9 @@ use durawasm_core::{
 };
 
 use super::{
-    AppOptions, AppRecord, AppVersion, Commit, CommitError, Committed, Digest, Expect, FunctionKind, HubName,
-    InstanceNumber, InstanceRecord, PayloadChanges, Payloads, Reuse, Store, TimerRow,
+    AppOptions, AppRecord, AppVersion, AuthLevel, Commit, CommitError, Committed, Digest, Expect, FunctionKind,
+    HttpTrigger, HubName, InstanceNumber, InstanceRecord, PayloadChanges, Payloads, Reuse, Store, TimerRow, Trigger,
+    TriggerKind,
 };
 
 /// A moment, some milliseconds after 2023-11-14.
@@ -248,6 +250,22 @@ fn kinds_about_others() -> Vec<EventKind> {
     ]
 }
 
+fn triggers(name: &str) -> Vec<Trigger> {
+    let http = |level, methods: &[&str]| {
+        let methods = methods.iter().map(|method| (*method).to_owned()).collect();
+        TriggerKind::Http(HttpTrigger { route: "orders/{id}".into(), methods, level })
+    };
+    let kinds = [
+        http(AuthLevel::Anonymous, &["GET", "POST"]),
+        http(AuthLevel::Function, &[]),
+        http(AuthLevel::Admin, &[]),
+        TriggerKind::Manual,
+        TriggerKind::Timer { schedule: "0 * * * * *".into() },
+    ];
+    let named = kinds.into_iter().map(|kind| Trigger { name: format!("{name}-trigger"), kind });
+    if name == "b" { Vec::new() } else { named.collect() }
+}
+
 fn app(name: &str) -> AppRecord {
     let version = AppVersion {
         digest: Digest([1; 32]),
@@ -257,6 +275,7 @@ fn app(name: &str) -> AppRecord {
         size: 44_000,
         functions: vec![(FunctionKind::Orchestrator, "o".into()), (FunctionKind::Activity, "a".into())],
         imports: vec!["wasi:clocks/wall-clock".into()],
+        triggers: triggers(name),
     };
     let options = AppOptions { completes_early: name == "a", current_activities: name == "b" };
     AppRecord {
@@ -537,6 +556,7 @@ use mail::{
     a_refused_commit_leaves_its_mail, an_answer_takes_the_place_of_mail, every_letter_comes_back, mail_is_taken_once,
     of_concurrent_takers_one_wins,
 };
+use together::{of_several_starts_one_refused_refuses_all, several_starts_are_one_commit};
 
 /// Runs the suite on a backend: its name, and an expression that makes an empty store and something to keep alive.
 macro_rules! conformance {
@@ -550,7 +570,7 @@ macro_rules! conformance {
             fresh_history_begins_anew_and_keeps_payloads timers_come_in_order_until_cleared
             the_ready_index_follows_the_records apps_are_replaced_only_as_seen
             every_letter_comes_back mail_is_taken_once of_concurrent_takers_one_wins a_refused_commit_leaves_its_mail
-            an_answer_takes_the_place_of_mail);
+            several_starts_are_one_commit of_several_starts_one_refused_refuses_all an_answer_takes_the_place_of_mail);
     };
     ($backend:ident, $open:expr, $($promise:ident)*) => {
         mod $backend {

@@ -54,6 +54,27 @@ pub struct Position {
     pub id: InstanceId,
 }
 
+/// The form of tokens that this version writes.
+const TOKEN_FORM: u8 = 1;
+
+impl Position {
+    /// The place as text for somebody who wants to go on from here; only [`Position::from_token`] knows what it means.
+    #[must_use]
+    pub fn to_token(&self) -> String {
+        let time = self.created.as_nanosecond().to_be_bytes();
+        hex::encode([&[TOKEN_FORM], time.as_slice(), self.id.as_bytes()].concat())
+    }
+
+    /// The place that a token means; none: no version of ours has written it.
+    #[must_use]
+    pub fn from_token(token: &str) -> Option<Self> {
+        let bytes = hex::decode(token.trim()).ok()?;
+        let (time, id) = bytes.strip_prefix(&[TOKEN_FORM])?.split_first_chunk::<16>()?;
+        let created = Timestamp::from_nanosecond(i128::from_be_bytes(*time)).ok()?;
+        Some(Self { created, id: InstanceId::from(std::str::from_utf8(id).ok()?) })
+    }
+}
+
 /// A question for one page.
 #[derive(Clone, Debug, Default)]
 pub struct ListQuery {

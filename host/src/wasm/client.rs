@@ -12,8 +12,17 @@ use super::convert;
 use super::guest::Stop;
 use super::orchestration::DurableView;
 use crate::engine::guest_client::{GuestClient, HistoryDetail};
-use crate::engine::{InstanceView, Parts, RestartError, Reuse, SendError, StartError, StartRequest, Waited};
-use crate::store::StoreError;
+use crate::engine::{
+    InstanceView, Parts, PurgeError, PurgeOptions, RestartError, Reuse, SendError, StartError, StartRequest, Waited,
+};
+use crate::store::{Filter, ListQuery, PayloadParts, Position, StoreError};
+
+/// Instances in a page when the guest does not say.
+const PAGE: u32 = 100;
+/// Instances in a page at most.
+const LARGEST_PAGE: u32 = 1_000;
+/// Bytes of payloads after which a page ends: all of it becomes the guest's memory at once.
+const PAGE_BYTES: usize = 8 << 20;
 
 type Answer<T> = wasmtime::Result<Result<T, Error>>;
 
@@ -132,8 +141,61 @@ impl wit::Host for DurableView<'_> {
         let parts = wit::Parts { input: true, history: false, history_output: false };
         Ok(match client.engine().wait(client.hub(), &instance_id, timeout).await {
             Ok(Waited::Ended(view)) => Ok(Some(status(&client, &view, parts))),
+            Ok(Waited::Completed(_)) => {
+                let wanted = Parts { payloads: true, history: false };
+                let found = client.engine().instance(client.hub(), &instance_id, wanted).await;
+                found.map(|view| view.map(|view| status(&client, &view, parts))).map_err(store_error)
+            }
             Ok(Waited::StillRunning) => Ok(None),
             Ok(Waited::Unknown) => Err(Error::NotFound),
+            Err(error) => Err(store_error(error)),
+        })
+    }
+
+    async fn list_instances(
+        &mut self,
+        filter: wit::Filter,
+        with_input: bool,
+        top: Option<u32>,
+        continuation: Option<String>,
+    ) -> Answer<wit::Page> {
+        let client = self.client("list-instances")?;
+        let filter = take!(filter_of(filter));
+        let after = match continuation.map(|text| Position::from_token(&text)) {
+            None => None,
+            Some(Some(position)) => Some(position),
+            Some(None) => return Ok(Err(Error::Invalid("the continuation is none of this host".to_owned()))),
+        };
+        let limit = usize::try_from(top.unwrap_or(PAGE).clamp(1, LARGEST_PAGE)).unwrap_or(1);
+        Ok(page(&client, ListQuery { filter, after, limit }, with_input).await.map_err(store_error))
+    }
+
+    async fn purge(&mut self, instance_id: String, recursive: bool) -> Answer<u32> {
+        let client = self.client("purge")?;
+        let options = PurgeOptions { force: false, recursive };
+        Ok(match client.engine().purge(client.hub(), &instance_id, options).await {
+            Ok(count) => Ok(u32::try_from(count).unwrap_or(u32::MAX)),
+            Err(PurgeError::Unknown) => Ok(0),
+            Err(PurgeError::NotTerminal { .. }) => Err(Error::NotEnded),
+            Err(PurgeError::Store(error)) => Err(store_error(error)),
+        })
+    }
+
+    async fn purge_many(&mut self, filter: wit::Filter, recursive: bool) -> Answer<u32> {
+        let client = self.client("purge-many")?;
+        let filter = take!(filter_of(filter));
+        let purged = client.engine().purge_many(client.hub(), &filter, recursive).await;
+        Ok(purged.map(|count| u32::try_from(count).unwrap_or(u32::MAX)).map_err(store_error))
+    }
+
+    async fn wait_for_start(&mut self, instance_id: String, timeout: f64) -> Answer<Option<wit::Status>> {
+        let client = self.client("wait-for-start")?;
+        let timeout = Duration::from_secs_f64(take!(convert::duration("the timeout", timeout, false)) / 1_000.0);
+        let parts = wit::Parts { input: true, history: false, history_output: false };
+        Ok(match client.engine().wait_for_start(client.hub(), &instance_id, timeout).await {
+            Ok(Some(view)) if view.record.status == Status::Pending => Ok(None),
+            Ok(Some(view)) => Ok(Some(status(&client, &view, parts))),
+            Ok(None) => Err(Error::NotFound),
             Err(error) => Err(store_error(error)),
         })
     }
@@ -154,6 +216,40 @@ impl wit::Host for DurableView<'_> {
     }
 }
 
+fn filter_of(filter: wit::Filter) -> wasmtime::Result<Filter> {
+    let time = |text: Option<String>| text.as_deref().map(convert::timestamp).transpose();
+    Ok(Filter {
+        created_from: time(filter.created_from)?,
+        created_to: time(filter.created_to)?,
+        updated_to: None,
+        statuses: filter.runtime_status.into_iter().map(status_of).collect(),
+        name: filter.name,
+        id_prefix: filter.instance_id_prefix,
+    })
+}
+
+/// A page with its payloads: what one call hands over has a bound, so a page of large ones ends early.
+async fn page(client: &GuestClient, query: ListQuery, with_input: bool) -> Result<wit::Page, StoreError> {
+    let parts = wit::Parts { input: with_input, history: false, history_output: false };
+    let wanted = PayloadParts { input: with_input, output: true, custom_status: true };
+    let found = client.engine().list(client.hub(), query).await?;
+    let (mut instances, mut bytes) = (Vec::new(), 0);
+    for record in found.records {
+        if bytes > PAGE_BYTES {
+            let last = instances.last().map(|(position, _): &(Position, wit::Status)| position.to_token());
+            let instances = instances.into_iter().map(|(_, status)| status).collect();
+            return Ok(wit::Page { instances, continuation: last });
+        }
+        let position = Position { created: record.created, id: record.id.clone() };
+        let Some(view) = client.engine().snapshot(record.number, wanted).await? else { continue };
+        let payloads = [&view.payloads.input, &view.payloads.output, &view.payloads.custom_status];
+        bytes += payloads.iter().filter_map(|payload| payload.as_ref()).map(|payload| payload.len()).sum::<usize>();
+        instances.push((position, status(client, &view, parts)));
+    }
+    let continuation = found.next.map(|position| position.to_token());
+    Ok(wit::Page { instances: instances.into_iter().map(|(_, status)| status).collect(), continuation })
+}
+
 async fn send(client: &GuestClient, instance_id: &str, message: Message) -> Answer<()> {
     Ok(client.engine().send(client.hub(), instance_id, message).await.map_err(send_error))
 }
@@ -172,6 +268,19 @@ fn runtime_status(status: Status) -> wit::RuntimeStatus {
         Status::Terminated => wit::RuntimeStatus::Terminated,
         Status::Pending => wit::RuntimeStatus::Pending,
         Status::Suspended => wit::RuntimeStatus::Suspended,
+    }
+}
+
+fn status_of(status: wit::RuntimeStatus) -> Status {
+    match status {
+        wit::RuntimeStatus::Running => Status::Running,
+        wit::RuntimeStatus::Completed => Status::Completed,
+        wit::RuntimeStatus::ContinuedAsNew => Status::ContinuedAsNew,
+        wit::RuntimeStatus::Failed => Status::Failed,
+        wit::RuntimeStatus::Canceled => Status::Canceled,
+        wit::RuntimeStatus::Terminated => Status::Terminated,
+        wit::RuntimeStatus::Pending => Status::Pending,
+        wit::RuntimeStatus::Suspended => Status::Suspended,
     }
 }
 

@@ -72,17 +72,11 @@ struct HttpConfig {
     auth_level: Option<String>,
 }
 
-/// What a timer function's `config` must say.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct TimerConfig {
-    schedule: String,
-}
-
 /// The trigger that a function declares; none for orchestrators and activities. The error says what is wrong.
 pub(super) fn trigger(function: &Function) -> Result<Option<Trigger>, String> {
     let name = &function.name;
-    let unreadable = |error: serde_json::Error| format!("the configuration of function '{name}' cannot be read: {error}");
+    let unreadable =
+        |error: serde_json::Error| format!("the configuration of function '{name}' cannot be read: {error}");
     let config = function.config.as_deref().unwrap_or("{}");
     let kind = match function.kind {
         Kind::Orchestrator | Kind::Activity => return Ok(None),
@@ -92,8 +86,9 @@ pub(super) fn trigger(function: &Function) -> Result<Option<Trigger>, String> {
             TriggerKind::Http(http(name, config)?)
         }
         Kind::Timer => {
-            let TimerConfig { schedule } = serde_json::from_str(config).map_err(unreadable)?;
-            TriggerKind::Timer { schedule }
+            return Err(format!(
+                "'{name}' is a timer function, and this version of the host has no timers for functions"
+            ));
         }
     };
     Ok(Some(Trigger { name: name.clone(), kind }))

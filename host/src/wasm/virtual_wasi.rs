@@ -54,7 +54,7 @@ impl VirtualView<'_> {
     fn session(&self) -> Option<&Arc<Session>> {
         match &self.0.role {
             Role::Orchestrator(session) => Some(session),
-            Role::Describe | Role::Activity(_) => None,
+            Role::Describe | Role::Activity(_) | Role::Function(_) => None,
         }
     }
 

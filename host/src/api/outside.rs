@@ -1,0 +1,57 @@
+//! What guests are told about how the outside sees instances: the same links and histories that clients get.
+
+use std::sync::Arc;
+
+use durawasm_core::{HistoryEvent, Payload};
+
+use super::codes::Codes;
+use super::history::{self, Detail};
+use super::links::{LinkParts, Links};
+use super::route::Base;
+use super::{ApiSettings, ApiState};
+use crate::engine::guest_client::{HistoryDetail, ManagementPayload, Outside};
+use crate::store::HubName;
+
+/// There is no request whose origin the links could have: the configured one serves.
+struct Surface {
+    settings: Arc<ApiSettings>,
+    codes: Option<Codes>,
+}
+
+impl ApiState {
+    /// How the outside sees instances through this surface.
+    #[must_use]
+    pub fn outside(&self) -> Arc<dyn Outside> {
+        Arc::new(Surface { settings: Arc::clone(&self.settings), codes: self.codes.clone() })
+    }
+}
+
+impl Outside for Surface {
+    fn management_payload(&self, hub: &HubName, id: &str) -> ManagementPayload {
+        let parts = LinkParts {
+            origin: &self.settings.public_url,
+            base: Base::Webhooks,
+            hub,
+            connection: "Storage",
+            failure_flag: false,
+            codes: self.codes.as_ref(),
+        };
+        let links = Links::new(id, &parts);
+        ManagementPayload {
+            id: links.id,
+            status_query_get_uri: links.status_query_get_uri,
+            send_event_post_uri: links.send_event_post_uri,
+            terminate_post_uri: links.terminate_post_uri,
+            rewind_post_uri: links.rewind_post_uri,
+            purge_history_delete_uri: links.purge_history_delete_uri,
+            restart_post_uri: links.restart_post_uri,
+            suspend_post_uri: links.suspend_post_uri,
+            resume_post_uri: links.resume_post_uri,
+        }
+    }
+
+    fn history(&self, events: &[HistoryEvent], detail: HistoryDetail) -> Payload {
+        let shaped = history::shape(events, Detail { input: detail.input, output: detail.output });
+        serde_json::to_string(&shaped).unwrap_or_else(|_| "[]".to_owned()).into()
+    }
+}
