@@ -11,8 +11,8 @@ use super::client::{DeployError, Deployed, OptionChanges};
 use super::functions::{HttpFunction, HttpMatch};
 use super::routes::Route;
 use crate::store::{
-    AppOptions, AppRecord, AppVersion, CommitError, Digest, FunctionKind, HttpTrigger, HubName, Store, StoreError, Trigger,
-    TriggerKind,
+    AppOptions, AppRecord, AppVersion, CommitError, Digest, FunctionKind, HttpTrigger, HubName, Store, StoreError,
+    Trigger, TriggerKind,
 };
 
 /// Letters of an app's name at most: it is part of URLs.
@@ -165,7 +165,8 @@ impl Apps {
         let others = || table.get(hub).into_iter().flat_map(HashMap::values).filter(|other| other.name != app);
         for other in others() {
             let theirs = other.current_version().map(|version| version.triggers.as_slice()).unwrap_or_default();
-            for (mine, theirs) in version.triggers.iter().flat_map(|mine| theirs.iter().map(move |their| (mine, their))) {
+            for (mine, theirs) in version.triggers.iter().flat_map(|mine| theirs.iter().map(move |their| (mine, their)))
+            {
                 if let Some(what) = clash(mine, theirs) {
                     let (kind, function) = (what, mine.name.clone());
                     return Some(DeployError::FunctionTaken { kind, function, app: other.name.clone() });

@@ -23,8 +23,8 @@ mod start;
 mod timers;
 mod waiters;
 
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use durawasm_core::{InstanceId, Timestamp};

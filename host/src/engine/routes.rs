@@ -131,7 +131,9 @@ fn segment(text: &str) -> Result<Segment, String> {
         return match text {
             "" => Err("it has two slashes in a row".to_owned()),
             "." | ".." => Err(format!("'{text}' cannot be part of a path")),
-            _ if text.contains(['{', '}', '?', '#', '*']) => Err(format!("'{text}' is neither a word nor a {{parameter}}")),
+            _ if text.contains(['{', '}', '?', '#', '*']) => {
+                Err(format!("'{text}' is neither a word nor a {{parameter}}"))
+            }
             _ => Ok(Segment::Literal(text.to_owned())),
         };
     };
@@ -144,7 +146,9 @@ fn segment(text: &str) -> Result<Segment, String> {
     };
     let fits = |c: char| c.is_alphanumeric() || c == '_' || c == '-';
     if name.is_empty() || !name.chars().all(fits) {
-        return Err(format!("'{text}' is no parameter: write {{name}}, {{name?}} or {{*name}}, with letters and digits"));
+        return Err(format!(
+            "'{text}' is no parameter: write {{name}}, {{name?}} or {{*name}}, with letters and digits"
+        ));
     }
     Ok(kind(name.to_owned()))
 }

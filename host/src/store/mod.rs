@@ -17,8 +17,9 @@ use durawasm_core::{HistoryEvent, Timestamp};
 
 pub use self::sled::portable;
 pub use model::{
-    AppOptions, AppRecord, AppVersion, AuthLevel, Commit, Committed, Digest, Expect, FunctionKind, HttpTrigger, HubName, InstanceNumber,
-    InstanceRecord, Mail, MailId, NewMail, PayloadChanges, Payloads, Pinned, Reuse, Revision, TimerRow, Trigger, TriggerKind,
+    AppOptions, AppRecord, AppVersion, AuthLevel, Commit, Committed, Digest, Expect, FunctionKind, HttpTrigger,
+    HubName, InstanceNumber, InstanceRecord, Mail, MailId, NewMail, PayloadChanges, Payloads, Pinned, Reuse, Revision,
+    TimerRow, Trigger, TriggerKind,
 };
 pub use query::{Counts, EXAMINED, Filter, ListQuery, Page, PayloadParts, Position, Snapshot, StatusCounts};
 

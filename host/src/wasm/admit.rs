@@ -13,8 +13,8 @@ use super::library::{Library, Loaded};
 use super::limits::{FUNCTION_NAME_CHARS, LABEL_CHARS, Limits};
 use super::outcome::Ended;
 use super::run::Stage;
-use crate::engine::executor::AdmitError;
 use crate::engine::clash;
+use crate::engine::executor::AdmitError;
 use crate::store::{AppVersion, Digest, FunctionKind, Trigger};
 
 /// Checks a component and keeps it; see `Executor::admit`.
@@ -62,14 +62,12 @@ async fn known(library: &Library, stage: &Stage, digest: Digest, surface: &Surfa
 }
 
 async fn describe(stage: &Stage, loaded: &Loaded, surface: &Surface) -> Result<Described, AdmitError> {
-    for (interface, present) in
-        [
-            ("orchestrator", loaded.orchestrator.is_some()),
-            ("activity", loaded.activity.is_some()),
-            ("http-function", loaded.http.is_some()),
-            ("trigger", loaded.trigger.is_some()),
-        ]
-    {
+    for (interface, present) in [
+        ("orchestrator", loaded.orchestrator.is_some()),
+        ("activity", loaded.activity.is_some()),
+        ("http-function", loaded.http.is_some()),
+        ("trigger", loaded.trigger.is_some()),
+    ] {
         if surface.exports(interface) && !present {
             let function = if interface == "http-function" { "handle" } else { "run" };
             return Err(AdmitError::Refused(format!(

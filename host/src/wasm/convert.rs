@@ -240,7 +240,10 @@ pub(super) fn label(label: String) -> wasmtime::Result<String> {
 /// Why somebody does something; people read it.
 pub(super) fn reason(reason: String) -> wasmtime::Result<String> {
     if reason.len() > FAILURE_TEXT {
-        return Err(fail("PayloadTooLarge", format!("the reason has {} bytes; the limit is {FAILURE_TEXT}", reason.len())));
+        return Err(fail(
+            "PayloadTooLarge",
+            format!("the reason has {} bytes; the limit is {FAILURE_TEXT}", reason.len()),
+        ));
     }
     Ok(reason)
 }

@@ -82,7 +82,8 @@ struct TimerConfig {
 /// The trigger that a function declares; none for orchestrators and activities. The error says what is wrong.
 pub(super) fn trigger(function: &Function) -> Result<Option<Trigger>, String> {
     let name = &function.name;
-    let unreadable = |error: serde_json::Error| format!("the configuration of function '{name}' cannot be read: {error}");
+    let unreadable =
+        |error: serde_json::Error| format!("the configuration of function '{name}' cannot be read: {error}");
     let config = function.config.as_deref().unwrap_or("{}");
     let kind = match function.kind {
         Kind::Orchestrator | Kind::Activity => return Ok(None),

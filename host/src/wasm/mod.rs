@@ -6,9 +6,9 @@
 
 mod admit;
 mod bindings;
+mod client;
 mod compile;
 mod convert;
-mod client;
 mod engine;
 mod functions;
 mod guest;

@@ -70,7 +70,10 @@ impl DurableView<'_> {
             }
             Role::Describe => ("describe", "describe only says what the app holds"),
         };
-        Err(fail("NotAllowed", format!("client.{function} works in activities and client functions, and {role} called it: {instead}")))
+        Err(fail(
+            "NotAllowed",
+            format!("client.{function} works in activities and client functions, and {role} called it: {instead}"),
+        ))
     }
 
     fn call(&self, function: &str, command: Command) -> wasmtime::Result<types::Task> {
