@@ -26,7 +26,11 @@ const NEEDS_SCHEDULE: &str = "a timer function needs its schedule, six fields fr
 impl Arguments {
     pub(crate) fn parse(kind: Kind, tokens: TokenStream) -> Result<Self> {
         if let Ok(literal) = syn::parse2::<LitStr>(tokens.clone()) {
-            let argument = if kind == Kind::Timer { "schedule" } else { "name" };
+            let argument = match kind {
+                Kind::Orchestrator | Kind::Activity | Kind::Manual => "name",
+                Kind::Http => "route",
+                Kind::Timer => "schedule",
+            };
             return Err(Error::new(literal.span(), format!("write `{argument} = {:?}`", literal.value())));
         }
         let mut arguments = Self::default();

@@ -135,7 +135,20 @@ pub trait HttpOutput {
     fn write(self) -> Result<HttpResponse>;
 }
 
-impl<T: Into<HttpResponse>, E: Into<Error>> HttpOutput for Result<T, E> {
+/// What an HTTP function can answer with. Not `Into<HttpResponse>` itself, for the sake of a clear message.
+#[diagnostic::on_unimplemented(
+    message = "an HTTP function cannot answer with `{Self}`",
+    label = "this result holds no response",
+    note = "return `Result<HttpResponse>`, and a value as JSON with `HttpResponse::new(200).json(&value)`"
+)]
+pub trait Answer: Into<HttpResponse> {}
+
+impl Answer for HttpResponse {}
+impl Answer for String {}
+impl Answer for &str {}
+impl Answer for () {}
+
+impl<T: Answer, E: Into<Error>> HttpOutput for Result<T, E> {
     fn write(self) -> Result<HttpResponse> {
         self.map(Into::into).map_err(Into::into)
     }
