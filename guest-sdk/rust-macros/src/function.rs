@@ -2,15 +2,19 @@
 
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
-use syn::parse::Parser;
 use syn::spanned::Spanned;
-use syn::{Error, FnArg, ItemFn, LitStr, Result, ReturnType, Type};
+use syn::{Error, FnArg, Ident, ItemFn, LitStr, Result, ReturnType, Type};
+
+use crate::arguments::Arguments;
 
 /// Which attribute it is.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Orchestrator,
     Activity,
+    Http,
+    Manual,
+    Timer,
 }
 
 impl Kind {
@@ -18,6 +22,9 @@ impl Kind {
         match self {
             Self::Orchestrator => "an orchestrator",
             Self::Activity => "an activity",
+            Self::Http => "an HTTP function",
+            Self::Manual => "a manual function",
+            Self::Timer => "a timer function",
         }
     }
 
@@ -25,6 +32,16 @@ impl Kind {
         match self {
             Self::Orchestrator => "OrchestrationContext",
             Self::Activity => "ActivityContext",
+            Self::Http | Self::Manual | Self::Timer => "FunctionContext",
+        }
+    }
+
+    /// What the second parameter is called, and how it is written.
+    fn second(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Orchestrator | Self::Activity | Self::Manual => ("input", "input: T"),
+            Self::Http => ("request", "request: HttpRequest"),
+            Self::Timer => ("input", "timer: TimerInfo"),
         }
     }
 }
@@ -40,8 +57,9 @@ pub(crate) fn expand(kind: Kind, arguments: TokenStream, item: TokenStream) -> T
             return quote!(#item #error);
         }
     };
-    let added =
-        name(arguments, &function).and_then(|name| implementation(kind, &name, &function)).unwrap_or_else(|error| {
+    let added = Arguments::parse(kind, arguments)
+        .and_then(|arguments| implementation(kind, &arguments, &function))
+        .unwrap_or_else(|error| {
             let error = error.into_compile_error();
             let stub = stub(&function);
             quote!(#error #stub)
@@ -65,24 +83,9 @@ fn stub(function: &ItemFn) -> TokenStream {
 }
 
 /// The name of the attribute's arguments, or the function's own.
-fn name(arguments: TokenStream, function: &ItemFn) -> Result<LitStr> {
-    let mut name = None;
-    let parser = syn::meta::parser(|argument| {
-        if !argument.path.is_ident("name") {
-            return Err(argument.error("the only argument is `name = \"…\"`"));
-        }
-        if name.is_some() {
-            return Err(argument.error("`name` is given twice"));
-        }
-        name = Some(argument.value()?.parse::<LitStr>()?);
-        Ok(())
-    });
-    if let Ok(literal) = syn::parse2::<LitStr>(arguments.clone()) {
-        return Err(Error::new(literal.span(), format!("write `name = {:?}`", literal.value())));
-    }
-    parser.parse2(arguments)?;
+fn name(arguments: &Arguments, function: &ItemFn) -> Result<LitStr> {
     let ident = &function.sig.ident;
-    let name = name.unwrap_or_else(|| {
+    let name = arguments.name.clone().unwrap_or_else(|| {
         let text = ident.to_string();
         LitStr::new(text.strip_prefix("r#").unwrap_or(&text), ident.span())
     });
@@ -92,21 +95,26 @@ fn name(arguments: TokenStream, function: &ItemFn) -> Result<LitStr> {
     }
 }
 
-fn implementation(kind: Kind, name: &LitStr, function: &ItemFn) -> Result<TokenStream> {
+fn implementation(kind: Kind, arguments: &Arguments, function: &ItemFn) -> Result<TokenStream> {
+    let name = name(arguments, function)?;
     check(kind, function)?;
     let (visibility, ident) = (&function.vis, &function.sig.ident);
     let types = parameters(kind, function)?;
     let output = output(kind, function)?;
-    let (constructor, runner) = match kind {
-        Kind::Orchestrator => (format_ident!("orchestrator"), format_ident!("orchestrate")),
-        Kind::Activity => (format_ident!("activity"), format_ident!("perform")),
+    let json = |constructor, runner, first| {
+        let how = Json { constructor, runner, first };
+        with_json(&how, ident, &types, output)
     };
-    let output_bound = quote_spanned!(output.span()=> ::durawasm::__private::assert_output::<#output>());
-    let (input, call) = match types.get(1) {
-        Some(input) => (quote!(#input), quote!(|context, input: #input| #ident(context, input))),
-        None => (quote!(::durawasm::__private::Ignored), quote!(|context, _| #ident(context))),
+    let definition = match kind {
+        Kind::Orchestrator => json("orchestrator", "orchestrate", quote!(#name)),
+        Kind::Activity => json("activity", "perform", quote!(#name)),
+        Kind::Manual => json("manual", "trigger", quote!(#name)),
+        Kind::Timer => {
+            let schedule = &arguments.schedule;
+            json("timer", "trigger", quote!(#name, #schedule))
+        }
+        Kind::Http => with_request(&name, arguments, ident, &types, output),
     };
-    let input_bound = quote_spanned!(input.span()=> ::durawasm::__private::assert_input::<#input>());
     Ok(quote! {
         #[doc(hidden)]
         #[allow(non_camel_case_types, reason = "named like its function, for `durawasm::app!`")]
@@ -115,14 +123,68 @@ fn implementation(kind: Kind, name: &LitStr, function: &ItemFn) -> Result<TokenS
         const _: () = {
             impl ::durawasm::__private::Function for #ident {
                 const DEFINITION: ::durawasm::__private::Definition =
-                    ::durawasm::__private::Definition::#constructor(#name, |input| {
-                        let read = #input_bound;
-                        let write = #output_bound;
-                        ::durawasm::__private::#runner(input, read, #call, write)
-                    });
+                    ::durawasm::__private::Definition::#definition;
             }
         };
     })
+}
+
+/// How a function that takes JSON and gives JSON is defined.
+struct Json {
+    /// Of `Definition`.
+    constructor: &'static str,
+    /// What runs it.
+    runner: &'static str,
+    /// The first arguments of the constructor: the name and what else the kind needs.
+    first: TokenStream,
+}
+
+/// The call that makes the definition of a function that takes JSON and gives JSON.
+fn with_json(how: &Json, ident: &Ident, types: &[&Type], output: &Type) -> TokenStream {
+    let (constructor, runner) = (format_ident!("{}", how.constructor), format_ident!("{}", how.runner));
+    let first = &how.first;
+    let output_bound = quote_spanned!(output.span()=> ::durawasm::__private::assert_output::<#output>());
+    let (input, call) = match types.get(1) {
+        Some(input) => (quote!(#input), quote!(|context, input: #input| #ident(context, input))),
+        None => (quote!(::durawasm::__private::Ignored), quote!(|context, _| #ident(context))),
+    };
+    let input_bound = quote_spanned!(input.span()=> ::durawasm::__private::assert_input::<#input>());
+    quote! {
+        #constructor(#first, |input| {
+            let read = #input_bound;
+            let write = #output_bound;
+            ::durawasm::__private::#runner(input, read, #call, write)
+        })
+    }
+}
+
+/// The call that makes the definition of an HTTP function.
+fn with_request(name: &LitStr, arguments: &Arguments, ident: &Ident, types: &[&Type], output: &Type) -> TokenStream {
+    let output_bound = quote_spanned!(output.span()=> ::durawasm::__private::assert_response::<#output>());
+    let call = match types.get(1) {
+        Some(request) => quote!(|context, request: #request| #ident(context, request)),
+        None => quote!(|context, _| #ident(context)),
+    };
+    let route = option(arguments.route.as_ref());
+    let methods = arguments.methods.as_deref().unwrap_or_default();
+    let auth = option(arguments.auth.as_ref());
+    quote! {
+        http(
+            #name,
+            ::durawasm::__private::HttpOptions { route: #route, methods: &[#(#methods),*], auth_level: #auth },
+            |request| {
+                let write = #output_bound;
+                ::durawasm::__private::respond(request, #call, write)
+            },
+        )
+    }
+}
+
+fn option(text: Option<&LitStr>) -> TokenStream {
+    match text {
+        Some(text) => quote!(::core::option::Option::Some(#text)),
+        None => quote!(::core::option::Option::None),
+    }
 }
 
 fn check(kind: Kind, function: &ItemFn) -> Result<()> {
@@ -134,13 +196,12 @@ fn check(kind: Kind, function: &ItemFn) -> Result<()> {
                 "an orchestrator is async, for it awaits its tasks: write `async fn`",
             ));
         }
-        (Kind::Activity, Some(token)) => {
-            return Err(Error::new(
-                token.span,
-                "an activity is not async: it has a component of its own and may block, so write `fn`",
-            ));
+        (Kind::Activity | Kind::Http | Kind::Manual | Kind::Timer, Some(token)) => {
+            let message =
+                format!("{} is not async: it has a component of its own and may block, so write `fn`", kind.an());
+            return Err(Error::new(token.span, message));
         }
-        _ => {}
+        (Kind::Orchestrator, Some(_)) | (Kind::Activity | Kind::Http | Kind::Manual | Kind::Timer, None) => {}
     }
     if !signature.generics.params.is_empty() {
         let message = format!("{} has no generic parameters: the host calls it by name", kind.an());
@@ -151,7 +212,8 @@ fn check(kind: Kind, function: &ItemFn) -> Result<()> {
 
 /// The types of the parameters: the context and, perhaps, the input.
 fn parameters(kind: Kind, function: &ItemFn) -> Result<Vec<&Type>> {
-    let hint = format!("`{}(ctx: {}, input: T)`", function.sig.ident, kind.context());
+    let (second, written) = kind.second();
+    let hint = format!("`{}(ctx: {}, {written})`", function.sig.ident, kind.context());
     let mut types = vec![];
     for parameter in &function.sig.inputs {
         match parameter {
@@ -166,11 +228,21 @@ fn parameters(kind: Kind, function: &ItemFn) -> Result<Vec<&Type>> {
     match types.as_slice() {
         [] => at(
             function.sig.paren_token.span.join(),
-            format!("{} takes its context first: {hint}, with or without the input", kind.an()),
+            format!("{} takes its context first: {hint}, with or without the {second}", kind.an()),
         ),
-        [context, ..] if !is_context(kind, context) => at(
+        [context, ..] if !is_path_to(context, kind.context()) => at(
             context.span(),
             format!("the first parameter of {} is its context, `{}`: {hint}", kind.an(), kind.context()),
+        ),
+        [_, _, third, ..] if kind == Kind::Http => at(
+            third.span(),
+            "an HTTP function takes its context and the request, which has all the rest: `request.param(\"id\")`, \
+             `request.query(\"page\")`, `request.json()?`"
+                .to_owned(),
+        ),
+        [_, request, ..] if kind == Kind::Http && !is_path_to(request, "HttpRequest") => at(
+            request.span(),
+            format!("the second parameter of an HTTP function is the request, `HttpRequest`: {hint}"),
         ),
         [_, _, third, ..] => {
             at(third.span(), format!("{} takes one input: put several values into a struct or a tuple", kind.an()))
@@ -187,16 +259,20 @@ fn parameters(kind: Kind, function: &ItemFn) -> Result<Vec<&Type>> {
 }
 
 /// By the last word of the path: an alias would be refused, for the sake of a clear message in all other cases.
-fn is_context(kind: Kind, parameter: &Type) -> bool {
+fn is_path_to(parameter: &Type, name: &str) -> bool {
     let Type::Path(path) = parameter else { return false };
-    path.path.segments.last().is_some_and(|segment| segment.ident == kind.context())
+    path.path.segments.last().is_some_and(|segment| segment.ident == name)
 }
 
 fn output(kind: Kind, function: &ItemFn) -> Result<&Type> {
     match &function.sig.output {
         ReturnType::Type(_, output) => Ok(output),
         ReturnType::Default => {
-            let message = format!("{} returns a result: `-> Result<()>` if it has nothing to say", kind.an());
+            let message = if kind == Kind::Http {
+                "an HTTP function returns a response: `-> Result<HttpResponse>`".to_owned()
+            } else {
+                format!("{} returns a result: `-> Result<()>` if it has nothing to say", kind.an())
+            };
             Err(Error::new(function.sig.paren_token.span.close(), message))
         }
     }

@@ -1,6 +1,8 @@
 //! The attribute macros of the `durawasm` crate, which re-exports and documents them.
 
+mod arguments;
 mod function;
+mod route;
 
 use proc_macro::TokenStream;
 
@@ -46,4 +48,77 @@ pub fn orchestrator(arguments: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn activity(arguments: TokenStream, item: TokenStream) -> TokenStream {
     function::expand(function::Kind::Activity, arguments.into(), item.into()).into()
+}
+
+/// Makes a function an HTTP function: it answers requests, and can start and manage orchestrations.
+///
+/// The function takes a `FunctionContext` and, if it wants it, the `HttpRequest`. It returns
+/// `durawasm::Result<HttpResponse>`. It is not async: each call has a component of its own, so it may block. An error
+/// is answered with 500 and tells the client nothing, but for `Error::bad_request`, which is answered with 400.
+///
+/// * `route = "…"` is the path below the hub's prefix: `orders/{id}/{page?}`, `files/{*rest}`. Without it it is the
+///   function's name.
+/// * `methods = ["GET"]`: without it all are taken.
+/// * `auth = "anonymous" | "function" | "admin"` is the key that a request needs: none, one of the hub or the server's.
+///   Without it it is `function`.
+/// * `name = "…"`: without it the name of the function.
+///
+/// ```ignore
+/// #[durawasm::http(route = "orchestrators/{functionName}", methods = ["POST"], auth = "function")]
+/// fn start(ctx: FunctionContext, request: HttpRequest) -> Result<HttpResponse> {
+///     let id = ctx.client().start_new(request.require_param("functionName")?).send()?;
+///     Ok(ctx.client().create_check_status_response(&request, &id))
+/// }
+/// ```
+///
+/// The macro declares a type of the same name, through which `durawasm::app!` finds the function. So the function's
+/// module must have no other type or module of that name.
+#[proc_macro_attribute]
+pub fn http(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    function::expand(function::Kind::Http, arguments.into(), item.into()).into()
+}
+
+/// Makes a function a manual one: it is run by hand (`POST /admin/functions/{name}`), and can start and manage
+/// orchestrations.
+///
+/// The function takes a `FunctionContext` and, if it wants one, an input: any type that implements `serde::Deserialize`.
+/// It returns `durawasm::Result<T>`, where `T` implements `serde::Serialize`; mostly `Result<()>`. It is not async.
+///
+/// `name = "…"` is the name it is run by; without it the name of the function.
+///
+/// ```ignore
+/// #[durawasm::manual(name = "TerminateInstance")]
+/// fn terminate(ctx: FunctionContext, instance_id: String) -> Result<()> {
+///     Ok(ctx.client().terminate(&instance_id, "It was time to be done.")?)
+/// }
+/// ```
+///
+/// The macro declares a type of the same name, through which `durawasm::app!` finds the function. So the function's
+/// module must have no other type or module of that name.
+#[proc_macro_attribute]
+pub fn manual(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    function::expand(function::Kind::Manual, arguments.into(), item.into()).into()
+}
+
+/// Makes a function a timer function: it is run by a schedule, and can start and manage orchestrations.
+///
+/// The function takes a `FunctionContext` and, if it wants it, the `TimerInfo`. It returns `durawasm::Result<()>`. It
+/// is not async.
+///
+/// * `schedule = "…"` has six fields: second, minute, hour, day, month, day of the week.
+/// * `name = "…"`: without it the name of the function.
+///
+/// ```ignore
+/// #[durawasm::timer(schedule = "0 30 2 * * *")]
+/// fn nightly(ctx: FunctionContext) -> Result<()> {
+///     ctx.client().start_new("Backup").send()?;
+///     Ok(())
+/// }
+/// ```
+///
+/// The macro declares a type of the same name, through which `durawasm::app!` finds the function. So the function's
+/// module must have no other type or module of that name.
+#[proc_macro_attribute]
+pub fn timer(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    function::expand(function::Kind::Timer, arguments.into(), item.into()).into()
 }

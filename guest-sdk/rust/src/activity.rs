@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::bindings::durable::functions::activity_context as host;
+use crate::client::DurableClient;
 use crate::error::Result;
 use crate::log::Log;
 use crate::payload::{decode, encode};
@@ -51,6 +52,12 @@ impl ActivityContext {
     /// ```
     pub fn idempotency_key(self) -> String {
         host::info().idempotency_key
+    }
+
+    /// Starts and manages orchestrations of the hub. An activity may run more than once for one call, and so may what it
+    /// does with the client: give what it starts an instance id.
+    pub fn client(self) -> DurableClient {
+        DurableClient::new()
     }
 
     /// What the attempt before this one gave with its last heartbeat: where to go on from. None in a first attempt, and

@@ -6,6 +6,10 @@ use std::fmt;
 use std::panic::Location;
 
 use crate::bindings::durable::functions::types as wit;
+use crate::client::ClientError;
+
+/// The type of errors that an HTTP function answers with 400 and their message.
+pub(crate) const BAD_REQUEST: &str = "BadRequest";
 
 /// The result of a function: `Ok` becomes its output, `Err` its failure.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -109,6 +113,24 @@ impl Error {
     #[track_caller]
     pub fn msg(message: impl fmt::Display) -> Self {
         Self::new("Error", message)
+    }
+
+    /// An error of the client that called an HTTP function: it is answered with 400 and the message as a text. (All other
+    /// errors are answered with 500 and tell the client nothing.) Its type is `BadRequest`.
+    ///
+    /// ```
+    /// use durawasm::prelude::*;
+    ///
+    /// fn amount(request: &HttpRequest) -> Result<u32> {
+    ///     let amount = request.query("amount").ok_or_else(|| Error::bad_request("how many?"))?;
+    ///     amount.parse().map_err(|_| Error::bad_request("the amount is not a number"))
+    /// }
+    ///
+    /// let request = HttpRequest::new("GET", "http://localhost/").with_query("amount", "many");
+    /// assert_eq!(amount(&request).unwrap_err().to_string(), "the amount is not a number");
+    /// ```
+    pub fn bad_request(message: impl fmt::Display) -> Self {
+        Self::of_sdk(BAD_REQUEST, message.to_string()).non_retriable()
     }
 
     /// An error that this crate found: a line of this crate would tell nobody anything.
@@ -215,8 +237,9 @@ impl<E: StdError + 'static> From<E> for Error {
             });
             source = inner.source();
         }
+        let of_client = (&error as &dyn Any).downcast_ref().map(ClientError::path);
         Self(Box::new(Failure {
-            error_type: std::any::type_name::<E>().to_owned(),
+            error_type: of_client.unwrap_or(std::any::type_name::<E>()).to_owned(),
             message: error.to_string(),
             stack_trace: Some(caller()),
             causes,

@@ -7,38 +7,77 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 
 use crate::activity::ActivityContext;
 use crate::bindings::durable::functions::types as wit;
-use crate::bindings::exports::durable::functions::describe as wit_describe;
-use crate::error::{Error, Failure, Result};
+use crate::bindings::exports::durable::functions::{describe as wit_describe, http_function as wit_http};
+use crate::error::{BAD_REQUEST, Error, Failure, Result};
 use crate::executor;
+use crate::function_context::FunctionContext;
+use crate::http::{HttpRequest, HttpResponse};
 use crate::orchestration::{CONTINUED_AS_NEW, OrchestrationContext};
 use crate::payload::{decode, encode};
 
 /// JSON in, JSON out.
 type Run = fn(Option<String>) -> Result<Option<String>>;
 
+/// A request in, a response out.
+type Handle = fn(HttpRequest) -> Result<HttpResponse>;
+
 /// A function of the app.
 #[derive(Clone, Copy)]
 pub struct Definition {
     name: &'static str,
-    kind: Kind,
-    run: Run,
+    body: Body,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Orchestrator,
-    Activity,
+/// What kind of function it is and how it is run.
+#[derive(Clone, Copy)]
+enum Body {
+    Orchestrator(Run),
+    Activity(Run),
+    Http(HttpOptions, Handle),
+    Manual(Run),
+    /// With its schedule.
+    Timer(&'static str, Run),
+}
+
+/// What an HTTP function declares about itself; what is not given is the host's to choose.
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HttpOptions {
+    /// The route below the hub's prefix.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub route: Option<&'static str>,
+    /// The methods it takes, in capitals; empty: all.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub methods: &'static [&'static str],
+    /// Which key a request needs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth_level: Option<&'static str>,
 }
 
 impl Definition {
     /// An orchestrator.
     pub const fn orchestrator(name: &'static str, run: Run) -> Self {
-        Self { name, kind: Kind::Orchestrator, run }
+        Self { name, body: Body::Orchestrator(run) }
     }
 
     /// An activity.
     pub const fn activity(name: &'static str, run: Run) -> Self {
-        Self { name, kind: Kind::Activity, run }
+        Self { name, body: Body::Activity(run) }
+    }
+
+    /// An HTTP function.
+    pub const fn http(name: &'static str, options: HttpOptions, handle: Handle) -> Self {
+        Self { name, body: Body::Http(options, handle) }
+    }
+
+    /// A manual function.
+    pub const fn manual(name: &'static str, run: Run) -> Self {
+        Self { name, body: Body::Manual(run) }
+    }
+
+    /// A timer function.
+    pub const fn timer(name: &'static str, schedule: &'static str, run: Run) -> Self {
+        Self { name, body: Body::Timer(schedule, run) }
     }
 }
 
@@ -85,6 +124,36 @@ impl<T: Serialize, E: Into<Error>> FunctionOutput for Result<T, E> {
     }
 }
 
+/// What an HTTP function can return.
+#[diagnostic::on_unimplemented(
+    message = "an HTTP function cannot return `{Self}`",
+    label = "this is not a `durawasm::Result` of a response",
+    note = "return `durawasm::Result<HttpResponse>`: `HttpResponse::new(200).text(\"…\")`, `.json(&value)?`"
+)]
+pub trait HttpOutput {
+    /// The response, or why there is none.
+    fn write(self) -> Result<HttpResponse>;
+}
+
+/// What an HTTP function can answer with. Not `Into<HttpResponse>` itself, for the sake of a clear message.
+#[diagnostic::on_unimplemented(
+    message = "an HTTP function cannot answer with `{Self}`",
+    label = "this result holds no response",
+    note = "return `Result<HttpResponse>`, and a value as JSON with `HttpResponse::new(200).json(&value)`"
+)]
+pub trait Answer: Into<HttpResponse> {}
+
+impl Answer for HttpResponse {}
+impl Answer for String {}
+impl Answer for &str {}
+impl Answer for () {}
+
+impl<T: Answer, E: Into<Error>> HttpOutput for Result<T, E> {
+    fn write(self) -> Result<HttpResponse> {
+        self.map(Into::into).map_err(Into::into)
+    }
+}
+
 /// Reads an input of a type; the place where the compiler complains about the type.
 pub fn assert_input<I: FunctionInput>() -> fn(Option<String>) -> Result<I> {
     I::read
@@ -92,6 +161,11 @@ pub fn assert_input<I: FunctionInput>() -> fn(Option<String>) -> Result<I> {
 
 /// Writes an output of a type; the place where the compiler complains about the type.
 pub fn assert_output<O: FunctionOutput>() -> fn(O) -> Result<Option<String>> {
+    O::write
+}
+
+/// Makes a response of a type; the place where the compiler complains about the type.
+pub fn assert_response<O: HttpOutput>() -> fn(O) -> Result<HttpResponse> {
     O::write
 }
 
@@ -125,13 +199,39 @@ pub fn perform<I, O>(
     write(body(ActivityContext::new(), read(input)?))
 }
 
+/// Runs a manual or timer function.
+pub fn trigger<I, O>(
+    input: Option<String>,
+    read: fn(Option<String>) -> Result<I>,
+    body: impl FnOnce(FunctionContext, I) -> O,
+    write: fn(O) -> Result<Option<String>>,
+) -> Result<Option<String>> {
+    write(body(FunctionContext::new(), read(input)?))
+}
+
+/// Runs an HTTP function.
+pub fn respond<O>(
+    request: HttpRequest,
+    body: impl FnOnce(FunctionContext, HttpRequest) -> O,
+    write: fn(O) -> Result<HttpResponse>,
+) -> Result<HttpResponse> {
+    write(body(FunctionContext::new(), request))
+}
+
 /// The export `orchestrator.run`.
 pub fn run_orchestrator(
     functions: &[Definition],
     name: &str,
     input: Option<String>,
 ) -> Result<Option<String>, wit::Failure> {
-    run(functions, Kind::Orchestrator, name, input)
+    let run = find(functions, name, "orchestrator", |body| match body {
+        Body::Orchestrator(run) => Some(run),
+        Body::Activity(_) | Body::Http(..) | Body::Manual(_) | Body::Timer(..) => None,
+    })?;
+    match run(input).map_err(Error::into_failure) {
+        Err(failure) if failure.error_type == CONTINUED_AS_NEW => Ok(None),
+        outcome => outcome.map_err(Into::into),
+    }
 }
 
 /// The export `activity.run`.
@@ -140,54 +240,97 @@ pub fn run_activity(
     name: &str,
     input: Option<String>,
 ) -> Result<Option<String>, wit::Failure> {
-    run(functions, Kind::Activity, name, input)
+    let run = find(functions, name, "activity", |body| match body {
+        Body::Activity(run) => Some(run),
+        Body::Orchestrator(_) | Body::Http(..) | Body::Manual(_) | Body::Timer(..) => None,
+    })?;
+    run(input).map_err(|error| error.into_failure().into())
 }
 
-fn run(
+/// The export `trigger.run`.
+pub fn run_trigger(
     functions: &[Definition],
-    kind: Kind,
     name: &str,
     input: Option<String>,
 ) -> Result<Option<String>, wit::Failure> {
-    let Some(function) = functions.iter().find(|function| function.kind == kind && function.name == name) else {
-        return Err(Failure {
-            error_type: "FunctionNotFound".to_owned(),
-            message: format!("the app holds no {} named {name:?}", kind.word()),
-            non_retriable: true,
-            ..Failure::default()
-        }
-        .into());
-    };
-    match (function.run)(input).map_err(Error::into_failure) {
-        Err(failure) if kind == Kind::Orchestrator && failure.error_type == CONTINUED_AS_NEW => Ok(None),
-        outcome => outcome.map_err(Into::into),
+    let run = find(functions, name, "manual or timer function", |body| match body {
+        Body::Manual(run) | Body::Timer(_, run) => Some(run),
+        Body::Orchestrator(_) | Body::Activity(_) | Body::Http(..) => None,
+    })?;
+    run(input).map_err(|error| error.into_failure().into())
+}
+
+/// The export `http-function.handle`.
+pub fn run_http(
+    functions: &[Definition],
+    name: &str,
+    request: wit_http::Request,
+) -> Result<wit_http::Response, wit::Failure> {
+    let handle = find(functions, name, "HTTP function", |body| match body {
+        Body::Http(_, handle) => Some(handle),
+        Body::Orchestrator(_) | Body::Activity(_) | Body::Manual(_) | Body::Timer(..) => None,
+    })?;
+    match handle(request.into()).map_err(Error::into_failure) {
+        Ok(response) => Ok(response.into()),
+        Err(failure) if failure.error_type == BAD_REQUEST => Ok(HttpResponse::new(400).text(failure.message).into()),
+        Err(failure) => Err(failure.into()),
     }
+}
+
+/// The function of a name, of the kind that `pick` knows; `what` names that kind.
+fn find<T>(
+    functions: &[Definition],
+    name: &str,
+    what: &str,
+    pick: impl Fn(Body) -> Option<T>,
+) -> Result<T, wit::Failure> {
+    let mut named = functions.iter().filter(|function| function.name == name);
+    named.find_map(|function| pick(function.body)).ok_or_else(|| {
+        let message = format!("the app holds no {what} named {name:?}");
+        Failure { error_type: "FunctionNotFound".to_owned(), message, non_retriable: true, ..Failure::default() }.into()
+    })
 }
 
 /// The export `describe.describe`.
-pub fn describe(functions: &[Definition], version: Option<&str>) -> wit_describe::App {
-    wit_describe::App {
+pub fn describe(functions: &[Definition], version: Option<&str>) -> Result<wit_describe::App, String> {
+    let functions = functions.iter().map(|function| {
+        let config = function.body.config().map_err(|error| format!("{}: {}", function.name, error.message))?;
+        Ok(wit_describe::Function { name: function.name.to_owned(), kind: function.body.kind(), config })
+    });
+    Ok(wit_describe::App {
         sdk: concat!("durawasm-rust ", env!("CARGO_PKG_VERSION")).to_owned(),
         version: version.map(str::to_owned),
-        functions: functions
-            .iter()
-            .map(|function| wit_describe::Function {
-                name: function.name.to_owned(),
-                kind: match function.kind {
-                    Kind::Orchestrator => wit_describe::FunctionKind::Orchestrator,
-                    Kind::Activity => wit_describe::FunctionKind::Activity,
-                },
-                config: None,
-            })
-            .collect(),
-    }
+        functions: functions.collect::<Result<_, String>>()?,
+    })
 }
 
-impl Kind {
-    const fn word(self) -> &'static str {
+impl Body {
+    fn kind(self) -> wit_describe::FunctionKind {
         match self {
-            Self::Orchestrator => "orchestrator",
-            Self::Activity => "activity",
+            Self::Orchestrator(_) => wit_describe::FunctionKind::Orchestrator,
+            Self::Activity(_) => wit_describe::FunctionKind::Activity,
+            Self::Http(..) => wit_describe::FunctionKind::Http,
+            Self::Manual(_) => wit_describe::FunctionKind::Manual,
+            Self::Timer(..) => wit_describe::FunctionKind::Timer,
+        }
+    }
+
+    /// What the host has to know more.
+    fn config(self) -> Result<Option<String>> {
+        match self {
+            Self::Orchestrator(_) | Self::Activity(_) | Self::Manual(_) => Ok(None),
+            Self::Http(options, _) => encode(&options),
+            Self::Timer(schedule, _) => encode(&serde_json::json!({ "schedule": schedule })),
+        }
+    }
+
+    /// Names are unique among the functions that share this: those that the host calls by one export.
+    const fn names(self) -> &'static str {
+        match self {
+            Self::Orchestrator(_) => "orchestrator",
+            Self::Activity(_) => "activity",
+            Self::Http(..) => "HTTP function",
+            Self::Manual(_) | Self::Timer(..) => "manual or timer function",
         }
     }
 }
@@ -199,8 +342,9 @@ pub const fn assert_unique(functions: &[Definition]) {
         let mut second = first + 1;
         while second < functions.len() {
             let (a, b) = (functions[first], functions[second]);
-            if a.kind as u8 == b.kind as u8 && same(a.name.as_bytes(), b.name.as_bytes()) {
-                report(a.kind.word(), a.name);
+            let (kind, other) = (a.body.names(), b.body.names());
+            if same(kind.as_bytes(), other.as_bytes()) && same(a.name.as_bytes(), b.name.as_bytes()) {
+                report(kind, a.name);
             }
             second += 1;
         }
@@ -241,5 +385,76 @@ const fn report(kind: &str, name: &str) -> ! {
     match std::str::from_utf8(text.split_at(length).0) {
         Ok(text) => panic!("{}", text),
         Err(_) => panic!("two functions of this app have the same kind and name"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OPTIONS: HttpOptions =
+        HttpOptions { route: Some("orders/{id}"), methods: &["GET", "POST"], auth_level: Some("anonymous") };
+    const FUNCTIONS: &[Definition] = &[
+        Definition::orchestrator("Same", |_| Ok(Some("1".to_owned()))),
+        Definition::activity("Same", |_| Ok(Some("2".to_owned()))),
+        Definition::http("Same", OPTIONS, |request| Ok(HttpResponse::new(200).text(request.url()))),
+        Definition::manual("Same", |input| Ok(input)),
+        Definition::timer("Tick", "0 */5 * * * *", |_| Err(Error::msg("late"))),
+        Definition::http("Plain", HttpOptions { route: None, methods: &[], auth_level: None }, |request| {
+            Ok(HttpResponse::new(200).text(request.text()?))
+        }),
+    ];
+
+    fn request(body: &[u8]) -> wit_http::Request {
+        wit_http::Request {
+            method: "POST".to_owned(),
+            url: "http://host/".to_owned(),
+            headers: vec![],
+            query: vec![],
+            params: vec![],
+            body: body.to_vec(),
+        }
+    }
+
+    #[test]
+    fn functions_of_all_kinds_are_described() {
+        let app = describe(FUNCTIONS, Some("1.0.0")).expect("all of it can be written");
+        let configs: Vec<_> = app.functions.iter().map(|function| function.config.as_deref()).collect();
+        assert_eq!(
+            configs,
+            [
+                None,
+                None,
+                Some(r#"{"route":"orders/{id}","methods":["GET","POST"],"authLevel":"anonymous"}"#),
+                None,
+                Some(r#"{"schedule":"0 */5 * * * *"}"#),
+                Some("{}"),
+            ]
+        );
+        assert_eq!(app.functions[4].kind, wit_describe::FunctionKind::Timer);
+    }
+
+    #[test]
+    fn each_export_finds_the_functions_of_its_kinds() {
+        assert_eq!(run_orchestrator(FUNCTIONS, "Same", None).ok().flatten().as_deref(), Some("1"));
+        assert_eq!(run_activity(FUNCTIONS, "Same", None).ok().flatten().as_deref(), Some("2"));
+        assert_eq!(run_trigger(FUNCTIONS, "Same", Some("3".to_owned())).ok().flatten().as_deref(), Some("3"));
+        assert_eq!(run_trigger(FUNCTIONS, "Tick", None).map_err(|failure| failure.message), Err("late".to_owned()));
+        assert_eq!(
+            run_http(FUNCTIONS, "Same", request(b"")).map(|answer| answer.body).ok().as_deref(),
+            Some(&b"http://host/"[..])
+        );
+        let missing = run_http(FUNCTIONS, "Tick", request(b"")).map(|answer| answer.status);
+        assert_eq!(
+            missing.map_err(|failure| failure.message),
+            Err("the app holds no HTTP function named \"Tick\"".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_bad_request_is_answered_not_failed() {
+        let answer = run_http(FUNCTIONS, "Plain", request(&[0xff])).expect("an answer");
+        assert_eq!(answer.status, 400);
+        assert!(String::from_utf8_lossy(&answer.body).starts_with("the body is not UTF-8"));
     }
 }

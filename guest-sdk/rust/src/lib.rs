@@ -1,5 +1,5 @@
-//! Durable Functions in Rust: orchestrators and activities, compiled to one WebAssembly component that the durawasm
-//! host runs, persists and replays.
+//! Durable Functions in Rust: orchestrators, activities and the functions that start them, compiled to one WebAssembly
+//! component that the durawasm host runs, persists and replays.
 //!
 //! ```
 //! use durawasm::prelude::*;
@@ -33,15 +33,40 @@
 //!
 //! An orchestrator may `await` only what the [`OrchestrationContext`] gave it, alone or combined; combinators of
 //! other crates (`futures`, say) work too. [`OrchestrationContext::join_all`] is the one to use for thousands of tasks.
+//!
+//! # Functions that start and manage orchestrations
+//!
+//! [`http`](macro@http), [`manual`](macro@manual) and [`timer`](macro@timer) functions use the [`DurableClient`] of their
+//! [`FunctionContext`], and so can activities. They may block, and nothing of theirs is replayed.
+//!
+//! ```
+//! use durawasm::prelude::*;
+//!
+//! #[durawasm::http(route = "orchestrators/{functionName}/{instanceId}", methods = ["POST"])]
+//! fn start_single(ctx: FunctionContext, request: HttpRequest) -> Result<HttpResponse> {
+//!     let id = request.require_param("instanceId")?;
+//!     let function = request.require_param("functionName")?;
+//!     match ctx.client().start_new(function).instance_id(id).input_json(request.text()?).send() {
+//!         Ok(id) => Ok(ctx.client().create_check_status_response(&request, &id)),
+//!         Err(error) => Ok(error.into()),
+//!     }
+//! }
+//!
+//! durawasm::app!(start_single);
+//! # fn main() {}
+//! ```
 #![warn(missing_docs)]
 
 mod activity;
 mod call;
+mod client;
 mod combine;
 mod error;
 mod executor;
 mod function;
+mod function_context;
 mod host;
+mod http;
 mod join_all;
 mod log;
 mod orchestration;
@@ -65,17 +90,25 @@ pub mod bindings {
 ///
 /// Mixing them with this crate's futures is safe as long as a task is awaited in one of the two ways only.
 pub mod raw {
-    pub use crate::bindings::durable::functions::{activity_context, orchestration, types};
+    pub use crate::bindings::durable::functions::{activity_context, client, function_context, orchestration, types};
 }
 
 pub use activity::ActivityContext;
 pub use bindings::durable::functions::activity_context::ActivityInfo;
+pub use bindings::durable::functions::client::{Reuse, RuntimeStatus};
+pub use bindings::durable::functions::function_context::FunctionInfo;
 pub use bindings::durable::functions::orchestration::InstanceInfo;
 pub use bindings::durable::functions::types::LogLevel;
 pub use call::{ActivityCall, SubOrchestrationCall};
+pub use client::{
+    ClientError, DurableClient, GetStatus, InstanceFilter, InstanceStatus, Instances, ListInstances, ManagementPayload,
+    StartNew,
+};
 pub use combine::{Either, Join};
-pub use durawasm_macros::{activity, orchestrator};
+pub use durawasm_macros::{activity, http, manual, orchestrator, timer};
 pub use error::{Cause, Context, Error, Failure, Result};
+pub use function_context::{FunctionContext, ScheduleStatus, TimerInfo};
+pub use http::{HttpRequest, HttpResponse};
 pub use join_all::{JoinAll, TryJoinAll};
 pub use log::Log;
 pub use orchestration::OrchestrationContext;
@@ -86,8 +119,9 @@ pub use time::{ParseTimestampError, Timestamp};
 /// What nearly every app needs: `use durawasm::prelude::*;`.
 pub mod prelude {
     pub use crate::{
-        ActivityContext, Context, Either, Error, Failure, Log, OrchestrationContext, Result, RetryPolicy, TaskFuture,
-        Timestamp,
+        ActivityContext, ClientError, Context, DurableClient, Either, Error, Failure, FunctionContext, HttpRequest,
+        HttpResponse, InstanceFilter, InstanceStatus, Log, OrchestrationContext, Result, RetryPolicy, Reuse,
+        RuntimeStatus, TaskFuture, TimerInfo, Timestamp,
     };
     pub use std::time::Duration;
 }
@@ -96,15 +130,17 @@ pub mod prelude {
 #[doc(hidden)]
 pub mod __private {
     pub use crate::function::{
-        Definition, Function, FunctionInput, FunctionOutput, Ignored, assert_input, assert_output, assert_unique,
-        describe, orchestrate, perform, run_activity, run_orchestrator,
+        Definition, Function, FunctionInput, FunctionOutput, HttpOptions, HttpOutput, Ignored, assert_input,
+        assert_output, assert_response, assert_unique, describe, orchestrate, perform, respond, run_activity, run_http,
+        run_orchestrator, run_trigger, trigger,
     };
 }
 
 /// Makes the functions an app: exports them from the component. Once in a crate.
 ///
-/// Takes the functions marked with [`orchestrator`] and [`activity`], by path. The app's version label is the
-/// crate's version. Two functions of one kind with the same name do not compile.
+/// Takes the functions marked with [`orchestrator`], [`activity`], [`http`](macro@http), [`manual`] and [`timer`], by path.
+/// The app's version label is the crate's version. Two functions of one kind with the same name do not compile, nor do a
+/// manual and a timer function.
 ///
 /// ```
 /// use durawasm::prelude::*;
@@ -137,7 +173,7 @@ macro_rules! app {
                     $crate::bindings::exports::durable::functions::describe::App,
                     ::std::string::String,
                 > {
-                    ::core::result::Result::Ok(durawasm::describe(FUNCTIONS, ::core::option_env!("CARGO_PKG_VERSION")))
+                    durawasm::describe(FUNCTIONS, ::core::option_env!("CARGO_PKG_VERSION"))
                 }
             }
 
@@ -162,6 +198,30 @@ macro_rules! app {
                     $crate::raw::types::Failure,
                 > {
                     durawasm::run_activity(FUNCTIONS, &name, input)
+                }
+            }
+
+            impl $crate::bindings::exports::durable::functions::http_function::Guest for App {
+                fn handle(
+                    name: ::std::string::String,
+                    request: $crate::bindings::exports::durable::functions::http_function::Request,
+                ) -> ::core::result::Result<
+                    $crate::bindings::exports::durable::functions::http_function::Response,
+                    $crate::raw::types::Failure,
+                > {
+                    durawasm::run_http(FUNCTIONS, &name, request)
+                }
+            }
+
+            impl $crate::bindings::exports::durable::functions::trigger::Guest for App {
+                fn run(
+                    name: ::std::string::String,
+                    input: ::core::option::Option<::std::string::String>,
+                ) -> ::core::result::Result<
+                    ::core::option::Option<::std::string::String>,
+                    $crate::raw::types::Failure,
+                > {
+                    durawasm::run_trigger(FUNCTIONS, &name, input)
                 }
             }
 

@@ -1,11 +1,11 @@
-//! Logging, the same in both contexts.
+//! Logging, the same in all contexts.
 
 use std::fmt::Display;
 
 use crate::LogLevel;
 
-/// Writes to the instance's log. Both contexts have it; an orchestrator's lines appear once, however often it is
-/// replayed.
+/// Writes to the log: that of the instance for orchestrators and activities, that of the function for all others. An
+/// orchestrator's lines appear once, however often it is replayed.
 ///
 /// ```no_run
 /// use durawasm::prelude::*;

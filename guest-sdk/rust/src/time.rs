@@ -33,6 +33,11 @@ impl Timestamp {
     /// 1970-01-01T00:00:00Z.
     pub const UNIX_EPOCH: Self = Self(0);
 
+    /// The time now by the clock of the standard library; in an orchestrator that is the recorded time.
+    pub fn now() -> Self {
+        SystemTime::now().into()
+    }
+
     /// The time so many microseconds after (before, if negative) 1970-01-01T00:00:00Z.
     pub fn from_unix_micros(micros: i64) -> Self {
         Self(micros.clamp(FIRST, LAST))

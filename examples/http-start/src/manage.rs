@@ -1,0 +1,67 @@
+//! What is done to instances.
+
+use durawasm::prelude::*;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// Logs the status of an instance, its history included.
+#[durawasm::manual(name = "GetStatus")]
+pub fn get_status(ctx: FunctionContext, instance_id: String) -> Result<()> {
+    match ctx.client().get_status(&instance_id).show_history(true).show_history_output(true).send()? {
+        Some(status) => ctx.info(serde_json::to_string(&status)?),
+        None => durawasm::warn!(ctx, "there is no instance '{instance_id}'"),
+    }
+    Ok(())
+}
+
+/// Answers with all instances of the hub, however many there are.
+#[durawasm::http(name = "GetAllStatus", methods = ["GET", "POST"], auth = "anonymous")]
+pub fn get_all_status(ctx: FunctionContext) -> Result<HttpResponse> {
+    let instances = ctx.client().list(InstanceFilter::new()).into_iter().collect::<Result<Vec<_>, _>>()?;
+    HttpResponse::new(200).json(&instances)
+}
+
+/// Answers with the instances of the last day that go on or have completed.
+#[durawasm::http(name = "QueryStatus", methods = ["GET", "POST"], auth = "anonymous")]
+pub fn query_status(ctx: FunctionContext) -> Result<HttpResponse> {
+    let filter = InstanceFilter::new()
+        .created_from(Timestamp::now() - DAY)
+        .status(RuntimeStatus::Completed)
+        .status(RuntimeStatus::Running);
+    let instances = ctx.client().list(filter).into_iter().collect::<Result<Vec<_>, _>>()?;
+    HttpResponse::new(200).json(&instances)
+}
+
+/// Raises `MyEvent` with `[1,2,3]`; the orchestration `Sum` waits for it.
+#[durawasm::manual(name = "RaiseEvent")]
+pub fn raise_event(ctx: FunctionContext, instance_id: String) -> Result<()> {
+    Ok(ctx.client().raise_event(&instance_id, "MyEvent", [1, 2, 3])?)
+}
+
+/// Terminates an instance.
+#[durawasm::manual(name = "TerminateInstance")]
+pub fn terminate_instance(ctx: FunctionContext, instance_id: String) -> Result<()> {
+    Ok(ctx.client().terminate(&instance_id, "It was time to be done.")?)
+}
+
+/// Rewinds an instance that has failed.
+#[durawasm::manual(name = "RewindInstance")]
+pub fn rewind_instance(ctx: FunctionContext, instance_id: String) -> Result<()> {
+    Ok(ctx.client().rewind(&instance_id, "Orchestrator failed and needs to be revived.")?)
+}
+
+/// Removes one instance that has ended.
+#[durawasm::manual(name = "PurgeInstance")]
+pub fn purge_instance(ctx: FunctionContext, instance_id: String) -> Result<()> {
+    let purged = ctx.client().purge(&instance_id)?;
+    durawasm::info!(ctx, "{purged} instances purged");
+    Ok(())
+}
+
+/// Removes, at noon of every day, what was created more than 30 days ago and has ended.
+#[durawasm::timer(name = "PurgeHistory", schedule = "0 0 12 * * *")]
+pub fn purge_history(ctx: FunctionContext) -> Result<()> {
+    let purged = ctx.client().purge_many(&InstanceFilter::new().created_to(Timestamp::now() - 30 * DAY))?;
+    durawasm::info!(ctx, "{purged} instances purged");
+    Ok(())
+}
