@@ -23,5 +23,6 @@ mod replay;
 mod restart;
 mod rewind;
 mod scenario;
+mod sleepers;
 mod start_options;
 mod surface;
