@@ -5,8 +5,11 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::Bytes;
+use durawasm_core::Failure;
 use durawasm_core::model::Outcome;
-use durawasm_host::engine::executor::{ActivityRun, AdmitError, Executor, HostFault, OrchestratorRun, RunEnd};
+use durawasm_host::engine::executor::{
+    ActivityRun, AdmitError, Executor, FunctionAnswer, FunctionRun, HostFault, OrchestratorRun, RunEnd,
+};
 use durawasm_host::engine::{Settings, system_clock};
 use durawasm_host::store::memory::MemoryStore;
 use durawasm_host::store::{AppVersion, BoxFuture};
@@ -86,6 +89,10 @@ impl Executor for Telling {
             end.note(&outcome);
             Ok(outcome)
         })
+    }
+
+    fn run_function(&self, run: FunctionRun) -> BoxFuture<'static, Result<Result<FunctionAnswer, Failure>, HostFault>> {
+        executor().run_function(run)
     }
 
     fn admit(&self, component: Bytes) -> BoxFuture<'_, Result<AppVersion, AdmitError>> {

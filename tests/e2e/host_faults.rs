@@ -8,8 +8,10 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use durawasm_core::model::{Outcome, Tags};
-use durawasm_core::{Command, Payload, Timestamp};
-use durawasm_host::engine::executor::{ActivityRun, AdmitError, Executor, HostFault, OrchestratorRun, RunEnd};
+use durawasm_core::{Command, Failure, Payload, Timestamp};
+use durawasm_host::engine::executor::{
+    ActivityRun, AdmitError, Executor, FunctionAnswer, FunctionRun, HostFault, OrchestratorRun, RunEnd,
+};
 use durawasm_host::engine::{Engine, OptionChanges, Reuse, Settings, StartRequest, Waited, system_clock};
 use durawasm_host::store::memory::MemoryStore;
 use durawasm_host::store::{AppVersion, BoxFuture, Digest, FunctionKind, HubName};
@@ -57,6 +59,10 @@ impl Executor for Failing {
         })
     }
 
+    fn run_function(&self, run: FunctionRun) -> BoxFuture<'static, Result<Result<FunctionAnswer, Failure>, HostFault>> {
+        Box::pin(async move { Err(HostFault(format!("no function '{}' here", run.name))) })
+    }
+
     fn admit(&self, component: Bytes) -> BoxFuture<'_, Result<AppVersion, AdmitError>> {
         let functions =
             [(FunctionKind::Orchestrator, "F"), (FunctionKind::Activity, "A"), (FunctionKind::Activity, "B")];
@@ -69,6 +75,7 @@ impl Executor for Failing {
                 size: component.len() as u64,
                 functions: functions.map(|(kind, name)| (kind, name.to_owned())).into(),
                 imports: Vec::new(),
+                triggers: Vec::new(),
             })
         })
     }

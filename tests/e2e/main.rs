@@ -10,6 +10,7 @@ mod crash;
 #[cfg(target_os = "linux")]
 mod disk_faults;
 mod examples;
+mod functions;
 mod golden;
 mod hello;
 mod host_faults;

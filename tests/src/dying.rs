@@ -53,6 +53,13 @@ impl Store for DyingStore {
         self.inner.commit(commit)
     }
 
+    fn commit_all(&self, commits: Vec<Commit>) -> BoxFuture<'_, Result<Vec<Committed>, CommitError>> {
+        if self.dies() {
+            return Box::pin(async { Err(dead().into()) });
+        }
+        self.inner.commit_all(commits)
+    }
+
     fn instance(&self, hub: &HubName, id: &str) -> BoxFuture<'_, Result<Option<InstanceRecord>, StoreError>> {
         let (hub, id) = (hub.clone(), id.to_owned());
         Box::pin(async move { self.inner.instance(&hub, &id).await })

@@ -98,6 +98,18 @@ impl Store for WatchedStore {
         })
     }
 
+    fn commit_all(&self, commits: Vec<Commit>) -> BoxFuture<'_, Result<Vec<Committed>, CommitError>> {
+        Box::pin(async move {
+            self.begun.fetch_add(1, Ordering::SeqCst);
+            let _ending = Ending(&self.ended);
+            let begun: Vec<_> =
+                commits.iter().map(|commit| (commit.record.execution_id.clone(), commit.events.clone())).collect();
+            let committed = self.inner.commit_all(commits).await?;
+            begun.iter().for_each(|(execution, events)| self.note(execution, events));
+            Ok(committed)
+        })
+    }
+
     fn instance(&self, hub: &HubName, id: &str) -> BoxFuture<'_, Result<Option<InstanceRecord>, StoreError>> {
         let (hub, id) = (hub.clone(), id.to_owned());
         Box::pin(async move { self.inner.instance(&hub, &id).await })

@@ -7,10 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::Bytes;
-use durawasm_core::Timestamp;
 use durawasm_core::model::Outcome;
+use durawasm_core::{Failure, Timestamp};
 use durawasm_host::engine::Settings;
-use durawasm_host::engine::executor::{ActivityRun, AdmitError, Executor, HostFault, OrchestratorRun, RunEnd};
+use durawasm_host::engine::executor::{
+    ActivityRun, AdmitError, Executor, FunctionAnswer, FunctionRun, HostFault, OrchestratorRun, RunEnd,
+};
 use durawasm_host::store::memory::MemoryStore;
 use durawasm_host::store::{AppVersion, BoxFuture, SharedStore};
 use serde_json::Value;
@@ -52,6 +54,10 @@ impl Executor for Watchful {
         }
         self.runs.lock().unwrap_or_else(PoisonError::into_inner).push(run.idempotency_key.clone());
         executor().run_activity(run)
+    }
+
+    fn run_function(&self, run: FunctionRun) -> BoxFuture<'static, Result<Result<FunctionAnswer, Failure>, HostFault>> {
+        executor().run_function(run)
     }
 
     fn admit(&self, component: Bytes) -> BoxFuture<'_, Result<AppVersion, AdmitError>> {

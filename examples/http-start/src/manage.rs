@@ -58,8 +58,8 @@ pub fn purge_instance(ctx: FunctionContext, instance_id: String) -> Result<()> {
     Ok(())
 }
 
-/// Removes, at noon of every day, what was created more than 30 days ago and has ended.
-#[durawasm::timer(name = "PurgeHistory", schedule = "0 0 12 * * *")]
+/// Removes what was created more than 30 days ago and has ended.
+#[durawasm::manual(name = "PurgeHistory")]
 pub fn purge_history(ctx: FunctionContext) -> Result<()> {
     let purged = ctx.client().purge_many(&InstanceFilter::new().created_to(Timestamp::now() - 30 * DAY))?;
     durawasm::info!(ctx, "{purged} instances purged");
