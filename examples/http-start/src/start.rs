@@ -64,9 +64,8 @@ pub fn http_sync_start(ctx: FunctionContext, request: HttpRequest) -> Result<Htt
     }
     let (client, function) = (ctx.client(), request.require_param("functionName")?);
     let started = client.start_new(function).input_json(request.text()?).send();
-    let answer = started.and_then(|id| {
-        client.wait_for_completion_or_create_check_status_response(&request, &id, timeout, interval)
-    });
+    let answer = started
+        .and_then(|id| client.wait_for_completion_or_create_check_status_response(&request, &id, timeout, interval));
     Ok(answer.unwrap_or_else(HttpResponse::from))
 }
 
