@@ -1,4 +1,4 @@
-//! Functions that start orchestrations and manage them: over HTTP, by hand and by a timer.
+//! Functions that start orchestrations and manage them: over HTTP and by hand.
 
 mod manage;
 mod orchestrations;
