@@ -177,7 +177,21 @@ impl From<wit::Request> for HttpRequest {
 
 #[cfg(test)]
 mod tests {
-    use super::origin;
+    use super::{HttpRequest, origin};
+
+    #[test]
+    fn names_are_found_ignoring_case_and_the_first_of_several_counts() {
+        let request = HttpRequest::new("GET", "http://host/")
+            .with_header("x-mode", "a")
+            .with_query("Page", "1")
+            .with_query("page", "2")
+            .with_param("orderId", "7");
+        assert_eq!(request.header("X-Mode"), Some("a"));
+        assert_eq!((request.query("page"), request.queries().count()), (Some("1"), 2));
+        assert_eq!((request.param("orderid"), request.param("other")), (Some("7"), None));
+        let error = request.require_param("other").expect_err("it is not there");
+        assert_eq!(error.to_string(), "the route's parameter \"other\" is missing");
+    }
 
     #[test]
     fn the_origin_ends_before_path_query_and_fragment() {
