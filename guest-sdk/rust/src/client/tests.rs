@@ -128,11 +128,11 @@ fn a_filter_says_everything_it_was_told() {
     assert_eq!(CLIENT.purge_many_recursive(&InstanceFilter::new()).ok(), Some(1));
     let calls = calls();
     for said in [
-        "created_from: Some(\"1970-01-01T00:00:00.000000Z\")",
-        "created_to: Some(\"1970-01-01T00:00:01.000000Z\")",
+        "created-from: Some(\"1970-01-01T00:00:00.000000Z\")",
+        "created-to: Some(\"1970-01-01T00:00:01.000000Z\")",
         "Completed, RuntimeStatus::Failed",
         "name: Some(\"F\")",
-        "instance_id_prefix: Some(\"order-\")",
+        "instance-id-prefix: Some(\"order-\")",
         "false",
     ] {
         assert!(calls[0].contains(said), "{said} is not in {}", calls[0]);
