@@ -58,10 +58,11 @@ pub fn purge_instance(ctx: FunctionContext, instance_id: String) -> Result<()> {
     Ok(())
 }
 
-/// Removes what was created more than 30 days ago and has ended.
+/// Removes what was created more than so many days ago (without a number: 30) and has ended.
 #[durawasm::manual(name = "PurgeHistory")]
-pub fn purge_history(ctx: FunctionContext) -> Result<()> {
-    let purged = ctx.client().purge_many(&InstanceFilter::new().created_to(Timestamp::now() - 30 * DAY))?;
+pub fn purge_history(ctx: FunctionContext, days: Option<u32>) -> Result<()> {
+    let age = days.unwrap_or(30) * DAY;
+    let purged = ctx.client().purge_many(&InstanceFilter::new().created_to(Timestamp::now() - age))?;
     durawasm::info!(ctx, "{purged} instances purged");
     Ok(())
 }

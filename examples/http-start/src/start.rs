@@ -63,9 +63,9 @@ pub fn http_sync_start(ctx: FunctionContext, request: HttpRequest) -> Result<Htt
         return Err(Error::bad_request("retryInterval is above timeout"));
     }
     let (client, function) = (ctx.client(), request.require_param("functionName")?);
-    let answer = client.start_new(function).input_json(request.text()?).send().and_then(|id| {
-        client.wait_for_completion_or_create_check_status_response(&request, &id, timeout, interval)
-    });
+    let started = client.start_new(function).input_json(request.text()?).send();
+    let answer = started
+        .and_then(|id| client.wait_for_completion_or_create_check_status_response(&request, &id, timeout, interval));
     Ok(answer.unwrap_or_else(HttpResponse::from))
 }
 

@@ -19,6 +19,7 @@ pub(crate) struct Arguments {
     pub(crate) schedule: Option<LitStr>,
 }
 
+const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 const AUTH: [&str; 3] = ["anonymous", "function", "admin"];
 const NEEDS_SCHEDULE: &str = "a timer function needs its schedule, six fields from the second on: \
                               `#[durawasm::timer(schedule = \"0 */5 * * * *\")]`";
@@ -97,8 +98,8 @@ fn methods(input: ParseStream<'_>) -> Result<Vec<LitStr>> {
     let mut methods: Vec<LitStr> = vec![];
     for method in given {
         let value = method.value().to_ascii_uppercase();
-        if value.is_empty() || !value.bytes().all(|byte| byte.is_ascii_uppercase()) {
-            return Err(Error::new(method.span(), SHAPE));
+        if !METHODS.contains(&value.as_str()) {
+            return Err(Error::new(method.span(), format!("a method is one of {}", METHODS.join(", "))));
         }
         if methods.iter().any(|other| other.value() == value) {
             return Err(Error::new(method.span(), format!("{value} is given twice")));

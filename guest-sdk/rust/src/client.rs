@@ -217,7 +217,7 @@ impl DurableClient {
         Ok(host::wait_for_start(instance_id, millis(timeout))?.map(Into::into))
     }
 
-    /// The URLs by which others manage the instance. It need not exist yet.
+    /// The URLs by which others manage the instance, on the server's public address. It need not exist yet.
     ///
     /// ```no_run
     /// use durawasm::prelude::*;
@@ -234,10 +234,14 @@ impl DurableClient {
         host::create_management_payload(instance_id).into()
     }
 
-    /// What the management API answers a start with: 202, the URL to poll in `Location`, and all URLs in the body. The
-    /// URLs have the origin of the request that the function was called with, which the host knows.
-    pub fn create_check_status_response(self, _request: &HttpRequest, instance_id: &str) -> HttpResponse {
+    /// What the management API answers a start with: 202, the URL to poll in `Location`, and all URLs in the body, on the
+    /// scheme and host of the request.
+    pub fn create_check_status_response(self, request: &HttpRequest, instance_id: &str) -> HttpResponse {
         let links = self.management_payload(instance_id);
+        let links = match request.origin() {
+            Some(origin) => links.at_origin(origin),
+            None => links,
+        };
         let response =
             HttpResponse::new(202).header("Location", &links.status_query_get_uri).header("Retry-After", "10");
         // A struct of strings can always be written.

@@ -398,7 +398,7 @@ mod tests {
         Definition::orchestrator("Same", |_| Ok(Some("1".to_owned()))),
         Definition::activity("Same", |_| Ok(Some("2".to_owned()))),
         Definition::http("Same", OPTIONS, |request| Ok(HttpResponse::new(200).text(request.url()))),
-        Definition::manual("Same", |input| Ok(input)),
+        Definition::manual("Same", Ok),
         Definition::timer("Tick", "0 */5 * * * *", |_| Err(Error::msg("late"))),
         Definition::http("Plain", HttpOptions { route: None, methods: &[], auth_level: None }, |request| {
             Ok(HttpResponse::new(200).text(request.text()?))

@@ -4,4 +4,5 @@ mod request;
 mod response;
 
 pub use request::HttpRequest;
+pub(crate) use request::origin;
 pub use response::HttpResponse;

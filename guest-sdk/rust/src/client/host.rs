@@ -8,6 +8,7 @@ pub(crate) use fake::*;
 
 /// A hub of instances that the test fills, which keeps account of what it is asked.
 #[cfg(test)]
+#[allow(clippy::result_large_err, reason = "the generated signatures")]
 pub(crate) mod fake {
     use std::cell::RefCell;
 

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 
 use crate::bindings::durable::functions::client as wit;
 use crate::error::Result;
+use crate::http::origin;
 use crate::payload::decode;
 use crate::{RuntimeStatus, Timestamp};
 
@@ -218,6 +219,29 @@ pub struct ManagementPayload {
     pub suspend_post_uri: String,
     /// POST: resumes it.
     pub resume_post_uri: String,
+}
+
+impl ManagementPayload {
+    /// The same URLs on another scheme and host: those by which a client has reached this server
+    /// ([`HttpRequest::origin`](crate::HttpRequest::origin)).
+    #[must_use]
+    pub fn at_origin(mut self, to: &str) -> Self {
+        for uri in [
+            &mut self.status_query_get_uri,
+            &mut self.send_event_post_uri,
+            &mut self.terminate_post_uri,
+            &mut self.rewind_post_uri,
+            &mut self.purge_history_delete_uri,
+            &mut self.restart_post_uri,
+            &mut self.suspend_post_uri,
+            &mut self.resume_post_uri,
+        ] {
+            if let Some(length) = origin(uri).map(str::len) {
+                uri.replace_range(..length, to);
+            }
+        }
+        self
+    }
 }
 
 impl From<wit::ManagementPayload> for ManagementPayload {

@@ -11,7 +11,7 @@ use crate::{Error, Reuse, Timestamp};
 const CLIENT: DurableClient = DurableClient { _private: () };
 
 fn request() -> HttpRequest {
-    HttpRequest::new("POST", "http://host/api/orchestrators/F")
+    HttpRequest::new("POST", "https://public:8443/api/orchestrators/F")
 }
 
 fn with_output(state: RuntimeStatus, output: &str) {
@@ -119,6 +119,38 @@ fn the_verbs_pass_on_what_they_are_given() {
 }
 
 #[test]
+fn a_filter_says_everything_it_was_told() {
+    reset(vec![status("i", RuntimeStatus::Completed)]);
+    let (from, to) = (Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH + Duration::from_secs(1));
+    let filter = InstanceFilter::new().created_from(from).created_to(to).name("F").id_prefix("order-");
+    let filter = filter.status(RuntimeStatus::Completed).status(RuntimeStatus::Failed);
+    assert_eq!(CLIENT.purge_many(&filter).ok(), Some(1));
+    assert_eq!(CLIENT.purge_many_recursive(&InstanceFilter::new()).ok(), Some(1));
+    let calls = calls();
+    for said in [
+        "created-from: Some(\"1970-01-01T00:00:00.000000Z\")",
+        "created-to: Some(\"1970-01-01T00:00:01.000000Z\")",
+        "Completed, RuntimeStatus::Failed",
+        "name: Some(\"F\")",
+        "instance-id-prefix: Some(\"order-\")",
+        "false",
+    ] {
+        assert!(calls[0].contains(said), "{said} is not in {}", calls[0]);
+    }
+    assert!(calls[1].ends_with("true"));
+}
+
+#[test]
+fn waiting_for_the_start_ends_when_it_is_not_pending() {
+    reset(vec![status("new", RuntimeStatus::Pending), status("i", RuntimeStatus::Suspended)]);
+    let wait = |id| CLIENT.wait_for_start(id, Duration::from_millis(1_500));
+    assert!(matches!(wait("new"), Ok(None)));
+    assert!(matches!(wait("i"), Ok(Some(status)) if status.runtime_status == RuntimeStatus::Suspended));
+    assert!(matches!(wait("nobody"), Err(ClientError::NotFound)));
+    assert_eq!(calls()[0], "wait for the start of new 1500");
+}
+
+#[test]
 fn a_status_is_written_as_the_management_api_writes_it() {
     reset(vec![wit::Status { output: Some("9007199254740993".to_owned()), ..status("i", RuntimeStatus::Completed) }]);
     let status = CLIENT.get_status("i").send().ok().flatten().expect("it is there");
@@ -148,14 +180,17 @@ fn a_check_status_response_says_where_to_ask() {
     assert_eq!(
         response.headers().collect::<Vec<_>>(),
         [
-            ("Location", "http://host/instances/i"),
+            ("Location", "https://public:8443/instances/i"),
             ("Retry-After", "10"),
             ("Content-Type", "application/json; charset=utf-8"),
         ]
     );
     let links = body(&response);
-    assert_eq!(links["statusQueryGetUri"], "http://host/instances/i");
-    assert_eq!(links.as_object().map(serde_json::Map::len), Some(9));
+    let links = links.as_object().expect("the links are an object");
+    assert_eq!(links.len(), 9);
+    let on_origin = |uri: &Value| uri.as_str().is_some_and(|uri| uri.starts_with("https://public:8443/instances/i"));
+    assert!(links.iter().all(|(name, uri)| name == "id" || on_origin(uri)), "{links:?}");
+    assert_eq!(CLIENT.management_payload("i").status_query_get_uri, "http://host/instances/i");
 }
 
 #[test]

@@ -78,6 +78,16 @@ impl HttpRequest {
         &self.url
     }
 
+    /// Scheme and host of the URL, as links to this server begin; none if it has none.
+    ///
+    /// ```
+    /// let request = durawasm::HttpRequest::new("GET", "http://localhost:7071/api/orders?page=2");
+    /// assert_eq!(request.origin(), Some("http://localhost:7071"));
+    /// ```
+    pub fn origin(&self) -> Option<&str> {
+        origin(&self.url)
+    }
+
     /// The first header of this name, compared ignoring case.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|header| header.0.eq_ignore_ascii_case(name)).map(|header| header.1.as_str())
@@ -141,6 +151,13 @@ impl HttpRequest {
     }
 }
 
+/// `scheme://host` at the begin of a URL.
+pub(crate) fn origin(url: &str) -> Option<&str> {
+    let host = url.find("://")? + "://".len();
+    let end = url[host..].find(['/', '?', '#']).map_or(url.len(), |length| host + length);
+    (end > host).then_some(&url[..end])
+}
+
 fn pairs(tags: Vec<Tag>) -> Vec<(String, String)> {
     tags.into_iter().map(|tag| (tag.name, tag.value)).collect()
 }
@@ -154,6 +171,35 @@ impl From<wit::Request> for HttpRequest {
             query: pairs(request.query),
             params: pairs(request.params),
             body: request.body,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{HttpRequest, origin};
+
+    #[test]
+    fn names_are_found_ignoring_case_and_the_first_of_several_counts() {
+        let request = HttpRequest::new("GET", "http://host/")
+            .with_header("x-mode", "a")
+            .with_query("Page", "1")
+            .with_query("page", "2")
+            .with_param("orderId", "7");
+        assert_eq!(request.header("X-Mode"), Some("a"));
+        assert_eq!((request.query("page"), request.queries().count()), (Some("1"), 2));
+        assert_eq!((request.param("orderid"), request.param("other")), (Some("7"), None));
+        let error = request.require_param("other").expect_err("it is not there");
+        assert_eq!(error.to_string(), "the route's parameter \"other\" is missing");
+    }
+
+    #[test]
+    fn the_origin_ends_before_path_query_and_fragment() {
+        for url in ["https://host", "https://host/", "https://host?a=//b", "https://host#a"] {
+            assert_eq!(origin(url), Some("https://host"), "{url}");
+        }
+        for url in ["", "/api/orders", "http:///orders"] {
+            assert_eq!(origin(url), None, "{url}");
         }
     }
 }
