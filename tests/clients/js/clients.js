@@ -210,9 +210,10 @@ const checks = {
 
     async listsAll() {
         const ids = Object.values(await inEveryState());
-        // More than two pages of the public URLs.
+        // More than two pages of the public URLs, and pages that are compressed and sent in several pieces.
+        const input = ["a longer text ".repeat(100)];
         for (let batch = 0; batch < 11; batch++) {
-            const starts = Array.from({ length: 20 }, () => client.startNew("Sequence", { instanceId: newId("many"), input: [] }));
+            const starts = Array.from({ length: 20 }, () => client.startNew("Sequence", { instanceId: newId("many"), input }));
             ids.push(...(await Promise.all(starts)));
         }
         const listed = new Map((await client.getStatusAll()).map((status) => [status.instanceId, status]));

@@ -167,8 +167,9 @@ class Checks:
 
     async def lists_all(self):
         ids = [await self.instance(state) for state in STATES]
-        # More than a page: the client never asks for a second one.
-        ids += await asyncio.gather(*(self.client.start_new("Sequence", self.new_id("many")) for _ in range(120)))
+        # More than a page: the client never asks for a second one. The answer is compressed and sent in several pieces.
+        many = [self.new_id("many") for _ in range(120)]
+        ids += await asyncio.gather(*(self.client.start_new("TwoWaiters", one, "a longer text " * 100) for one in many))
         listed = {status.instance_id: status for status in await self.client.get_status_all()}
         same([one for one in ids if one not in listed], [])
         for instance_id, state in zip(ids, STATES):
