@@ -29,10 +29,16 @@ async fn server(key: Option<&str>) -> Program {
     program
 }
 
-async fn binding(program: &Program) -> Value {
-    let (code, body) = program.get("/admin/hubs/default/binding").await.unwrap();
-    assert_eq!(code, 200, "{body}");
-    serde_json::from_str(&body).unwrap()
+/// What the command line prints for users to construct a client from.
+async fn binding(program: &Program, key: Option<&str>) -> Value {
+    let mut verb = Command::new(env!("CARGO_BIN_EXE_durawasm-e2e"));
+    verb.args(["binding", "--url", &program.url]).args(key.map(|key| format!("--key={key}")));
+    let output = verb.output().await.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let (code, served) = program.get("/admin/hubs/default/binding").await.unwrap();
+    assert_eq!((code, serde_json::from_str(&served).ok().as_ref()), (200, Some(&printed)));
+    printed
 }
 
 /// Runs a script on a binding and checks what it reports.
@@ -75,7 +81,7 @@ async fn the_python_client_works_without_keys() {
         return;
     }
     let program = server(None).await;
-    let binding = binding(&program).await;
+    let binding = binding(&program, None).await;
     assert_eq!(binding["rpcBaseUrl"], format!("{}/durabletask/", program.url));
     python(&binding).await;
 }
@@ -86,7 +92,7 @@ async fn the_python_client_works_with_the_token_of_its_base() {
         return;
     }
     let program = server(Some(KEY)).await;
-    let binding = binding(&program).await;
+    let binding = binding(&program, Some(KEY)).await;
     assert!(!binding.to_string().contains(KEY) && binding["requiredQueryStringParameters"] != "", "{binding}");
     python(&binding).await;
 }
@@ -97,7 +103,7 @@ async fn the_javascript_client_works_without_keys() {
         return;
     }
     let program = server(None).await;
-    js(&binding(&program).await, &program.url).await;
+    js(&binding(&program, None).await, &program.url).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -106,7 +112,7 @@ async fn the_javascript_client_works_with_the_token_of_its_base() {
         return;
     }
     let program = server(Some(KEY)).await;
-    js(&binding(&program).await, &program.url).await;
+    js(&binding(&program, Some(KEY)).await, &program.url).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -115,7 +121,7 @@ async fn the_javascript_client_works_with_public_urls_and_their_codes() {
         return;
     }
     let program = server(Some(KEY)).await;
-    let mut binding = binding(&program).await;
+    let mut binding = binding(&program, Some(KEY)).await;
     binding.as_object_mut().unwrap().remove("rpcBaseUrl").unwrap();
     js(&binding, &program.url).await;
 }
