@@ -25,5 +25,6 @@ mod restart;
 mod rewind;
 mod scenario;
 mod singleton;
+mod sleepers;
 mod start_options;
 mod surface;

@@ -242,27 +242,25 @@ async fn a_link_opens_its_own_instance_alone() {
     let code = |links: &Value| path_of(links, "statusQueryGetUri").rsplit_once("code=").unwrap().1.to_owned();
     let (my_code, your_code) = (code(&mine), code(&yours));
     assert_ne!(my_code, your_code);
-    for (name, method, there) in [
-        ("statusQueryGetUri", "GET", true),
-        ("suspendPostUri", "POST", true),
-        ("resumePostUri", "POST", true),
-        ("sendEventPostUri", "POST", true),
-        ("terminatePostUri", "POST", true),
-        ("rewindPostUri", "POST", false),
-        ("restartPostUri", "POST", false),
-        ("purgeHistoryDeleteUri", "DELETE", false),
+    for (name, method) in [
+        ("statusQueryGetUri", "GET"),
+        ("suspendPostUri", "POST"),
+        ("resumePostUri", "POST"),
+        ("sendEventPostUri", "POST"),
+        ("terminatePostUri", "POST"),
+        ("rewindPostUri", "POST"),
+        ("restartPostUri", "POST"),
+        ("purgeHistoryDeleteUri", "DELETE"),
     ] {
         let own = path_of(&mine, name);
         let stolen = own.replace(&my_code, &your_code);
         let without = own.replace(&format!("&code={my_code}"), "");
         for refused in [&stolen, &without] {
-            let status = host.send(method, refused, "").await.status;
-            // A route that is not served is not there for anybody.
-            assert!(status == 401 || (!there && status == 404), "{name}: {status}");
+            assert_eq!(host.send(method, refused, "").await.status, 401, "{name}");
         }
         let status = host.send(method, &own, "").await.status;
-        assert_ne!(status, 401, "{name} with its own code");
-        assert!(!there || status.is_success() || status == 410, "{name}: {status}");
+        // The event may have ended it already, and what has not failed cannot be rewound.
+        assert!(status.is_success() || status == 410 || status == 412, "{name} with its own code: {status}");
     }
     let other_hub = path_of(&mine, "statusQueryGetUri").replace("taskHub=default", "taskHub=other");
     for (method, path) in [
@@ -276,9 +274,9 @@ async fn a_link_opens_its_own_instance_alone() {
         assert_eq!(host.send(method, &path, "").await.status, 401, "{method} {path}");
     }
     let again = host.behind(keyed());
-    assert_eq!(again.send("GET", &path_of(&mine, "statusQueryGetUri"), "").await.status, 200, "after a restart");
+    assert_eq!(again.send("GET", &path_of(&yours, "statusQueryGetUri"), "").await.status, 202, "after a restart");
     let rotated = host.behind(ApiSettings { admin_key: Some("another key".to_owned()), ..keyed() });
-    assert_eq!(rotated.send("GET", &path_of(&mine, "statusQueryGetUri"), "").await.status, 401, "after a new key");
+    assert_eq!(rotated.send("GET", &path_of(&yours, "statusQueryGetUri"), "").await.status, 401, "after a new key");
 }
 
 #[tokio::test(flavor = "multi_thread")]
