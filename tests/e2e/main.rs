@@ -5,6 +5,7 @@
 mod activities;
 mod bad_input;
 mod children;
+mod clients;
 mod connections;
 mod crash;
 #[cfg(target_os = "linux")]
@@ -24,6 +25,7 @@ mod replay;
 mod restart;
 mod rewind;
 mod scenario;
+mod singleton;
 mod sleepers;
 mod start_options;
 mod surface;

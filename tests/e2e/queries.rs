@@ -154,6 +154,10 @@ async fn a_list_of_large_instances_is_streamed_whole() {
     }
     let list = host.send("GET", &format!("{BASE}/instances"), "").await;
     assert_eq!(list.headers.get("content-length"), None, "several chunks");
+    let packed = host.send_adding("GET", &format!("{BASE}/instances"), &[("accept-encoding", "gzip")], "").await;
+    // Gzip ends with the length of what was packed.
+    let length = u32::from_le_bytes(*packed.body.last_chunk().unwrap());
+    assert_eq!((&packed.headers["content-encoding"], length as usize), (&"gzip".parse().unwrap(), list.body.len()));
     let list = list.json();
     assert_eq!(list.as_array().unwrap().len(), 8);
     assert!(

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod dying;
 pub mod guests;
 pub mod host;
+pub mod tools;
 pub mod watched;
 pub mod world;
 

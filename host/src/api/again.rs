@@ -25,7 +25,8 @@ use crate::engine::{RestartError, SendError, StartError};
         (status = 202, description = "Accepted, durably. Empty."),
         (status = 400, description = "A `version` was asked for, which is not offered.", body = ErrorBody),
         (status = 404, description = "No such instance. Empty."),
-        (status = 412, description = "The instance has not failed. A JSON string.", body = String),
+        (status = 412, description = "The instance has not failed. A JSON string.", body = String,
+            content_type = "application/json"),
     ),
 )]
 pub(super) async fn rewind(call: Call) -> Result<Response, ApiError> {

@@ -10,6 +10,7 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use durawasm_core::Status;
+use http_body_util::BodyExt;
 use http_body_util::channel::{Channel, Sender};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
@@ -137,7 +138,8 @@ impl Rows {
     fn stream(self, first: Bytes) -> Body {
         let (sender, body) = Channel::<Bytes, StoreError>::new(CHUNKS_AHEAD);
         tokio::spawn(self.send(first, sender));
-        Body::new(body)
+        // The compressing layer asks once more after the end, which a channel does not bear.
+        Body::new(body.fuse())
     }
 
     async fn send(mut self, first: Bytes, mut sender: Sender<Bytes, StoreError>) {
