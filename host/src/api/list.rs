@@ -161,8 +161,6 @@ impl Rows {
     }
 }
 
-/// What tells a version's tokens from another's.
-
 /// Where a request wants to go on.
 fn position(headers: &HeaderMap) -> Result<Option<Position>, ApiError> {
     let Some(value) = headers.get(TOKEN).filter(|value| !value.is_empty()) else { return Ok(None) };
