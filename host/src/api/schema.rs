@@ -46,12 +46,21 @@ struct FailureDetails {
     error_type: String,
     error_message: String,
     stack_trace: Option<String>,
-    /// Its cause, in the same form without the last two fields.
-    #[schema(no_recursion)]
-    inner_failure: Option<Box<FailureDetails>>,
+    inner_failure: Option<FailureCause>,
     is_non_retriable: bool,
     /// Any JSON.
     properties: Option<Value>,
+}
+
+/// What led to it.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+struct FailureCause {
+    error_type: String,
+    error_message: String,
+    stack_trace: Option<String>,
+    #[schema(no_recursion)]
+    inner_failure: Option<Box<FailureCause>>,
 }
 
 /// The caller's trace context.
