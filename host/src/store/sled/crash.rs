@@ -79,7 +79,7 @@ pub(super) fn process(directory: &Path) -> Command {
     process
 }
 
-/// The last acknowledgement of each id in what the process has said.
+/// The last acknowledgement of each id in what the process has said; revision 0: nothing is promised any more.
 pub(super) fn acknowledged<'a>(lines: impl Iterator<Item = &'a str>) -> BTreeMap<String, Committed> {
     let mut acknowledged = BTreeMap::new();
     for line in lines {
@@ -87,8 +87,6 @@ pub(super) fn acknowledged<'a>(lines: impl Iterator<Item = &'a str>) -> BTreeMap
             let (Ok(number), Ok(revision)) = (number.parse(), revision.parse()) else { continue };
             let number = crate::store::InstanceNumber(number);
             acknowledged.insert(id.to_owned(), Committed::at(number, revision));
-            // A purge says revision 0.
-            acknowledged.retain(|_, done: &mut Committed| done.revision > 0);
         }
     }
     acknowledged
@@ -101,7 +99,9 @@ fn run_and_kill(directory: &Path, after: Duration) -> BTreeMap<String, Committed
     let reader = std::thread::spawn(move || {
         let mut said = Vec::new();
         output.read_to_end(&mut said).unwrap();
-        acknowledged(String::from_utf8_lossy(&said).lines())
+        let mut last = acknowledged(String::from_utf8_lossy(&said).lines());
+        last.retain(|_, done| done.revision > 0);
+        last
     });
     std::thread::sleep(after);
     child.kill().unwrap();

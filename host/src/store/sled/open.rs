@@ -134,17 +134,25 @@ pub(super) fn open(path: &Path, options: &SledOptions) -> Result<Opened, OpenErr
         return Err(OpenError::Foreign(path.to_owned()));
     }
     let lock = lock(path)?;
+    let creating = path.join("creating");
     if format.is_empty() {
+        write_synced(&creating, b"removed once the store is complete\n")?;
+        sync_directory(path)?;
         write_synced(&format_path, FORMAT.as_bytes())?;
     } else if format != FORMAT {
         let (found, expected) = (format.trim().to_owned(), FORMAT.trim().to_owned());
         return Err(OpenError::Format { path: path.to_owned(), found, expected });
     }
+    let is_creation = creating.exists();
+    if is_creation {
+        // One that was cut short has acknowledged nothing; sled cannot always open what is left of it.
+        remove_unfinished(path)?;
+    }
     check(path)?;
     let db = open_sled(path, options)?;
     let log = path.join("db");
     let data = File::options().read(true).write(true).open(&log).map_err(io_error("cannot open", &log))?;
-    if created {
+    if created || is_creation {
         sync_created(path, &data)?;
     } else {
         sync_reopened(path, &data)?;
@@ -155,6 +163,11 @@ pub(super) fn open(path: &Path, options: &SledOptions) -> Result<Opened, OpenErr
     };
     let (sidecar, promised) = Sidecar::open(path)?;
     compare(path, meta, promised, None)?;
+    if is_creation {
+        fs::remove_file(&creating).map_err(io_error("cannot remove", &creating))?;
+        // From here on there may be acknowledgements.
+        sync_directory(path)?;
+    }
     Ok(Opened { db, data, lock, sidecar, meta })
 }
 
@@ -195,7 +208,7 @@ fn compare(path: &Path, stored: MetaRow, promised: MetaRow, gap: Option<u64>) ->
 fn is_new(path: &Path) -> Result<bool, OpenError> {
     for entry in fs::read_dir(path).map_err(io_error("cannot read", path))? {
         let name = entry.map_err(io_error("cannot read", path))?.file_name();
-        if name != "lock" && name != "format" {
+        if name != "lock" && name != "format" && name != "creating" {
             return Ok(false);
         }
     }
@@ -270,6 +283,25 @@ fn sync_created(path: &Path, data: &File) -> Result<(), OpenError> {
 fn sync_reopened(path: &Path, data: &File) -> Result<(), OpenError> {
     let synced = File::open(path).and_then(|directory| directory.sync_all()).and_then(|()| data.sync_data());
     synced.map_err(io_error("cannot sync", path))
+}
+
+fn sync_directory(path: &Path) -> Result<(), OpenError> {
+    File::open(path).and_then(|directory| directory.sync_all()).map_err(io_error("cannot sync", path))
+}
+
+/// Removes what a creation that did not come to its end has left, but for the marks that say so.
+fn remove_unfinished(path: &Path) -> Result<(), OpenError> {
+    for entry in fs::read_dir(path).map_err(io_error("cannot read", path))? {
+        let entry = entry.map_err(io_error("cannot read", path))?;
+        let name = entry.file_name();
+        if ["lock", "format", "creating"].iter().any(|kept| name == *kept) {
+            continue;
+        }
+        let entry = entry.path();
+        let removed = if entry.is_dir() { fs::remove_dir_all(&entry) } else { fs::remove_file(&entry) };
+        removed.map_err(io_error("cannot remove", &entry))?;
+    }
+    Ok(())
 }
 
 fn write_synced(path: &Path, bytes: &[u8]) -> Result<(), OpenError> {

@@ -75,7 +75,8 @@ async fn check(path: &Path, before: &Known, said: &str, what: &str) -> Known {
         let id = id.to_string();
         let found = store.instance(&hub(), &id).await.unwrap();
         let order = |done: &Committed| (done.number, done.revision);
-        let known = before.get(&id).into_iter().chain(acknowledged.get(&id)).map(order).max();
+        let is_promised = acknowledged.get(&id).is_none_or(|done| done.revision > 0);
+        let known = before.get(&id).into_iter().chain(acknowledged.get(&id)).map(order).max().filter(|_| is_promised);
         let done = found.as_ref().map(|found| Committed::at(found.number, found.revision));
         assert!(done.as_ref().map(order) >= known, "{what}: instance {id} is at {done:?}, but was at {known:?}");
         there.extend(done.map(|done| (id.clone(), done)));
