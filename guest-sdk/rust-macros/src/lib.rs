@@ -105,6 +105,8 @@ pub fn manual(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// The function takes a `FunctionContext` and, if it wants it, the `TimerInfo`. It returns `durawasm::Result<()>`. It
 /// is not async.
 ///
+/// The host of this version still refuses apps with timer functions when they are deployed.
+///
 /// * `schedule = "…"` has six fields: second, minute, hour, day, month, day of the week.
 /// * `name = "…"`: without it the name of the function.
 ///
