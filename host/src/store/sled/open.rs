@@ -16,7 +16,7 @@ use super::{SledOptions, inspect, keys};
 use crate::store::StoreError;
 
 /// The layout of the rows that this version writes and reads.
-const FORMAT: &str = "durawasm store, format 2\n";
+pub(super) const FORMAT: &str = "durawasm store, format 2\n";
 
 /// A page beyond a quarter of a segment becomes a file under `blobs`, which sled never syncs; see
 /// [`super::prepare::MAX_VALUE`].

@@ -106,6 +106,25 @@ fn foreign_directories_and_formats_are_refused() {
 }
 
 #[tokio::test]
+async fn a_creation_that_was_cut_short_begins_anew_and_a_complete_one_never_does() {
+    let directory = TempDir::new().unwrap();
+    for (name, left) in [("format", super::open::FORMAT), ("creating", ""), ("db", "half a log"), ("conf", "torn")] {
+        fs::write(directory.path().join(name), left).unwrap();
+    }
+    let store = open(directory.path());
+    assert!(!directory.path().join("creating").exists(), "the mark goes before anything is acknowledged");
+    let done = store.commit(start("a")).await.unwrap();
+    drop(store);
+    let store = open(directory.path());
+    assert_eq!(store.instance(&hub(), "a").await.unwrap().unwrap().number, done.number);
+    drop(store);
+    // Without the mark the same remains are damage, not a creation.
+    fs::write(directory.path().join("db"), "half a log").unwrap();
+    assert!(SledStore::open(directory.path(), SledOptions::default()).is_err());
+    assert_eq!(fs::read(directory.path().join("db")).unwrap(), b"half a log");
+}
+
+#[tokio::test]
 async fn a_log_that_lost_commits_is_refused() {
     let directory = TempDir::new().unwrap();
     let (data, old) = (directory.path().join("data"), directory.path().join("old"));
