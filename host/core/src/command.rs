@@ -121,6 +121,7 @@ impl fmt::Display for Say<'_> {
             | EventKind::FailureDelivered { .. }
             | EventKind::ExecutionRewound { .. }
             | EventKind::ParentRewound { .. }
+            | EventKind::ExecutionMoved { .. }
             | EventKind::EpisodeCompleted { .. }
             | EventKind::ExecutionCompleted { .. } => f.write_str("(not a command)"),
         }
