@@ -4,6 +4,7 @@ use std::io::Read;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use durawasm_host::net::rules::Rules;
 use durawasm_host::origin::Pages;
 use durawasm_host::server::{Server, ServerOptions, StoreChoice};
 use durawasm_tests::guests;
@@ -22,6 +23,8 @@ async fn server() -> Server {
         trust_proxy: false,
         retention: None,
         cors_origins: Vec::<Pages>::new(),
+        egress: Rules::default(),
+        egress_ca: None,
         sync_delay: None,
     };
     Server::start(options).await.unwrap()

@@ -108,7 +108,7 @@ pub use combine::{Either, Join};
 pub use durawasm_macros::{activity, http, manual, orchestrator, timer};
 pub use error::{Cause, Context, Error, Failure, Result};
 pub use function_context::{FunctionContext, ScheduleStatus, TimerInfo};
-pub use http::{HttpRequest, HttpResponse};
+pub use http::{HttpAnswer, HttpCall, HttpRequest, HttpResponse};
 pub use join_all::{JoinAll, TryJoinAll};
 pub use log::Log;
 pub use orchestration::OrchestrationContext;
@@ -119,9 +119,9 @@ pub use time::{ParseTimestampError, Timestamp};
 /// What nearly every app needs: `use durawasm::prelude::*;`.
 pub mod prelude {
     pub use crate::{
-        ActivityContext, ClientError, Context, DurableClient, Either, Error, Failure, FunctionContext, HttpRequest,
-        HttpResponse, InstanceFilter, InstanceStatus, Log, OrchestrationContext, Result, RetryPolicy, Reuse,
-        RuntimeStatus, TaskFuture, TimerInfo, Timestamp,
+        ActivityContext, ClientError, Context, DurableClient, Either, Error, Failure, FunctionContext, HttpAnswer,
+        HttpCall, HttpRequest, HttpResponse, InstanceFilter, InstanceStatus, Log, OrchestrationContext, Result,
+        RetryPolicy, Reuse, RuntimeStatus, TaskFuture, TimerInfo, Timestamp,
     };
     pub use std::time::Duration;
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use durawasm_core::model::BUILT_IN;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
@@ -106,6 +107,9 @@ fn functions(app: &App, surface: &Surface, limits: &Limits) -> Result<Functions,
     for function in &app.functions {
         let name = &function.name;
         check_name(name)?;
+        if name.starts_with(BUILT_IN) {
+            return Err(format!("it declares '{name}'; names that begin with {BUILT_IN} are the host's own"));
+        }
         let (kind, word, interface) = match function.kind {
             Kind::Orchestrator => (Some(FunctionKind::Orchestrator), "orchestrator", "orchestrator"),
             Kind::Activity => (Some(FunctionKind::Activity), "activity", "activity"),

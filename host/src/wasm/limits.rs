@@ -76,6 +76,10 @@ pub const LABEL_CHARS: usize = 128;
 pub const CUSTOM_STATUS_UTF16_BYTES: usize = 16 * KIB;
 /// Bytes of what a heartbeat keeps for the next attempt: a place to go on from, not a result.
 pub const HEARTBEAT: usize = 64 * KIB;
+/// Headers of an HTTP call: servers take about as many.
+pub const HTTP_HEADERS: usize = 100;
+/// Statuses that a retry policy may name: all there are.
+pub const STATUSES: usize = 1_000;
 /// Tasks of one execution: what a wait may list.
 pub const TASKS: usize = 100_000;
 /// Attempts of a retry policy. More are a loop without an end.

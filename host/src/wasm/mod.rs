@@ -36,6 +36,9 @@ pub use limits::Limits;
 use crate::engine::executor::{
     ActivityRun, AdmitError, Executor, FunctionAnswer, FunctionRun, HostFault, OrchestratorRun, RunEnd,
 };
+use crate::engine::http::{HttpEnd, HttpRun};
+use crate::net::call;
+use crate::net::egress::Egress;
 use crate::store::{AppVersion, BoxFuture};
 use engine::Runtime;
 use library::Library;
@@ -50,13 +53,15 @@ pub struct Config {
     pub limits: Limits,
     /// Where components are compiled.
     pub compiler: Compiler,
+    /// The way out.
+    pub egress: Arc<Egress>,
 }
 
 impl Config {
     /// Default limits, compiling in this process.
     #[must_use]
-    pub fn new(dir: PathBuf) -> Self {
-        Self { dir, limits: Limits::default(), compiler: Compiler::InProcess }
+    pub fn new(dir: PathBuf, egress: Arc<Egress>) -> Self {
+        Self { dir, limits: Limits::default(), compiler: Compiler::InProcess, egress }
     }
 }
 
@@ -80,7 +85,11 @@ impl WasmExecutor {
         let engine = runtime.engine().clone();
         let library =
             Library::open(&config.dir, engine.clone(), Arc::clone(&limits), config.compiler).map_err(failed)?;
-        Ok(Self { _runtime: runtime, library: Arc::new(library), stage: Stage { engine, limits } })
+        Ok(Self {
+            _runtime: runtime,
+            library: Arc::new(library),
+            stage: Stage { engine, limits, egress: config.egress },
+        })
     }
 }
 
@@ -109,6 +118,11 @@ impl Executor for WasmExecutor {
             let loaded = library.get(run.digest).await?;
             stage.run_function(&loaded, run).await
         })
+    }
+
+    fn call_http(&self, run: HttpRun) -> BoxFuture<'static, HttpEnd> {
+        let (egress, limit) = (Arc::clone(&self.stage.egress), self.stage.limits.payload);
+        Box::pin(async move { call::attempt(&egress, run, limit).await })
     }
 
     fn admit(&self, component: bytes::Bytes) -> BoxFuture<'_, Result<AppVersion, AdmitError>> {

@@ -17,12 +17,14 @@ use super::outcome::Ended;
 use crate::engine::executor::{
     ActivityRun, FunctionAnswer, FunctionCall, FunctionRun, HostFault, OrchestratorRun, RunEnd,
 };
+use crate::net::egress::Egress;
 
 /// What every run needs.
 #[derive(Clone)]
 pub(super) struct Stage {
     pub(super) engine: Engine,
     pub(super) limits: Arc<Limits>,
+    pub(super) egress: Arc<Egress>,
 }
 
 /// A failure that no retry would mend: the component does not have what it should run.

@@ -117,7 +117,10 @@ impl Orchestration {
         }
         if self.ledger.length >= MAX_HISTORY_EVENTS {
             let message = format!("it was told to ask again, and the history has {MAX_HISTORY_EVENTS} events already");
-            self.record(EventKind::TaskFailed { task, failure: Failure::new("LimitExceeded", message).non_retriable() });
+            self.record(EventKind::TaskFailed {
+                task,
+                failure: Failure::new("LimitExceeded", message).non_retriable(),
+            });
             self.end_if_nothing_holds_it();
             return Delivery::Recorded;
         }

@@ -19,11 +19,12 @@ use apps::App;
 use hints::Hints;
 
 pub(super) async fn dev(args: DevArgs) -> Result<(), CliError> {
-    log("warn");
+    // What functions reach is allowed here and would have to be named on a server.
+    log("warn,durawasm::egress=info");
     let apps = apps::find(&args.path)?;
     build::ensure_target(&args.path).await?;
     let key = args.serve.admin_key.clone();
-    let mut server = Server::start(args.serve.options()).await.map_err(CliError::Usage)?;
+    let mut server = Server::start(args.serve.open_options()).await.map_err(CliError::Usage)?;
     let hints = Hints::new(server.address(), key);
     let engine = tokio::select! {
         engine = server.engine() => engine.map_err(CliError::Refused)?,
