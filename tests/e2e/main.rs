@@ -16,6 +16,7 @@ mod golden;
 mod hello;
 mod host_faults;
 mod hostile;
+mod http_calls;
 mod kills;
 mod layers;
 mod program;
