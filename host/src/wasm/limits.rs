@@ -80,6 +80,8 @@ pub const HEARTBEAT: usize = 64 * KIB;
 pub const HTTP_HEADERS: usize = 100;
 /// Statuses that a retry policy may name: all there are.
 pub const STATUSES: usize = 1_000;
+/// Names whose addresses a run may look up.
+pub const NAMES: usize = 256;
 /// Tasks of one execution: what a wait may list.
 pub const TASKS: usize = 100_000;
 /// Attempts of a retry policy. More are a loop without an end.

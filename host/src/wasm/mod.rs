@@ -1,7 +1,7 @@
 //! Guests: components are checked, compiled, kept and run here. Implements the engine's `Executor`.
 //!
 //! In the order one meets them: `inspect` and `admit` (what may come in), `compile` and `library` (what is kept),
-//! `linker`, `orchestration` and `virtual_wasi` (what guests can call), `guest` (one guest's state and limits), `run`
+//! `linker`, `orchestration`, `virtual_wasi`, `network` and `http` (what guests can call), `guest` (one guest's state and limits), `run`
 //! and `outcome` (how runs go and end). All limits are in [`limits`].
 
 mod admit;
@@ -12,10 +12,12 @@ mod convert;
 mod engine;
 mod functions;
 mod guest;
+mod http;
 mod inspect;
 mod library;
 pub mod limits;
 mod linker;
+mod network;
 mod orchestration;
 mod outcome;
 mod run;
