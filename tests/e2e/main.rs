@@ -19,6 +19,7 @@ mod hostile;
 mod http_calls;
 mod kills;
 mod layers;
+mod network;
 mod program;
 mod queries;
 mod random;
