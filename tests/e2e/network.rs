@@ -107,3 +107,11 @@ async fn orchestrators_are_told_what_to_use_instead() {
     }
     assert_eq!(outside.paths(), Vec::<String>::new());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs PostgreSQL: DURAWASM_TEST_POSTGRES='user database host:port', trusted without a password, on the loopback"]
+async fn an_activity_asks_a_database() {
+    let database = std::env::var("DURAWASM_TEST_POSTGRES").unwrap();
+    let status = host().await.run("Asks", json!(format!("postgres {database}"))).await;
+    assert_eq!(status["output"], "42", "{status}");
+}

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use durawasm_core::model::{HTTP_ACTIVITY, Outcome};
 use durawasm_core::retry::duration_of_millis;
-use durawasm_core::{ActivityCall, Failure, Message, Timestamp};
+use durawasm_core::{ActivityCall, Failure, Message};
 use tokio::task::JoinSet;
 
 use super::Inner;
 use super::actor::InFlight;
 use super::executor::{ActivityRun, HostFault, Pulse};
 use super::guest_client::GuestClient;
-use super::http::{Again, HttpEnd, HttpRun};
+use super::http::{HttpEnd, HttpRun};
 use crate::store::InstanceRecord;
 
 /// No attempt may take longer, whatever its call says.
@@ -69,11 +69,7 @@ impl Inner {
         match end {
             HttpEnd::Ended(outcome) => Message::ActivityEnded { task, attempt, outcome, heartbeat: None },
             HttpEnd::Postponed { answer, next, again } => {
-                let now = self.now();
-                let due = match again {
-                    Again::After(wait) => now.checked_add(wait).unwrap_or(Timestamp::MAX),
-                    Again::At(time) => time.max(now),
-                };
+                let due = again.due(self.now());
                 Message::ActivityPostponed { task, attempt, answer, next, due }
             }
         }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use durawasm_core::model::Outcome;
-use durawasm_core::{Payload, Timestamp};
+use durawasm_core::{Payload, SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::store::HubName;
@@ -146,4 +146,38 @@ pub enum Again {
     After(Duration),
     /// At this time.
     At(Timestamp),
+}
+
+impl Again {
+    /// The time to ask, seen from now. Every time of asking is a durable commit: not at once, whatever the answer says.
+    #[must_use]
+    pub fn due(self, now: Timestamp) -> Timestamp {
+        let from_now = |seconds| now.saturating_add(SignedDuration::from_secs(seconds)).unwrap_or(Timestamp::MAX);
+        let wanted = match self {
+            Self::After(wait) => from_now(i64::try_from(wait.as_secs()).unwrap_or(i64::MAX)),
+            Self::At(time) => time,
+        };
+        wanted.clamp(from_now(SHORTEST_WAIT), from_now(LONGEST_WAIT))
+    }
+}
+
+/// Seconds.
+const SHORTEST_WAIT: i64 = 1;
+/// Seconds: a year.
+const LONGEST_WAIT: i64 = 366 * 86_400;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_asked_at_once_or_never() {
+        let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let after = |seconds| Again::After(Duration::from_secs(seconds)).due(now).duration_since(now).as_secs();
+        assert_eq!([after(0), after(30), after(u64::MAX)], [1, 30, LONGEST_WAIT]);
+        let at = |text: &str| Again::At(text.parse().unwrap()).due(now).to_string();
+        assert_eq!(at("1990-01-01T00:00:00Z"), "2026-01-01T00:00:01Z");
+        assert_eq!(at("2026-01-01T08:00:00Z"), "2026-01-01T08:00:00Z");
+        assert_eq!(at("9990-01-01T00:00:00Z"), "2027-01-02T00:00:00Z");
+    }
 }

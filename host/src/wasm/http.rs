@@ -59,15 +59,23 @@ impl WasiHttpHooks for Outgoing {
 async fn send(reach: &Reach, request: Request<WasiBody>, options: RequestOptions) -> Result<Answered, Error> {
     let first_byte = options.first_byte_timeout.unwrap_or(PATIENCE);
     let patience = options.connect_timeout.unwrap_or(PATIENCE).saturating_add(first_byte);
-    let sent = timeout(patience, exchange::send(&reach.egress, &reach.hub, request)).await;
-    let sent = sent.map_err(|_| Error::ConnectionReadTimeout)?;
+    let sent = timeout(patience, async {
+        let place = Arc::clone(&reach.places).acquire_owned().await;
+        (exchange::send(&reach.egress, &reach.hub, request).await, place)
+    });
+    let (sent, place) = sent.await.map_err(|_| Error::ConnectionReadTimeout)?;
     let (response, carrier) = sent.map_err(|error| told(reach, error))?;
     // An interval of nothing would be a fault of ours.
     let between = options.between_bytes_timeout.unwrap_or(PATIENCE).max(Duration::from_millis(1));
     let mut late = interval(between);
     late.reset();
     let response = response.map(|incoming| Arriving { incoming, late }.boxed_unsync());
-    Ok((response, Box::new(async move { Ok(carrier.ended().await?) })))
+    let carried = async move {
+        let ended = carrier.ended().await;
+        drop(place);
+        Ok(ended?)
+    };
+    Ok((response, Box::new(carried)))
 }
 
 /// The code that a guest gets; the words go to its log.

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::vec;
 
 use durawasm_core::{Cause, Failure};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use wasmtime::component::{HasData, Linker, Resource};
 use wasmtime_wasi::WasiCtxBuilder;
@@ -18,9 +19,9 @@ use wasmtime_wasi::p2::{DynPollable, Pollable, SocketError, SocketResult, subscr
 use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsView as _};
 
 use super::guest::{Guest, Role, fail};
-use super::limits::{CAUSES, NAMES};
+use super::limits::{CAUSES, NAMES, REQUESTS};
 use super::stdio::{GuestLog, Level};
-use crate::net::egress::{Egress, look_up};
+use crate::net::egress::{Egress, look_up, report};
 use crate::net::rules::{Refusal, Rules};
 use crate::store::HubName;
 
@@ -28,6 +29,8 @@ use crate::store::HubName;
 pub(super) struct Reach {
     pub(super) egress: Arc<Egress>,
     pub(super) hub: HubName,
+    /// A place for each `wasi:http` request that is under way or whose response is being read.
+    pub(super) places: Arc<Semaphore>,
     log: Arc<GuestLog>,
     state: Mutex<State>,
 }
@@ -49,7 +52,8 @@ impl Reach {
             Role::Orchestrator(_) | Role::Describe => return None,
         };
         let (egress, log) = (Arc::clone(egress), Arc::clone(log));
-        Some(Arc::new(Self { egress, hub, log, state: Mutex::default() }))
+        let places = Arc::new(Semaphore::new(REQUESTS));
+        Some(Arc::new(Self { egress, hub, places, log, state: Mutex::default() }))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -90,12 +94,18 @@ impl Reach {
         let named =
             |name: &String| rules.check_name(name, port).and_then(|()| rules.check_address(Some(name), address, port));
         let mut refusal = match rules.check_address(None, address, port) {
-            Ok(()) => return true,
+            Ok(()) => {
+                report(&self.hub, &address.to_string(), port);
+                return true;
+            }
             Err(refusal) => refusal,
         };
         for name in &names {
             match named(name) {
-                Ok(()) => return true,
+                Ok(()) => {
+                    report(&self.hub, name, port);
+                    return true;
+                }
                 Err(of_name) => refusal = of_name,
             }
         }

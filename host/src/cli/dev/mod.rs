@@ -12,6 +12,7 @@ use super::serve::{log, stop_signal};
 use super::{CliError, show};
 use crate::api::DEFAULT_HUB;
 use crate::engine::{Engine, OptionChanges};
+use crate::net::egress::LOG;
 use crate::server::Server;
 use crate::store::{AppVersion, FunctionKind, HubName};
 
@@ -20,7 +21,7 @@ use hints::Hints;
 
 pub(super) async fn dev(args: DevArgs) -> Result<(), CliError> {
     // What functions reach is allowed here and would have to be named on a server.
-    log("warn,durawasm::egress=info");
+    log(&format!("warn,{LOG}=debug"));
     let apps = apps::find(&args.path)?;
     build::ensure_target(&args.path).await?;
     let key = args.serve.admin_key.clone();
