@@ -136,6 +136,8 @@ fn flags_that_make_no_sense_are_refused() {
         ("--public-url", "https://durable.example/path", "path"),
         ("--cors-origin", "ui.example", "https://HOST"),
         ("--cors-origin", "*", "--admin-key"),
+        ("--egress", "https://api.example.com", "a rule has no scheme"),
+        ("--egress-ca", "/no/such/file", "cannot read certificates from /no/such/file"),
     ] {
         let said = refused(&["--listen", &listen, flag, value]);
         assert!(said.contains(word), "{flag} {value}: {said}");

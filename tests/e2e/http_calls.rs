@@ -1,6 +1,7 @@
 //! HTTP calls of orchestrators.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use durawasm_host::engine::{Settings, system_clock};
 use durawasm_host::store::memory::MemoryStore;
@@ -10,6 +11,7 @@ use durawasm_tests::{Host, Outside, World, guests, host};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::program::Program;
 use crate::scenario::{ROOT, end, kinds};
 
 /// The status of `Program` with this step, once it has ended on a host with the real clock.
@@ -313,4 +315,32 @@ async fn tls_trusts_the_named_authority_and_no_other() {
     let status = http(json!({"url": format!("https://localhost:{port}/")})).await;
     assert_eq!(failure(&status)["ErrorType"], "HttpConnectionFailed");
     assert!(failure(&status)["ErrorMessage"].as_str().unwrap().contains("no TLS with localhost"), "{status}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_program_reaches_what_its_flags_name_and_goes_on_asking_after_kill_9() {
+    let (outside, data) = (Outside::new().await, tempfile::tempdir().unwrap());
+    let input = json!({"url": outside.url("/job?left=1&after=2"), "order": null});
+    let program = Program::serve(data.path()).await;
+    program.deploy("http-monitor", guests::example("http-monitor")).await;
+    assert_eq!(program.start("E8_WatchJob", "refused", input.clone()).await, 202);
+    let refused = program.ended("refused").await;
+    let setting = format!("--egress {}", outside.address);
+    assert!(refused["output"].as_str().unwrap().contains(&setting), "nothing is allowed that is not named: {refused}");
+    drop(program);
+
+    let (store, rules) = (format!("sled:{}", data.path().display()), format!("api.example.com,{}", outside.address));
+    let program = Program::serve_with(&store, &["--egress", &rules]).await;
+    assert_eq!(program.start("E8_WatchJob", "asks", input).await, 202);
+    let shown = "/runtime/webhooks/durabletask/instances/asks?showHistory=true";
+    while !program.get(shown).await.unwrap().1.contains("TimerCreated") {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    drop(program);
+    let program = Program::serve_with(&store, &["--egress", &rules]).await;
+    // The service's answer is no JSON, which the example finds out once it is there.
+    let ended = program.ended("asks").await;
+    assert!(ended["output"].as_str().unwrap().contains("the answer is not a"), "{ended}");
+    let methods: Vec<_> = outside.asked().into_iter().map(|asked| asked.method).collect();
+    assert_eq!(methods, ["POST", "GET"], "the job is given once");
 }
