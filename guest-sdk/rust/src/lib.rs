@@ -29,7 +29,8 @@
 //! An orchestrator is replayed: the host may drop it at any `await` and later run it again from its start, with the
 //! results it has got so far. So it has to ask for the same things in the same order every time. Clocks, random
 //! numbers, hash maps and sleeping of the standard library are safe, for the host gives them their recorded values.
-//! Files, sockets and other services are for activities.
+//! Files, sockets and other services are for activities; HTTP requests can be left to the host, see
+//! [`OrchestrationContext::call_http`].
 //!
 //! An orchestrator may `await` only what the [`OrchestrationContext`] gave it, alone or combined; combinators of
 //! other crates (`futures`, say) work too. [`OrchestrationContext::join_all`] is the one to use for thousands of tasks.

@@ -259,7 +259,7 @@ impl ip_name_lookup::HostResolveAddressStream for NetworkView<'_> {
     }
 
     fn subscribe(&mut self, stream: Resource<ResolveAddressStream>) -> wasmtime::Result<Resource<DynPollable>> {
-        Ok(subscribe(&mut self.0.table, own(&stream))?)
+        subscribe(&mut self.0.table, own(&stream))
     }
 
     fn drop(&mut self, stream: Resource<ResolveAddressStream>) -> wasmtime::Result<()> {
