@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use durawasm_core::model::{HTTP_ACTIVITY, Outcome};
 use durawasm_core::retry::duration_of_millis;
-use durawasm_core::{ActivityCall, Failure, Message};
+use durawasm_core::{ActivityCall, Message};
 use tokio::task::JoinSet;
 
 use super::Inner;
@@ -54,17 +54,20 @@ impl Inner {
             idempotency_key: idempotency_key(caller, call),
             timeout: self.timeout_of(call),
         };
-        let permit = self.http_permits.acquire().await.ok();
-        // A task of its own, so that a panic of the host is a failed attempt; dropping the set stops it.
-        let mut attempt = JoinSet::new();
-        attempt.spawn(self.executor.call_http(run));
-        let end = match attempt.join_next().await {
-            Some(Ok(end)) => end,
-            Some(Err(_)) | None => {
-                HttpEnd::Ended(Err(Failure::new("HostFault", "the host broke down over the HTTP call")))
+        let mut pause = FIRST_PAUSE;
+        let end = loop {
+            let permit = self.http_permits.acquire().await.ok();
+            // A task of its own, so that a panic is the host's fault and not the call's; dropping the set stops it.
+            let mut attempt = JoinSet::new();
+            attempt.spawn(self.executor.call_http(run.clone()));
+            if let Some(Ok(end)) = attempt.join_next().await {
+                break end;
             }
+            drop(permit);
+            tracing::warn!(instance = %caller.id, task = call.task.0, "the host broke down over an HTTP call: postponed");
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
         };
-        drop(permit);
         let (task, attempt) = (call.task, call.attempt);
         match end {
             HttpEnd::Ended(outcome) => Message::ActivityEnded { task, attempt, outcome, heartbeat: None },

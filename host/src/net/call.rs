@@ -13,12 +13,16 @@ use hyper::{HeaderMap, Method, Request};
 use serde_json::json;
 use url::Url;
 
-use super::egress::{ConnectError, Egress};
+use super::egress::{ConnectError, Egress, LOG};
 use super::exchange::{self, ExchangeError};
 use crate::engine::http::{Again, HeaderValues, Headers, HttpAnswer, HttpCall, HttpEnd, HttpRun, add_header};
 
 /// The wait before asking again when the answer does not say.
 const DEFAULT_WAIT: Duration = Duration::from_secs(30);
+/// Bytes of a URI: servers take no longer ones.
+const URI: usize = 16 << 10;
+/// Bytes of all headers: the same, and each time of asking records them anew.
+const HEADERS: usize = 64 << 10;
 /// Bytes of a body that are shown of an answer which is not the result.
 const SHOWN: usize = 4 << 10;
 
@@ -61,6 +65,16 @@ fn bad(message: impl Into<String>) -> Failure {
 fn read(input: Option<&str>) -> Result<(HttpCall, Url), Failure> {
     let call: HttpCall = serde_json::from_str(input.unwrap_or("null"))
         .map_err(|error| bad(format!("the input of an HTTP call is none: {error}")))?;
+    if call.uri.len() > URI {
+        return Err(bad(format!("the URI has {} bytes; the limit is {URI}", call.uri.len())));
+    }
+    let each = |(name, values): (&String, &HeaderValues)| {
+        values.all().iter().map(|value| name.len() + value.len()).sum::<usize>()
+    };
+    let bytes: usize = call.headers.iter().map(each).sum();
+    if bytes > HEADERS {
+        return Err(bad(format!("the headers have {bytes} bytes; the limit is {HEADERS}")));
+    }
     let url = Url::parse(&call.uri)
         .map_err(|error| bad(format!("'{}' is no absolute URI: {error}", shortened(&call.uri))))?;
     Ok((call, url))
@@ -115,6 +129,7 @@ async fn exchange(
     let (response, carrier) = exchange::send(egress, &run.hub, request).await.map_err(|error| match error {
         ExchangeError::BadRequest(why) => bad(format!("{} cannot be sent: {why}", what())),
         ExchangeError::Connect(ConnectError::Refused(refusal)) => {
+            tracing::warn!(target: LOG, "hub {}: {refusal}", run.hub);
             Failure::new("EgressRefused", format!("{} was not made: {refusal}", what())).non_retriable()
         }
         ExchangeError::Connect(
@@ -302,7 +317,11 @@ mod tests {
 
     #[test]
     fn bad_requests_are_refused() {
+        let long = format!(r#"{{"method":"GET","uri":"http://{}.b"}}"#, "a".repeat(URI));
+        let heavy = format!(r#"{{"method":"GET","uri":"http://a.b","headers":{{"x":"{}"}}}}"#, "a".repeat(HEADERS));
         for bad in [
+            long.as_str(),
+            &heavy,
             "null",
             "{}",
             r#"{"method":"GET","uri":"/relative"}"#,

@@ -19,11 +19,14 @@ use wasmtime_wasi::p2::{DynPollable, Pollable, SocketError, SocketResult, subscr
 use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsView as _};
 
 use super::guest::{Guest, Role, fail};
-use super::limits::{CAUSES, NAMES, REQUESTS};
-use super::stdio::{GuestLog, Level};
+use super::limits::{CAUSES, FAILURE_TEXT, NAMES, REQUESTS};
+use super::stdio::{GuestLog, Level, cut};
 use crate::net::egress::{Egress, look_up, report};
 use crate::net::rules::{Refusal, Rules};
 use crate::store::HubName;
+
+/// Bytes of a host name in any alphabet.
+const NAME: usize = 1_024;
 
 /// What one guest may reach, and what it has asked for.
 pub(super) struct Reach {
@@ -67,7 +70,7 @@ impl Reach {
 
     /// Guests see a bare code: people find the reason in the log, and beside the failure it led to.
     pub(super) fn refuse(&self, refusal: &Refusal) {
-        let text = refusal.to_string();
+        let text = cut(&refusal.to_string(), FAILURE_TEXT).to_owned();
         self.log.line(Level::Warn, &text);
         self.lock().refused = Some(text);
     }
@@ -115,6 +118,9 @@ impl Reach {
 
     /// The addresses of an allowed name. Which of them may be connected to is said when the port is known.
     async fn look_up(self: Arc<Self>, name: String) -> Result<Vec<IpAddr>, ErrorCode> {
+        if name.len() > NAME {
+            return Err(ErrorCode::InvalidArgument);
+        }
         let host = match url::Host::parse(&name) {
             Ok(url::Host::Domain(host)) => host,
             Ok(url::Host::Ipv4(address)) => return Ok(vec![address.into()]),
