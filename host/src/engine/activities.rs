@@ -58,10 +58,8 @@ impl Inner {
         let mut pause = FIRST_PAUSE;
         let end = loop {
             let permit = self.http_permits.acquire().await.ok();
-            // A task of its own, so that a panic is the host's fault and not the call's; dropping the set stops it.
-            let mut attempt = JoinSet::new();
-            attempt.spawn(self.executor.call_http(run.clone()));
-            if let Some(Ok(end)) = attempt.join_next().await {
+            // A panic is the host's fault and not the call's.
+            if let Ok(end) = AssertUnwindSafe(self.executor.call_http(run.clone())).catch_unwind().await {
                 break end;
             }
             drop(permit);
