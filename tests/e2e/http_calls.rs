@@ -194,6 +194,11 @@ async fn what_cannot_be_fails_the_call() {
         assert_eq!(failure(&status)["ErrorType"], error, "{call}: {status}");
         assert!(failure(&status)["ErrorMessage"].as_str().unwrap().contains(words), "{call}: {status}");
     }
+    let headers: Vec<_> = (0..101).map(|number| [format!("x-{number}"), String::new()]).collect();
+    let status = http(json!({"url": outside.url("/"), "headers": headers})).await;
+    assert!(status["output"].as_str().unwrap().contains("101 headers; the limit is 100"), "{status}");
+    let status = http(json!({"url": outside.url("/"), "statuses": vec![500; 1001]})).await;
+    assert!(status["output"].as_str().unwrap().contains("1001 statuses"), "{status}");
     assert_eq!(outside.paths(), Vec::<String>::new());
 }
 

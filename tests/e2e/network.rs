@@ -89,6 +89,15 @@ async fn what_is_refused_is_named_in_the_failure() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_run_has_only_so_many_requests_and_names() {
+    let (host, outside) = (host().await, Outside::new().await);
+    let hoard = format!("hoard {}", outside.url("/huge?bytes=1000000"));
+    assert_eq!(host.run("Asks", json!(hoard)).await["output"], 64);
+    assert_eq!(host.run("Asks", json!(hoard)).await["output"], 64, "the run before gave its places back");
+    assert_eq!(host.run("Asks", json!("lookups localhost")).await["output"], 256);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn orchestrators_are_told_what_to_use_instead() {
     let (host, outside) = (host().await, Outside::new().await);
     let address = outside.address;

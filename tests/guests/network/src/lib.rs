@@ -19,6 +19,24 @@ fn fetch_url(url: &str) -> Result<Value> {
     })
 }
 
+/// How many responses it can hold unread at once.
+fn hoard(url: &str) -> Result<Value> {
+    block_on(async {
+        let mut client = Client::new();
+        client.set_first_byte_timeout(std::time::Duration::from_millis(500));
+        client.set_connect_timeout(std::time::Duration::from_millis(500));
+        let mut held = vec![];
+        while held.len() < 200 {
+            let request = Request::get(url).body(Body::empty()).map_err(Error::msg)?;
+            match client.send(request).await {
+                Ok(response) => held.push(response),
+                Err(_) => break,
+            }
+        }
+        Ok(json!(held.len()))
+    })
+}
+
 fn connect(address: &str) -> Result<TcpStream> {
     TcpStream::connect(address).map_err(|error| Error::new("Connect", format!("{:?}: {error}", error.kind())))
 }
@@ -36,7 +54,10 @@ fn reach(what: &str) -> Result<Value> {
     let (kind, rest) = what.split_once(' ').unwrap_or((what, ""));
     match kind {
         "fetch" => fetch_url(rest),
+        "hoard" => hoard(rest),
         "tcp" => say_and_hear(rest),
+        // How often it may look up a name.
+        "lookups" => Ok(json!((0..1000).take_while(|_| (rest, 0).to_socket_addrs().is_ok()).count())),
         "lookup" => {
             let found = (rest, 0).to_socket_addrs().map_err(|error| Error::new("Lookup", error.to_string()))?;
             Ok(found.map(|address| json!(address.ip().to_string())).collect())
