@@ -84,6 +84,8 @@ pub const STATUSES: usize = 1_000;
 pub const NAMES: usize = 256;
 /// `wasi:http` requests of a run at once; each has a connection of its own, and further ones wait.
 pub const REQUESTS: usize = 64;
+/// TCP sockets of a run at once: many runs share the process's file descriptors.
+pub const SOCKETS: usize = 64;
 /// Tasks of one execution: what a wait may list.
 pub const TASKS: usize = 100_000;
 /// Attempts of a retry policy. More are a loop without an end.

@@ -78,6 +78,7 @@ fn real(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
     linker.allow_shadowing(true);
     ip_name_lookup::add_to_linker::<Guest, Networked>(&mut linker, network_view)?;
+    tcp_create_socket::add_to_linker::<Guest, Networked>(&mut linker, network_view)?;
     linker.allow_shadowing(false);
     types::add_to_linker::<Guest, Durable>(&mut linker, durable_view)?;
     orchestration::add_to_linker::<Guest, Durable>(&mut linker, durable_view)?;
@@ -97,7 +98,6 @@ fn repeatable(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     insecure::add_to_linker::<Guest, VirtualWasi>(l, virtual_view)?;
     insecure_seed::add_to_linker::<Guest, VirtualWasi>(l, virtual_view)?;
     poll::add_to_linker::<Guest, VirtualWasi>(l, virtual_view)?;
-    tcp_create_socket::add_to_linker::<Guest, Networked>(l, network_view)?;
     udp_create_socket::add_to_linker::<Guest, Networked>(l, network_view)?;
     refuse_requests(l)?;
     linker.allow_shadowing(false);

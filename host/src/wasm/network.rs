@@ -19,7 +19,7 @@ use wasmtime_wasi::p2::{DynPollable, Pollable, SocketError, SocketResult, subscr
 use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsView as _};
 
 use super::guest::{Guest, Role, fail};
-use super::limits::{CAUSES, FAILURE_TEXT, NAMES, REQUESTS};
+use super::limits::{CAUSES, FAILURE_TEXT, NAMES, REQUESTS, SOCKETS};
 use super::stdio::{GuestLog, Level, cut};
 use crate::net::egress::{Egress, look_up, report};
 use crate::net::rules::{Refusal, Rules};
@@ -289,13 +289,22 @@ impl NetworkView<'_> {
     }
 }
 
-// What the bindings of guests without a network lead to. Importing is not calling: every component may import it.
-
 impl tcp_create_socket::Host for NetworkView<'_> {
-    fn create_tcp_socket(&mut self, _family: IpAddressFamily) -> SocketResult<Resource<tcp::TcpSocket>> {
-        Err(SocketError::trap(self.refused("wasi:sockets/tcp-create-socket.create-tcp-socket")))
+    fn create_tcp_socket(&mut self, family: IpAddressFamily) -> SocketResult<Resource<tcp::TcpSocket>> {
+        let Some(reach) = &self.0.reach else {
+            return Err(SocketError::trap(self.refused("wasi:sockets/tcp-create-socket.create-tcp-socket")));
+        };
+        // Whatever the guest has closed is no longer in its table.
+        let open = self.0.table.iter_mut().filter(|entry| entry.is::<tcp::TcpSocket>()).count();
+        if open >= SOCKETS {
+            reach.say(Level::Warn, &format!("too many TCP sockets at once; the limit is {SOCKETS}"));
+            return Err(ErrorCode::NewSocketLimit.into());
+        }
+        tcp_create_socket::Host::create_tcp_socket(&mut self.0.sockets(), family)
     }
 }
+
+// What the bindings of guests without a network lead to. Importing is not calling: every component may import it.
 
 impl udp_create_socket::Host for NetworkView<'_> {
     async fn create_udp_socket(&mut self, _family: IpAddressFamily) -> SocketResult<Resource<udp::UdpSocket>> {
