@@ -106,14 +106,12 @@ impl Inner {
         let permit = tokio::time::timeout(self.settings.function_patience, self.function_permits.acquire());
         let Ok(_permit) = permit.await else { return Err(FunctionError::Busy) };
         let timeout = self.settings.function_timeout;
-        let run = FunctionRun {
-            digest,
-            name,
-            invocation_id: uuid::Uuid::now_v7().to_string(),
-            call,
-            client: GuestClient::new(self, hub),
-            timeout,
+        let client = GuestClient::new(self, hub);
+        let client = match &call {
+            FunctionCall::Http(request) => client.answering(&request.origin),
+            FunctionCall::Trigger(_) => client,
         };
+        let run = FunctionRun { digest, name, invocation_id: uuid::Uuid::now_v7().to_string(), call, client, timeout };
         match tokio::time::timeout(timeout, self.executor.run_function(run)).await {
             Ok(Ok(Ok(answer))) => Ok(answer),
             Ok(Ok(Err(failure))) => Err(FunctionError::Failed(failure)),
