@@ -66,6 +66,8 @@ pub struct ServerOptions {
     pub retention: Option<Duration>,
     /// Whose web pages may use the server; none by default.
     pub cors_origins: Vec<Pages>,
+    /// What the paths of HTTP functions begin with, see [`ApiSettings::route_prefix`].
+    pub route_prefix: String,
     /// Added to every sync of the store; for benchmarks that imitate a slower disk.
     pub sync_delay: Option<Duration>,
 }
@@ -77,6 +79,7 @@ pub struct Server {
     opening: JoinHandle<Result<(Engine, DataFolder), String>>,
     folder: Option<DataFolder>,
     stop: watch::Sender<bool>,
+    surface: ApiState,
 }
 
 impl Server {
@@ -99,6 +102,7 @@ impl Server {
         let settings = ApiSettings {
             admin_key: options.admin_key,
             trust_proxy: options.trust_proxy,
+            route_prefix: options.route_prefix,
             cors_origins: options.cors_origins.iter().map(Pages::to_string).collect(),
             ..ApiSettings::new(options.public_url.map_or_else(|| format!("http://{address}"), |url| url.to_string()))
         };
@@ -106,11 +110,17 @@ impl Server {
         let stopping = Stopping::new(stopped);
         let state = ApiState::new(slot.clone(), settings).stopping(stopping.clone());
         let outside = state.outside();
-        let router = api::router(state);
+        let router = api::router(state.clone());
         let http = tokio::spawn(listener::serve(listener, router, stopping));
         let settings = Settings { retention: options.retention, ..Settings::default() };
         let opening = tokio::spawn(open_engine((options.store, options.sync_delay), settings, (slot, outside)));
-        Ok(Self { address, http, opening, folder: None, stop })
+        Ok(Self { address, http, opening, folder: None, stop, surface: state })
+    }
+
+    /// Its HTTP surface.
+    #[must_use]
+    pub fn surface(&self) -> &ApiState {
+        &self.surface
     }
 
     /// Where it listens.
@@ -286,6 +296,7 @@ mod tests {
                 trust_proxy: false,
                 retention: None,
                 cors_origins: pages.to_vec(),
+                route_prefix: "api".to_owned(),
                 sync_delay: None,
             };
             check_exposure(address.parse().unwrap(), &options)

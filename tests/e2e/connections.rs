@@ -22,6 +22,7 @@ async fn server() -> Server {
         trust_proxy: false,
         retention: None,
         cors_origins: Vec::<Pages>::new(),
+        route_prefix: "api".to_owned(),
         sync_delay: None,
     };
     Server::start(options).await.unwrap()

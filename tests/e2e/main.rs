@@ -24,6 +24,7 @@ mod random;
 mod replay;
 mod restart;
 mod rewind;
+mod samples;
 mod scenario;
 mod singleton;
 mod sleepers;

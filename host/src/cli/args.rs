@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::duration::Retention;
 use super::instances::{ListArgs, PurgeArgs};
+use crate::engine::routes::Route;
 use crate::origin::{Origin, Pages};
 use crate::server::{ServerOptions, StoreChoice};
 
@@ -78,6 +79,9 @@ pub(super) struct ServeArgs {
     /// Let web pages of this origin use the server; may be repeated ('*', all of them, needs --admin-key) [default: none]
     #[arg(long = "cors-origin", env = "DURAWASM_CORS_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
     cors_origins: Vec<Pages>,
+    /// What the paths of HTTP functions begin with; may be empty. The management paths always win
+    #[arg(long, env = "DURAWASM_ROUTE_PREFIX", default_value = "api", value_name = "PREFIX", value_parser = Route::prefix)]
+    route_prefix: String,
     /// For benchmarks: microseconds added to every sync, as a slower disk would
     #[arg(long, hide = true, value_name = "MICROSECONDS")]
     bench_sync_delay_us: Option<u64>,
@@ -93,6 +97,7 @@ impl ServeArgs {
             trust_proxy: self.trust_proxy,
             retention: self.retention.map(|retention| retention.0),
             cors_origins: self.cors_origins,
+            route_prefix: self.route_prefix,
             sync_delay: self.bench_sync_delay_us.map(Duration::from_micros),
         }
     }

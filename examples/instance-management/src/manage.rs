@@ -1,13 +1,45 @@
 //! What is done to instances.
 
 use durawasm::prelude::*;
+use serde::Deserialize;
+
+/// Starts `HelloWorld` by hand.
+#[durawasm::manual(name = "HelloWorldManualStart")]
+pub fn hello_world_manual_start(ctx: FunctionContext, input: Option<String>) -> Result<()> {
+    let id = ctx.client().start_new("HelloWorld").input(input).send()?;
+    durawasm::info!(ctx, "Started orchestration with ID = '{id}'.");
+    Ok(())
+}
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// Logs the status of an instance, its history included.
+/// Which instance, and how much of it.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub enum Wanted {
+    /// Its status.
+    Id(String),
+    /// Its status with the history, with or without the results in it.
+    #[serde(rename_all = "camelCase")]
+    Detailed {
+        instance_id: String,
+        #[serde(default)]
+        show_history: bool,
+        #[serde(default)]
+        show_history_output: bool,
+    },
+}
+
+/// Logs the status of an instance.
 #[durawasm::manual(name = "GetStatus")]
-pub fn get_status(ctx: FunctionContext, instance_id: String) -> Result<()> {
-    match ctx.client().get_status(&instance_id).show_history(true).show_history_output(true).send()? {
+pub fn get_status(ctx: FunctionContext, wanted: Wanted) -> Result<()> {
+    let (instance_id, history, output) = match wanted {
+        Wanted::Id(instance_id) => (instance_id, false, false),
+        Wanted::Detailed { instance_id, show_history, show_history_output } => {
+            (instance_id, show_history, show_history_output)
+        }
+    };
+    match ctx.client().get_status(&instance_id).show_history(history).show_history_output(output).send()? {
         Some(status) => ctx.info(serde_json::to_string(&status)?),
         None => durawasm::warn!(ctx, "there is no instance '{instance_id}'"),
     }
@@ -21,15 +53,25 @@ pub fn get_all_status(ctx: FunctionContext) -> Result<HttpResponse> {
     HttpResponse::new(200).json(&instances)
 }
 
-/// Answers with the instances of the last day that go on or have completed.
+/// Answers with the instances that go on or have completed, of those created between `from` and `to` (without them: of
+/// the last day).
 #[durawasm::http(name = "QueryStatus", methods = ["GET", "POST"], auth = "anonymous")]
-pub fn query_status(ctx: FunctionContext) -> Result<HttpResponse> {
+pub fn query_status(ctx: FunctionContext, request: HttpRequest) -> Result<HttpResponse> {
+    let now = Timestamp::now();
     let filter = InstanceFilter::new()
-        .created_from(Timestamp::now() - DAY)
+        .created_from(time(&request, "from")?.unwrap_or(now - DAY))
+        .created_to(time(&request, "to")?.unwrap_or(now))
         .status(RuntimeStatus::Completed)
         .status(RuntimeStatus::Running);
     let instances = ctx.client().list(filter).into_iter().collect::<Result<Vec<_>, _>>()?;
     HttpResponse::new(200).json(&instances)
+}
+
+/// A value of the query: a time.
+fn time(request: &HttpRequest, name: &str) -> Result<Option<Timestamp>> {
+    let Some(text) = request.query(name) else { return Ok(None) };
+    let time = text.parse().map_err(|error| Error::bad_request(format!("{name} is no time: {error}")))?;
+    Ok(Some(time))
 }
 
 /// Raises `MyEvent` with `[1,2,3]`; the orchestration `Sum` waits for it.
