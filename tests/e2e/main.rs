@@ -30,3 +30,4 @@ mod singleton;
 mod sleepers;
 mod start_options;
 mod surface;
+mod timers;

@@ -59,13 +59,16 @@ struct FunctionView {
     /// Of an HTTP function: where it is called, `{…}` as in its route. With the code that opens it, if it needs one.
     #[serde(rename = "invokeUrl", skip_serializing_if = "Option::is_none")]
     invoke_url: Option<String>,
+    /// Of a timer function: its six fields.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schedule: Option<String>,
 }
 
 fn trigger(trigger: &Trigger, url: impl Fn(&str, &HttpTrigger) -> String) -> FunctionView {
-    let (kind, http) = match &trigger.kind {
-        TriggerKind::Http(http) => ("http", Some(http)),
-        TriggerKind::Manual => ("manual", None),
-        TriggerKind::Timer { .. } => ("timer", None),
+    let (kind, http, timer) = match &trigger.kind {
+        TriggerKind::Http(http) => ("http", Some(http), None),
+        TriggerKind::Manual => ("manual", None, None),
+        TriggerKind::Timer(timer) => ("timer", None, Some(timer)),
     };
     FunctionView {
         name: trigger.name.clone(),
@@ -78,6 +81,7 @@ fn trigger(trigger: &Trigger, url: impl Fn(&str, &HttpTrigger) -> String) -> Fun
             AuthLevel::Admin => "admin",
         }),
         invoke_url: http.map(|http| url(&trigger.name, http)),
+        schedule: timer.map(|timer| timer.schedule.clone()),
     }
 }
 
@@ -172,6 +176,7 @@ fn view(from: &Viewpoint, record: &AppRecord, digest: Digest, changed: Option<bo
         methods: None,
         auth_level: None,
         invoke_url: None,
+        schedule: None,
     };
     let url = |name: &str, http: &HttpTrigger| {
         functions::invoke_url((&from.settings, from.codes.as_ref()), &from.origin, &record.hub, (name, http))

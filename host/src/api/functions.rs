@@ -165,22 +165,22 @@ struct ManualCall<'a> {
     input: Option<&'a RawValue>,
 }
 
-/// Sets a manual function off and does not wait for it.
+/// Sets a manual function off, or a timer function out of turn, and does not wait for it.
 #[utoipa::path(
     post,
     path = "/admin/functions/{name}",
     operation_id = "callManual",
     tag = "administration",
     params(
-        ("name" = String, Path, description = "The manual function."),
+        ("name" = String, Path, description = "The manual or timer function."),
         ("taskHub" = Option<String>, Query, description = "The task hub. Default: `default`."),
     ),
     request_body(content = serde_json::Value, content_type = "application/json", description = "`{\"input\": …}`: any JSON. \
-        None: no input."),
+        None: no input. A timer function is given its status instead."),
     responses(
         (status = 202, description = "It runs. Empty."),
         (status = 400, description = "The body is not JSON of this form.", body = AdminError),
-        (status = 404, description = "No such manual function.", body = AdminError),
+        (status = 404, description = "No such manual or timer function.", body = AdminError),
         (status = 408, description = "The body did not arrive within 30 seconds.", body = AdminError),
         (status = 413, description = "The body is too large.", body = AdminError),
     ),
@@ -201,7 +201,7 @@ pub(super) async fn manual(call: Call) -> Result<Response, ApiError> {
         Err(_) => Err(ApiError::Admin {
             status: StatusCode::NOT_FOUND,
             code: "no-such-function",
-            message: format!("The hub '{}' has no manual function '{name}'.", call.hub),
+            message: format!("The hub '{}' has no manual or timer function '{name}'.", call.hub),
         }),
     }
 }

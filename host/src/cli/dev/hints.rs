@@ -60,7 +60,7 @@ impl Hints {
                 format!("{methods} {}", self.surface.invoke_url(&self.url, DEFAULT_HUB, (name, http)))
             }
             TriggerKind::Manual => format!("POST {}/admin/functions/{}", self.url, encode(name)),
-            TriggerKind::Timer { schedule } => schedule.clone(),
+            TriggerKind::Timer(timer) => timer.schedule.clone(),
         };
         vec![format!("  {}", trigger_name(&trigger.kind)), name.to_owned(), how]
     }
@@ -105,7 +105,7 @@ fn trigger_name(kind: &TriggerKind) -> &'static str {
     match kind {
         TriggerKind::Http(_) => "http",
         TriggerKind::Manual => "manual",
-        TriggerKind::Timer { .. } => "timer",
+        TriggerKind::Timer(_) => "timer",
     }
 }
 
