@@ -16,6 +16,7 @@ mod golden;
 mod hello;
 mod host_faults;
 mod hostile;
+mod hostile_http;
 mod kills;
 mod layers;
 mod program;
