@@ -248,6 +248,57 @@ async fn query_status() {
     assert!(wrong.text().contains("from is no time"), "{}", wrong.text());
 }
 
+async fn exists(host: &Host, id: &str) -> bool {
+    let answer = host.send("GET", &format!("/runtime/webhooks/durabletask/instances/{id}"), "").await;
+    answer.status != 404
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn start_many() {
+    let host = host().await;
+    let start =
+        |function: &str, id: &str, input: Value| json!({"FunctionName": function, "InstanceId": id, "Input": input});
+    let starts =
+        json!([start("HelloWorld", "a", json!("Ada")), start("Sum", "b", Value::Null), {"FunctionName": "Sum"}]);
+    let post = async |body: Value| host.send("POST", "/api/StartMany", body.to_string()).await;
+    let started = post(starts).await;
+    assert_eq!(started.status, 202, "{}", started.text());
+    let ids = started.json();
+    assert_eq!((ids.as_array().unwrap().len(), &ids[0], &ids[1]), (3, &json!("a"), &json!("b")));
+    assert_eq!(host.ended("a").await["output"], "Hello Ada!");
+    assert_eq!(host.status("b").await["runtimeStatus"], "Running");
+    assert!(exists(&host, ids[2].as_str().unwrap()).await);
+    // One of these goes on, or cannot be: the other is not started either.
+    for other in [start("Sum", "b", Value::Null), start("Nobody", "d", Value::Null)] {
+        let refused = post(json!([start("Sum", "c", Value::Null), other])).await;
+        assert!([400, 409].contains(&refused.status.as_u16()), "{}", refused.text());
+        assert!(!exists(&host, "c").await);
+    }
+    assert_eq!(post(json!([{"Input": 1}])).await.status, 400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn purge_instance_and_history() {
+    let host = host().await;
+    let ended = host.run("HelloWorld", Value::Null).await["instanceId"].as_str().unwrap().to_owned();
+    let other = host.run("HelloWorld", Value::Null).await["instanceId"].as_str().unwrap().to_owned();
+    let running = host.start("Sum", Value::Null).await;
+    let gone = async |id: &str| {
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+        while exists(&host, id).await {
+            assert!(tokio::time::Instant::now() < deadline, "{id} is still there");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    by_hand(&host, "PurgeInstance", json!(running)).await;
+    by_hand(&host, "PurgeInstance", json!(ended)).await;
+    gone(&ended).await;
+    assert!(exists(&host, &other).await);
+    by_hand(&host, "PurgeHistory", json!(0)).await;
+    gone(&other).await;
+    assert_eq!(host.status(&running).await["runtimeStatus"], "Running", "what has not ended stays");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn terminate_instance() {
     let host = host().await;

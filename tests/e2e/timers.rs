@@ -140,6 +140,19 @@ async fn what_was_due_while_the_host_was_down_runs_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_was_wrong_silences_no_timer() {
+    let mut lives = Lives::new().await;
+    let right = ManualClock::new();
+    lives.clock.set("2031-05-05T05:05:05Z".parse().unwrap());
+    lives.deploy("timers-v1").await;
+    assert_eq!(lives.due("Tick").await.as_deref(), Some("2031-05-05T05:10:00Z"));
+    lives.host.engine.stop();
+    lives.clock = right;
+    lives.down_until("2026-01-01T00:01:00Z").await;
+    assert_eq!(lives.due("Tick").await.as_deref(), Some("2026-01-01T00:05:00Z"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_run_whose_end_was_lost_is_repeated_and_no_other() {
     // The commits are: the start of what the function starts, its episode, the next occurrence.
     let mut repeated = 0;

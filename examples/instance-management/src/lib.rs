@@ -6,6 +6,7 @@ mod purchase;
 
 durawasm::app!(
     manage::hello_world_manual_start,
+    manage::start_many,
     manage::get_status,
     manage::get_all_status,
     manage::query_status,

@@ -2,6 +2,7 @@
 
 use durawasm::prelude::*;
 use serde::Deserialize;
+use serde_json::Value;
 
 /// Starts `HelloWorld` by hand.
 #[durawasm::manual(name = "HelloWorldManualStart")]
@@ -12,6 +13,32 @@ pub fn hello_world_manual_start(ctx: FunctionContext, input: Option<String>) -> 
 }
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// One of several starts.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Start {
+    function_name: String,
+    input: Option<Value>,
+    instance_id: Option<String>,
+}
+
+/// Starts all that the body lists, or nothing if one of them cannot be started; answers with the ids.
+#[durawasm::http(name = "StartMany", methods = ["POST"])]
+pub fn start_many(ctx: FunctionContext, request: HttpRequest) -> Result<HttpResponse> {
+    let (client, starts) = (ctx.client(), request.json::<Vec<Start>>()?);
+    let started = client.start_many(starts.into_iter().map(|start| {
+        let new = client.start_new(&start.function_name).input(start.input);
+        match start.instance_id {
+            Some(id) => new.instance_id(id),
+            None => new,
+        }
+    }));
+    match started {
+        Ok(ids) => HttpResponse::new(202).json(&ids),
+        Err(error) => Ok(error.into()),
+    }
+}
 
 /// Which instance, and how much of it.
 #[derive(Deserialize)]

@@ -219,15 +219,16 @@ impl Inner {
     /// Where a function's schedule begins, if what is held of it does not serve.
     fn renewed(&self, held: Option<&ScheduleState>, timer: &TimerTrigger, opened: bool) -> Option<ScheduleState> {
         let now = self.now();
+        // What cannot be read was refused when it was deployed.
+        let due = Cron::parse(&timer.schedule).ok()?.next(now)?;
         let serves = held.is_some_and(|state| {
             let missed = opened && !timer.use_monitor && state.due <= now;
-            state.schedule == timer.schedule && !missed
+            // Later than the next occurrence: the clock was wrong when it was written.
+            state.schedule == timer.schedule && !missed && state.due <= due
         });
         if serves {
             return None;
         }
-        // What cannot be read was refused when it was deployed.
-        let due = Cron::parse(&timer.schedule).ok()?.next(now)?;
         let last = held.and_then(|state| state.last);
         Some(ScheduleState { schedule: timer.schedule.clone(), due, last, updated: now })
     }
