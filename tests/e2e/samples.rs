@@ -183,6 +183,9 @@ async fn http_sync_start() {
     assert!(began.elapsed() >= Duration::from_secs(2), "{:?}", began.elapsed());
     let links = is_check_status(&late);
     assert_eq!(host.status(links["id"].as_str().unwrap()).await["runtimeStatus"], "Running");
+    // One that fails in time says so.
+    let failed = host.send("POST", &wait("BackgroundJob", 20.0), r#"{"every_seconds": -1}"#).await;
+    assert_eq!((failed.status.as_u16(), &failed.json()["runtimeStatus"]), (500, &json!("Failed")));
     // Neither an interval above the timeout nor what is no number is waited for.
     for query in ["timeout=1&retryInterval=2", "timeout=soon", "retryInterval=-1"] {
         let nonsense = host.send("POST", &format!("/orchestrators/Sum/wait?{query}"), "").await;

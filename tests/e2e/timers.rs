@@ -219,6 +219,20 @@ async fn a_function_that_fails_has_run() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn two_runs_of_one_function_never_overlap() {
+    let lives = Lives::with("timers-v1").await;
+    lives.clock.set("2026-01-01T03:00:00Z".parse().unwrap());
+    lives.host.engine.clock_moved();
+    until_runs(&lives, "Slow", 1).await;
+    // It runs still, and is due again.
+    lives.move_to("2026-01-02T03:00:00Z").await;
+    let runs = lives.runs("Slow").await;
+    let is_end: Vec<bool> = runs.iter().map(|run| *run == "end").collect();
+    assert_eq!(is_end, [false, true, false, true], "{runs:?}");
+    assert_eq!(runs[2]["scheduleStatus"]["last"], "2026-01-01T03:00:00Z");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn by_hand_they_run_out_of_turn() {
     let lives = Lives::with("timers-v1").await;
     let before = lives.store.schedules().await.unwrap();

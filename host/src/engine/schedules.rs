@@ -1,6 +1,7 @@
 //! Timer functions. The store has where each is in its schedule; what is due runs, and then its next occurrence is
-//! written. So each occurrence runs at least once, and one that was written never again. What was due while the host was
-//! down, however often, runs once.
+//! written. So each occurrence runs at least once, and one that was written never again. A run serves all that was due
+//! until it began: what was due while the host was down, however often, runs once, and so does what was due while the
+//! function ran.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -78,16 +79,12 @@ impl Schedules {
         self.entries().get(key).map(|entry| entry.state.clone())
     }
 
-    /// What the store has; the cron is read from what it has.
-    fn hold(&self, key: ScheduleKey, state: ScheduleState, at_once: bool) {
-        let Ok(cron) = Cron::parse(&state.schedule) else {
-            tracing::error!(function = key.function, schedule = state.schedule, "a schedule cannot be read");
-            return;
-        };
+    /// Takes over what the store has.
+    fn hold(&self, key: ScheduleKey, state: ScheduleState, cron: Cron) {
         let mut entries = self.entries();
         let before = entries.remove(&key);
         let busy = before.as_ref().is_some_and(|entry| entry.busy);
-        let at_once = at_once || before.is_some_and(|entry| entry.at_once);
+        let at_once = before.is_some_and(|entry| entry.at_once);
         entries.insert(key, Entry { state, cron, busy, at_once });
         drop(entries);
         self.changed.notify_one();
@@ -146,7 +143,10 @@ pub(super) async fn run(engine: Weak<Inner>) {
 /// What is left to do of an occurrence.
 enum Step {
     Run,
-    Write,
+    /// What was due until the run began has been served by it.
+    Write {
+        began: Timestamp,
+    },
     Done,
 }
 
@@ -157,7 +157,7 @@ async fn fire(engine: Weak<Inner>, due: Due) {
         let Some(inner) = engine.upgrade().filter(|inner| !inner.is_stopping()) else { return };
         let tried = match step {
             Step::Run => inner.run_due(&due).await,
-            Step::Write => inner.write_next(&due).await.map(|()| Step::Done),
+            Step::Write { began } => inner.write_next(&due, began).await.map(|()| Step::Done),
             Step::Done => return inner.schedules.release(&due.key),
         };
         match tried {
@@ -184,9 +184,7 @@ impl Inner {
     pub(super) async fn keep_schedules(&self, beginning: Beginning) -> Result<(), StoreError> {
         let _one_at_a_time = self.schedules.deciding.lock().await;
         if matches!(beginning, Beginning::Opened) {
-            for (key, state) in self.store.schedules().await? {
-                self.schedules.hold(key, state, false);
-            }
+            self.load_schedules().await?;
         }
         let wanted = self.apps.timers();
         let names: HashSet<&ScheduleKey> = wanted.iter().map(|(key, _)| key).collect();
@@ -216,11 +214,45 @@ impl Inner {
         Ok(())
     }
 
+    async fn load_schedules(&self) -> Result<(), StoreError> {
+        for (key, state) in self.store.schedules().await? {
+            if let Ok(cron) = Cron::parse(&state.schedule) {
+                self.schedules.hold(key, state, cron);
+            } else {
+                // Of no use to anybody; what the app declares counts.
+                tracing::error!(function = key.function, schedule = state.schedule, "a schedule cannot be read");
+                self.put_schedule(&key, Some(state), None).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn put_schedule(
+        &self,
+        key: &ScheduleKey,
+        before: Option<ScheduleState>,
+        after: Option<ScheduleState>,
+    ) -> Result<(), StoreError> {
+        match self.store.put_schedule(key.clone(), before, after).await {
+            Ok(()) => Ok(()),
+            Err(CommitError::Store(error)) => Err(error),
+            Err(CommitError::Conflict | CommitError::Exists(_)) => {
+                Err(StoreError::Unavailable("a schedule was changed by somebody else".to_owned()))
+            }
+        }
+    }
+
     /// Where a function's schedule begins, if what is held of it does not serve.
-    fn renewed(&self, held: Option<&ScheduleState>, timer: &TimerTrigger, opened: bool) -> Option<ScheduleState> {
+    fn renewed(
+        &self,
+        held: Option<&ScheduleState>,
+        timer: &TimerTrigger,
+        opened: bool,
+    ) -> Option<(ScheduleState, Cron)> {
         let now = self.now();
         // What cannot be read was refused when it was deployed.
-        let due = Cron::parse(&timer.schedule).ok()?.next(now)?;
+        let cron = Cron::parse(&timer.schedule).ok()?;
+        let due = cron.next(now)?;
         let serves = held.is_some_and(|state| {
             let missed = opened && !timer.use_monitor && state.due <= now;
             // Later than the next occurrence: the clock was wrong when it was written.
@@ -230,21 +262,15 @@ impl Inner {
             return None;
         }
         let last = held.and_then(|state| state.last);
-        Some(ScheduleState { schedule: timer.schedule.clone(), due, last, updated: now })
+        Some((ScheduleState { schedule: timer.schedule.clone(), due, last, updated: now }, cron))
     }
 
-    /// Writes a state, or removes it. To be called by whoever decides.
-    async fn change_schedule(&self, key: &ScheduleKey, after: Option<ScheduleState>) -> Result<(), StoreError> {
-        let before = self.schedules.state(key);
-        match self.store.put_schedule(key.clone(), before, after.clone()).await {
-            Ok(()) => {}
-            Err(CommitError::Store(error)) => return Err(error),
-            Err(CommitError::Conflict | CommitError::Exists(_)) => {
-                return Err(StoreError::Unavailable("a schedule was changed by somebody else".to_owned()));
-            }
-        }
+    /// Writes a state with its schedule as it was read, or removes it. To be called by whoever decides.
+    async fn change_schedule(&self, key: &ScheduleKey, after: Option<(ScheduleState, Cron)>) -> Result<(), StoreError> {
+        let state = after.as_ref().map(|(state, _)| state.clone());
+        self.put_schedule(key, self.schedules.state(key), state).await?;
         match after {
-            Some(state) => self.schedules.hold(key.clone(), state, false),
+            Some((state, cron)) => self.schedules.hold(key.clone(), state, cron),
             None => drop(self.schedules.entries().remove(key)),
         }
         Ok(())
@@ -253,7 +279,10 @@ impl Inner {
     /// Runs a function that is due. The error is a fault of the host: it is to be tried again.
     async fn run_due(self: &Arc<Self>, due: &Due) -> Result<Step, String> {
         let Due { key, state, scheduled } = due;
-        let Some(digest) = self.apps.find_timer(key) else { return Ok(Step::Done) };
+        let Some(digest) = self.apps.find_timer(key) else {
+            self.keep_schedules(Beginning::Later).await.map_err(|error| error.to_string())?;
+            return Ok(Step::Done);
+        };
         let now = self.now();
         let past_due = *scheduled && (state.due < self.schedules.opened || now.duration_since(state.due) > LATE);
         let call = FunctionCall::Trigger(Some(self.timer_input(key, state, past_due)));
@@ -264,7 +293,7 @@ impl Inner {
             }
             Err(error @ (FunctionError::Busy | FunctionError::Host(_))) => return Err(error.to_string()),
         }
-        Ok(if *scheduled { Step::Write } else { Step::Done })
+        Ok(if *scheduled { Step::Write { began: now } } else { Step::Done })
     }
 
     fn timer_input(&self, key: &ScheduleKey, state: &ScheduleState, past_due: bool) -> Payload {
@@ -277,20 +306,19 @@ impl Inner {
         Some(self.timer_input(key, &self.schedules.state(key)?, false))
     }
 
-    /// Writes that an occurrence has run. What was deployed meanwhile stays.
-    async fn write_next(&self, due: &Due) -> Result<(), String> {
+    /// Writes that an occurrence has run. The next one may have come meanwhile. What was deployed meanwhile stays.
+    async fn write_next(&self, due: &Due, began: Timestamp) -> Result<(), String> {
         let _one_at_a_time = self.schedules.deciding.lock().await;
         if self.schedules.state(&due.key).as_ref() != Some(&due.state) {
             return Ok(());
         }
-        let now = self.now();
         let Ok(cron) = Cron::parse(&due.state.schedule) else { return Ok(()) };
         let after = ScheduleState {
-            due: cron.next(now.max(due.state.due)).unwrap_or(Timestamp::MAX),
+            due: cron.next(began.max(due.state.due)).unwrap_or(Timestamp::MAX),
             last: Some(due.state.due),
-            updated: now,
+            updated: self.now(),
             ..due.state.clone()
         };
-        self.change_schedule(&due.key, Some(after)).await.map_err(|error| error.to_string())
+        self.change_schedule(&due.key, Some((after, cron))).await.map_err(|error| error.to_string())
     }
 }

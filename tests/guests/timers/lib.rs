@@ -40,9 +40,18 @@ fn fails(ctx: FunctionContext, timer: TimerInfo) -> Result<()> {
     durawasm::bail!("as it should");
 }
 
+/// Takes its time.
+#[durawasm::timer(name = "Slow", schedule = "0 0 3 * * *")]
+fn slow(ctx: FunctionContext, timer: Value) -> Result<()> {
+    started(ctx, timer)?;
+    std::thread::sleep(Duration::from_millis(300));
+    ctx.client().start_new("Ran").input(json!({ "function": "Slow", "timer": "end" })).send()?;
+    Ok(())
+}
+
 #[durawasm::orchestrator(name = "Ran")]
 async fn ran(_ctx: OrchestrationContext) -> Result<()> {
     Ok(())
 }
 
-durawasm::app!(tick, gone, fails, ran);
+durawasm::app!(tick, gone, fails, slow, ran);
