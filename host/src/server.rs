@@ -72,6 +72,8 @@ pub struct ServerOptions {
     pub egress: Rules,
     /// Certificates that TLS trusts beside the public ones; a file of PEM.
     pub egress_ca: Option<PathBuf>,
+    /// What the paths of HTTP functions begin with, see [`ApiSettings::route_prefix`].
+    pub route_prefix: String,
     /// Added to every sync of the store; for benchmarks that imitate a slower disk.
     pub sync_delay: Option<Duration>,
 }
@@ -83,6 +85,7 @@ pub struct Server {
     opening: JoinHandle<Result<(Engine, DataFolder), String>>,
     folder: Option<DataFolder>,
     stop: watch::Sender<bool>,
+    surface: ApiState,
 }
 
 impl Server {
@@ -106,6 +109,7 @@ impl Server {
         let settings = ApiSettings {
             admin_key: options.admin_key,
             trust_proxy: options.trust_proxy,
+            route_prefix: options.route_prefix,
             cors_origins: options.cors_origins.iter().map(Pages::to_string).collect(),
             ..ApiSettings::new(options.public_url.map_or_else(|| format!("http://{address}"), |url| url.to_string()))
         };
@@ -113,12 +117,18 @@ impl Server {
         let stopping = Stopping::new(stopped);
         let state = ApiState::new(slot.clone(), settings).stopping(stopping.clone());
         let outside = state.outside();
-        let router = api::router(state);
+        let router = api::router(state.clone());
         let http = tokio::spawn(listener::serve(listener, router, stopping));
         let settings = Settings { retention: options.retention, ..Settings::default() };
         let opening =
             tokio::spawn(open_engine((options.store, options.sync_delay), (settings, egress), (slot, outside)));
-        Ok(Self { address, http, opening, folder: None, stop })
+        Ok(Self { address, http, opening, folder: None, stop, surface: state })
+    }
+
+    /// Its HTTP surface.
+    #[must_use]
+    pub fn surface(&self) -> &ApiState {
+        &self.surface
     }
 
     /// Where it listens.
@@ -297,6 +307,7 @@ mod tests {
                 cors_origins: pages.to_vec(),
                 egress: Rules::default(),
                 egress_ca: None,
+                route_prefix: "api".to_owned(),
                 sync_delay: None,
             };
             check_exposure(address.parse().unwrap(), &options)

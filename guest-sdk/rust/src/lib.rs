@@ -131,9 +131,9 @@ pub mod prelude {
 #[doc(hidden)]
 pub mod __private {
     pub use crate::function::{
-        Definition, Function, FunctionInput, FunctionOutput, HttpOptions, HttpOutput, Ignored, assert_input,
-        assert_output, assert_response, assert_unique, describe, orchestrate, perform, respond, run_activity, run_http,
-        run_orchestrator, run_trigger, trigger,
+        Definition, Function, FunctionInput, FunctionOutput, HttpOptions, HttpOutput, Ignored, TimerOptions,
+        assert_input, assert_output, assert_response, assert_unique, describe, orchestrate, perform, respond,
+        run_activity, run_http, run_orchestrator, run_trigger, trigger,
     };
 }
 

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::duration::Retention;
 use super::instances::{ListArgs, PurgeArgs};
+use crate::engine::routes::Route;
 use crate::net::rules::{Rule, Rules};
 use crate::origin::{Origin, Pages};
 use crate::server::{ServerOptions, StoreChoice};
@@ -85,6 +86,9 @@ pub(super) struct ServeArgs {
     /// Certificates (PEM) that functions' TLS trusts beside the public authorities
     #[arg(long, env = "DURAWASM_EGRESS_CA", value_name = "FILE")]
     egress_ca: Option<PathBuf>,
+    /// What the paths of HTTP functions begin with; may be empty. The management paths always win
+    #[arg(long, env = "DURAWASM_ROUTE_PREFIX", default_value = "api", value_name = "PREFIX", value_parser = Route::prefix)]
+    route_prefix: String,
     /// For benchmarks: microseconds added to every sync, as a slower disk would
     #[arg(long, hide = true, value_name = "MICROSECONDS")]
     bench_sync_delay_us: Option<u64>,
@@ -108,6 +112,7 @@ impl ServeArgs {
             cors_origins: self.cors_origins,
             egress: Rules::new(self.egress),
             egress_ca: self.egress_ca,
+            route_prefix: self.route_prefix,
             sync_delay: self.bench_sync_delay_us.map(Duration::from_micros),
         }
     }

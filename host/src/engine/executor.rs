@@ -132,6 +132,8 @@ pub struct HttpRequest {
     pub method: String,
     /// With scheme and host.
     pub url: String,
+    /// `scheme://host` as the client sees this server: of the links that the function makes.
+    pub origin: String,
     /// Names in lowercase.
     pub headers: Vec<(String, String)>,
     /// Decoded.

@@ -8,6 +8,7 @@ mod actor;
 mod apps;
 pub mod client;
 mod commit;
+pub mod cron;
 mod episode;
 pub mod executor;
 pub mod functions;
@@ -19,6 +20,7 @@ mod manage;
 mod query;
 mod retention;
 pub mod routes;
+mod schedules;
 pub mod session;
 mod start;
 mod timers;
@@ -117,6 +119,7 @@ pub(crate) struct Inner {
     starting: mail::Starting,
     waiters: waiters::Waiters,
     retention: retention::Retention,
+    schedules: schedules::Schedules,
     activity_permits: Arc<Semaphore>,
     http_permits: Semaphore,
     function_permits: Semaphore,
@@ -151,6 +154,7 @@ impl Engine {
             starting: mail::Starting::default(),
             waiters: waiters::Waiters::default(),
             retention: retention::Retention::default(),
+            schedules: schedules::Schedules::new(clock()),
             activity_permits: Arc::new(Semaphore::new(settings.activities)),
             http_permits: Semaphore::new(settings.http_calls),
             function_permits: Semaphore::new(settings.functions),
@@ -162,7 +166,9 @@ impl Engine {
             settings,
             clock,
         });
+        inner.keep_schedules(schedules::Beginning::Opened).await?;
         tokio::spawn(timers::run(Arc::downgrade(&inner)));
+        tokio::spawn(schedules::run(Arc::downgrade(&inner)));
         mail::run(&inner, lanes);
         tokio::spawn(Arc::clone(&inner).recover());
         if let Some(keep) = inner.settings.retention {
@@ -334,6 +340,7 @@ impl Engine {
     pub fn clock_moved(&self) {
         self.inner.timers.look_again();
         self.inner.retention.look_again();
+        self.inner.schedules.look_again();
     }
 
     /// Stops taking up new work. What has been acknowledged is durable already; what runs is taken up at the next start.

@@ -268,7 +268,8 @@ fn triggers(name: &str) -> Vec<Trigger> {
         http(AuthLevel::Function, &[]),
         http(AuthLevel::Admin, &[]),
         TriggerKind::Manual,
-        TriggerKind::Timer { schedule: "0 * * * * *".into() },
+        schedules::timer(true, false),
+        schedules::timer(false, true),
     ];
     let named = kinds.into_iter().map(|kind| Trigger { name: format!("{name}-trigger"), kind });
     if name == "b" { Vec::new() } else { named.collect() }
@@ -601,3 +602,4 @@ conformance!(sled, {
 });
 
 mod lists;
+mod schedules;

@@ -123,6 +123,9 @@ fn functions(app: &App, surface: &Surface, limits: &Limits) -> Result<Functions,
         functions.extend(kind.map(|kind| (kind, name.clone())));
         if let Some(trigger) = trigger(function)? {
             if let Some((other, what)) = triggers.iter().find_map(|other| Some((other, clash(other, &trigger)?))) {
+                if other.name == *name {
+                    return Err(format!("it declares the {what} '{name}' twice; names must be unique"));
+                }
                 return Err(format!("{what} '{name}' is also that of '{}'; requests could go to either", other.name));
             }
             triggers.push(trigger);
