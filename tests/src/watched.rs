@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use durawasm_core::{EventKind, HistoryEvent, Timestamp};
 use durawasm_host::store::{
     AppRecord, BoxFuture, Commit, CommitError, Committed, Counts, HubName, InstanceNumber, InstanceRecord, ListQuery,
-    Mail, MailId, NewMail, Page, PayloadParts, Payloads, RecordedHistory, Revision, SharedStore, Snapshot, Store,
-    StoreError, TimerRow,
+    Mail, MailId, NewMail, Page, PayloadParts, Payloads, RecordedHistory, Revision, ScheduleKey, ScheduleState,
+    SharedStore, Snapshot, Store, StoreError, TimerRow,
 };
 
 /// See the module. Outlives the hosts that work on it.
@@ -69,7 +69,9 @@ impl WatchedStore {
         for event in events {
             if let EventKind::TaskCompleted { task, .. } | EventKind::TaskFailed { task, .. } = &event.kind {
                 recorded.insert(format!("{execution}:{task}"));
-            } else if let EventKind::TaskAttemptFailed { task, attempt, .. } = &event.kind {
+            } else if let EventKind::TaskAttemptFailed { task, attempt, .. }
+            | EventKind::TaskPostponed { task, attempt, .. } = &event.kind
+            {
                 recorded.insert(format!("{execution}:{task}:{attempt}"));
             }
         }
@@ -191,5 +193,18 @@ impl Store for WatchedStore {
 
     fn put_app(&self, app: AppRecord, expected: u32) -> BoxFuture<'_, Result<(), CommitError>> {
         self.inner.put_app(app, expected)
+    }
+
+    fn schedules(&self) -> BoxFuture<'_, Result<Vec<(ScheduleKey, ScheduleState)>, StoreError>> {
+        self.inner.schedules()
+    }
+
+    fn put_schedule(
+        &self,
+        key: ScheduleKey,
+        before: Option<ScheduleState>,
+        after: Option<ScheduleState>,
+    ) -> BoxFuture<'_, Result<(), CommitError>> {
+        self.inner.put_schedule(key, before, after)
     }
 }

@@ -6,19 +6,20 @@
 use axum::body::Body;
 use axum::http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, RETRY_AFTER, TRANSFER_ENCODING, UPGRADE};
 use axum::http::request::Parts;
+use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use durawasm_core::Payload;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::codes::Scope;
+use super::codes::{Codes, Scope};
 use super::error::{AdminError, ApiError};
 use super::query::Query;
-use super::{ApiState, Call, DEFAULT_HUB, body, guard, links, route, wire};
+use super::{ApiSettings, ApiState, Call, DEFAULT_HUB, body, guard, links, route, wire};
 use crate::engine::executor::{HttpRequest, HttpResponse};
 use crate::engine::functions::{FunctionError, HttpFunction, HttpMatch};
-use crate::store::{AuthLevel, HubName};
+use crate::store::{AuthLevel, HttpTrigger, HubName};
 
 /// The hub and the path below the prefix, if a request is for a client function.
 fn place(path: &str, prefix: &str) -> Option<(HubName, Vec<String>)> {
@@ -38,7 +39,27 @@ fn place(path: &str, prefix: &str) -> Option<(HubName, Vec<String>)> {
         }
         rest = below;
     }
+    // The path of the prefix alone has no segments, whether it is empty or not.
+    let rest = if rest.iter().all(String::is_empty) { &[] } else { rest };
     Some((hub, rest.to_vec()))
+}
+
+/// Where an HTTP function is called: its path as its route is written, with the code that opens it if it needs one.
+pub(super) fn invoke_url(
+    (settings, codes): (&ApiSettings, Option<&Codes>),
+    origin: &str,
+    hub: &str,
+    (name, http): (&str, &HttpTrigger),
+) -> String {
+    let hub_part = if hub == DEFAULT_HUB { String::new() } else { format!("/hubs/{hub}") };
+    let parts = [settings.route_prefix.as_str(), http.route.as_str()];
+    let path: String = parts.iter().filter(|part| !part.is_empty()).map(|part| format!("/{part}")).collect();
+    let code = match (http.level, codes) {
+        (AuthLevel::Function, Some(codes)) => format!("?code={}", codes.mint(hub, Scope::Function(name))),
+        // Only the admin key opens it, and that is not put into URLs.
+        (AuthLevel::Admin, _) | (AuthLevel::Anonymous, _) | (AuthLevel::Function, None) => String::new(),
+    };
+    format!("{origin}{hub_part}{path}{code}")
 }
 
 /// Answers a request that no other route is for.
@@ -53,9 +74,11 @@ pub(super) async fn serve(state: ApiState, parts: Parts, body: Body) -> Result<R
     };
     check_level(&state, &hub, &function, &parts)?;
     let query = parts.uri.query().unwrap_or_default();
+    let origin = links::origin(&state.settings, &parts);
     let request = HttpRequest {
         method: parts.method.as_str().to_owned(),
-        url: format!("{}{}", links::origin(&state.settings, &parts), parts.uri),
+        url: format!("{origin}{}", parts.uri.path_and_query().map_or("/", PathAndQuery::as_str)),
+        origin,
         headers: headers(&parts),
         query: super::query::pairs(query),
         params: Vec::new(),
@@ -142,22 +165,22 @@ struct ManualCall<'a> {
     input: Option<&'a RawValue>,
 }
 
-/// Sets a manual function off and does not wait for it.
+/// Sets a manual function off, or a timer function out of turn, and does not wait for it.
 #[utoipa::path(
     post,
     path = "/admin/functions/{name}",
     operation_id = "callManual",
     tag = "administration",
     params(
-        ("name" = String, Path, description = "The manual function."),
+        ("name" = String, Path, description = "The manual or timer function."),
         ("taskHub" = Option<String>, Query, description = "The task hub. Default: `default`."),
     ),
     request_body(content = serde_json::Value, content_type = "application/json", description = "`{\"input\": …}`: any JSON. \
-        None: no input."),
+        None: no input. A timer function is given its status instead."),
     responses(
         (status = 202, description = "It runs. Empty."),
         (status = 400, description = "The body is not JSON of this form.", body = AdminError),
-        (status = 404, description = "No such manual function.", body = AdminError),
+        (status = 404, description = "No such manual or timer function.", body = AdminError),
         (status = 408, description = "The body did not arrive within 30 seconds.", body = AdminError),
         (status = 413, description = "The body is too large.", body = AdminError),
     ),
@@ -178,7 +201,7 @@ pub(super) async fn manual(call: Call) -> Result<Response, ApiError> {
         Err(_) => Err(ApiError::Admin {
             status: StatusCode::NOT_FOUND,
             code: "no-such-function",
-            message: format!("The hub '{}' has no manual function '{name}'.", call.hub),
+            message: format!("The hub '{}' has no manual or timer function '{name}'.", call.hub),
         }),
     }
 }
@@ -200,5 +223,23 @@ mod tests {
         assert_eq!(at("/orders", ""), found("default", "orders"));
         assert_eq!(at("/orders", "api"), None);
         assert_eq!(at("/v1/api/x", "v1/api"), found("default", "x"));
+        assert_eq!(at("/", ""), found("default", ""));
+        assert_eq!(at("/api/", "api"), found("default", ""));
+        assert_eq!(at("/hubs/other/orders", ""), found("other", "orders"));
+    }
+
+    #[test]
+    fn urls_of_functions_have_the_code_that_opens_them() {
+        let keyless = ApiSettings { route_prefix: String::new(), ..ApiSettings::new("http://localhost") };
+        let http = |level| HttpTrigger { route: "orders/{id}".to_owned(), methods: Vec::new(), level };
+        let url = |settings, codes, hub, level| invoke_url((settings, codes), "http://here", hub, ("F", &http(level)));
+        assert_eq!(url(&keyless, None, "default", AuthLevel::Function), "http://here/orders/{id}");
+        let (keyed, codes) = (ApiSettings::new("http://localhost"), Codes::of_key("k"));
+        let code = codes.mint("other", Scope::Function("F"));
+        let of = |level| url(&keyed, Some(&codes), "other", level);
+        assert_eq!(of(AuthLevel::Function), format!("http://here/hubs/other/api/orders/{{id}}?code={code}"));
+        for level in [AuthLevel::Anonymous, AuthLevel::Admin] {
+            assert_eq!(of(level), "http://here/hubs/other/api/orders/{id}");
+        }
     }
 }

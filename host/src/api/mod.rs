@@ -42,7 +42,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
 
 use crate::engine::Engine;
-use crate::store::HubName;
+use crate::store::{HttpTrigger, HubName};
 
 use error::ApiError;
 use query::Query;
@@ -113,6 +113,12 @@ impl ApiState {
     pub fn new(engine: EngineSlot, settings: ApiSettings) -> Self {
         let codes = settings.admin_key.as_deref().map(codes::Codes::of_key);
         Self { engine, settings: Arc::new(settings), codes, stopping: Stopping::never() }
+    }
+
+    /// Where an HTTP function is called, with the code that opens it if it needs one. `{…}` are as in its route.
+    #[must_use]
+    pub fn invoke_url(&self, origin: &str, hub: &str, function: (&str, &HttpTrigger)) -> String {
+        functions::invoke_url((&self.settings, self.codes.as_ref()), origin, hub, function)
     }
 
     /// The same, in a server that tells when it is to stop.

@@ -12,7 +12,7 @@ use super::{ApiSettings, ApiState};
 use crate::engine::guest_client::{HistoryDetail, ManagementPayload, Outside};
 use crate::store::HubName;
 
-/// There is no request whose origin the links could have: the configured one serves.
+/// Where no request is answered, links have the configured origin.
 struct Surface {
     settings: Arc<ApiSettings>,
     codes: Option<Codes>,
@@ -27,9 +27,9 @@ impl ApiState {
 }
 
 impl Outside for Surface {
-    fn management_payload(&self, hub: &HubName, id: &str) -> ManagementPayload {
+    fn management_payload(&self, hub: &HubName, id: &str, origin: Option<&str>) -> ManagementPayload {
         let parts = LinkParts {
-            origin: &self.settings.public_url,
+            origin: origin.unwrap_or(&self.settings.public_url),
             base: Base::Webhooks,
             hub,
             connection: "Storage",

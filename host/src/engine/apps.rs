@@ -10,9 +10,10 @@ use super::Inner;
 use super::client::{DeployError, Deployed, OptionChanges};
 use super::functions::{HttpFunction, HttpMatch};
 use super::routes::Route;
+use super::schedules::Beginning;
 use crate::store::{
-    AppOptions, AppRecord, AppVersion, CommitError, Digest, FunctionKind, HttpTrigger, HubName, Store, StoreError,
-    Trigger, TriggerKind,
+    AppOptions, AppRecord, AppVersion, CommitError, Digest, FunctionKind, HttpTrigger, HubName, ScheduleKey, Store,
+    StoreError, TimerTrigger, Trigger, TriggerKind,
 };
 
 /// Letters of an app's name at most: it is part of URLs.
@@ -148,12 +149,31 @@ impl Apps {
         }
     }
 
-    pub(super) fn find_manual(&self, hub: &HubName, name: &str) -> Option<Digest> {
+    /// The manual or timer function of this name.
+    pub(super) fn find_triggered(&self, hub: &HubName, name: &str) -> Option<Triggered> {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
         table.get(hub)?.values().find_map(|app| {
-            let wanted = |trigger: &Trigger| trigger.name == name && trigger.kind == TriggerKind::Manual;
-            app.current_version()?.triggers.iter().any(wanted).then_some(app.current)
+            app.current_version()?.triggers.iter().find_map(|trigger| match &trigger.kind {
+                TriggerKind::Manual if trigger.name == name => Some(Triggered::Manual(app.current)),
+                TriggerKind::Timer(_) if trigger.name == name => Some(Triggered::Timer(app.current, key_of(app, name))),
+                TriggerKind::Manual | TriggerKind::Timer(_) | TriggerKind::Http(_) => None,
+            })
         })
+    }
+
+    /// The component of a timer function that its app still has.
+    pub(super) fn find_timer(&self, key: &ScheduleKey) -> Option<Digest> {
+        let app = self.get(&key.hub, &key.app)?;
+        let mut triggers = app.current_version()?.triggers.iter();
+        let declared =
+            triggers.any(|trigger| trigger.name == key.function && matches!(trigger.kind, TriggerKind::Timer(_)));
+        declared.then_some(app.current)
+    }
+
+    /// All timer functions of all current versions.
+    pub(super) fn timers(&self) -> Vec<(ScheduleKey, TimerTrigger)> {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        table.values().flat_map(HashMap::values).flat_map(timers_of).collect()
     }
 
     /// Declared functions of a kind, sorted, at most 20.
@@ -194,10 +214,32 @@ impl Apps {
     }
 }
 
+/// A function that is called by hand.
+pub(super) enum Triggered {
+    /// A manual one.
+    Manual(Digest),
+    /// A timer function.
+    Timer(Digest, ScheduleKey),
+}
+
+/// The timer functions of an app's current version.
+fn timers_of(app: &AppRecord) -> Vec<(ScheduleKey, TimerTrigger)> {
+    let triggers = app.current_version().map(|version| version.triggers.as_slice()).unwrap_or_default();
+    let timer = |trigger: &Trigger| match &trigger.kind {
+        TriggerKind::Timer(timer) => Some((key_of(app, &trigger.name), timer.clone())),
+        TriggerKind::Manual | TriggerKind::Http(_) => None,
+    };
+    triggers.iter().filter_map(timer).collect()
+}
+
+fn key_of(app: &AppRecord, function: &str) -> ScheduleKey {
+    ScheduleKey { hub: app.hub.clone(), app: app.name.clone(), function: function.to_owned() }
+}
+
 fn http_of(trigger: &Trigger) -> Option<(&str, &HttpTrigger)> {
     match &trigger.kind {
         TriggerKind::Http(http) => Some((&trigger.name, http)),
-        TriggerKind::Manual | TriggerKind::Timer { .. } => None,
+        TriggerKind::Manual | TriggerKind::Timer(_) => None,
     }
 }
 
@@ -217,9 +259,12 @@ pub(crate) fn clash(one: &Trigger, two: &Trigger) -> Option<&'static str> {
             }
             "HTTP function"
         }
-        (TriggerKind::Manual, TriggerKind::Manual) => "manual function",
-        (TriggerKind::Timer { .. }, TriggerKind::Timer { .. }) => "timer function",
-        (TriggerKind::Http(_) | TriggerKind::Manual | TriggerKind::Timer { .. }, _) => return None,
+        // Both are called by hand by their names.
+        (TriggerKind::Manual | TriggerKind::Timer(_), TriggerKind::Manual | TriggerKind::Timer(_)) => {
+            "manual or timer function"
+        }
+        (TriggerKind::Http(_), TriggerKind::Manual | TriggerKind::Timer(_))
+        | (TriggerKind::Manual | TriggerKind::Timer(_), TriggerKind::Http(_)) => return None,
     };
     (one.name == two.name).then_some(kind)
 }
@@ -253,6 +298,8 @@ impl Inner {
         let before = self.apps.get(hub, app);
         let options = options.applied_to(before.as_ref().map(|record| record.options).unwrap_or_default());
         if before.as_ref().is_some_and(|record| record.current == digest && record.options == options) {
+            // An earlier deployment may have ended between the two.
+            self.keep_schedules(Beginning::Later).await?;
             return Ok(Deployed { digest, changed: false });
         }
         let changed = before.as_ref().is_none_or(|record| record.current != digest);
@@ -260,7 +307,9 @@ impl Inner {
         let after = AppRecord { options, ..with_version(before, (hub, app), version) };
         match self.store.put_app(after.clone(), expected).await {
             Ok(()) => {
+                let app = (after.hub.clone(), after.name.clone());
                 self.apps.put(after);
+                self.keep_schedules(if changed { Beginning::Deployed(app) } else { Beginning::Later }).await?;
                 Ok(Deployed { digest, changed })
             }
             Err(CommitError::Store(error)) => Err(error.into()),
@@ -286,4 +335,33 @@ fn with_version(before: Option<AppRecord>, (hub, app): (&HubName, &str), version
         record.versions.push(version);
     }
     record
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::AuthLevel;
+
+    #[test]
+    fn functions_that_one_request_could_mean_clash() {
+        let named = |name: &str, kind| Trigger { name: name.to_owned(), kind };
+        let timer = || {
+            let schedule = "0 * * * * *".to_owned();
+            TriggerKind::Timer(TimerTrigger { schedule, use_monitor: true, run_on_startup: false })
+        };
+        let http = |route: &str| {
+            let methods = vec!["GET".to_owned()];
+            TriggerKind::Http(HttpTrigger { route: route.to_owned(), methods, level: AuthLevel::Function })
+        };
+        let both = Some("manual or timer function");
+        assert_eq!(clash(&named("A", TriggerKind::Manual), &named("A", timer())), both);
+        assert_eq!(clash(&named("A", timer()), &named("A", TriggerKind::Manual)), both);
+        assert_eq!(clash(&named("A", timer()), &named("B", TriggerKind::Manual)), None);
+        assert_eq!(
+            clash(&named("A", timer()), &named("A", http("A"))),
+            None,
+            "no request by hand calls an HTTP function"
+        );
+        assert_eq!(clash(&named("A", http("x")), &named("B", http("X"))), Some("the route of HTTP function"));
+    }
 }

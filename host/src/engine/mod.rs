@@ -8,16 +8,19 @@ mod actor;
 mod apps;
 pub mod client;
 mod commit;
+pub mod cron;
 mod episode;
 pub mod executor;
 pub mod functions;
 pub mod guest_client;
 mod hot;
+pub mod http;
 mod mail;
 mod manage;
 mod query;
 mod retention;
 pub mod routes;
+mod schedules;
 pub mod session;
 mod start;
 mod timers;
@@ -52,6 +55,8 @@ pub struct Settings {
     pub activities: usize,
     /// How long an activity attempt may take when its call does not say.
     pub activity_timeout: Duration,
+    /// HTTP calls of orchestrators that are under way at once.
+    pub http_calls: usize,
     /// How long an activity that was cancelled may go on before it is stopped; its heartbeats tell it.
     pub cancel_grace: Duration,
     /// HTTP, manual and timer functions that run at once.
@@ -72,6 +77,7 @@ impl Default for Settings {
             hot_guests: 1_000,
             activities: 256,
             activity_timeout: Duration::from_secs(300),
+            http_calls: 256,
             cancel_grace: Duration::from_secs(30),
             functions: 256,
             function_patience: Duration::from_secs(10),
@@ -113,7 +119,9 @@ pub(crate) struct Inner {
     starting: mail::Starting,
     waiters: waiters::Waiters,
     retention: retention::Retention,
+    schedules: schedules::Schedules,
     activity_permits: Arc<Semaphore>,
+    http_permits: Semaphore,
     function_permits: Semaphore,
     outside: OnceLock<Arc<dyn guest_client::Outside>>,
     recovered: AtomicBool,
@@ -146,7 +154,9 @@ impl Engine {
             starting: mail::Starting::default(),
             waiters: waiters::Waiters::default(),
             retention: retention::Retention::default(),
+            schedules: schedules::Schedules::new(clock()),
             activity_permits: Arc::new(Semaphore::new(settings.activities)),
+            http_permits: Semaphore::new(settings.http_calls),
             function_permits: Semaphore::new(settings.functions),
             outside: OnceLock::new(),
             recovered: AtomicBool::new(false),
@@ -156,7 +166,9 @@ impl Engine {
             settings,
             clock,
         });
+        inner.keep_schedules(schedules::Beginning::Opened).await?;
         tokio::spawn(timers::run(Arc::downgrade(&inner)));
+        tokio::spawn(schedules::run(Arc::downgrade(&inner)));
         mail::run(&inner, lanes);
         tokio::spawn(Arc::clone(&inner).recover());
         if let Some(keep) = inner.settings.retention {
@@ -328,6 +340,7 @@ impl Engine {
     pub fn clock_moved(&self) {
         self.inner.timers.look_again();
         self.inner.retention.look_again();
+        self.inner.schedules.look_again();
     }
 
     /// Stops taking up new work. What has been acknowledged is durable already; what runs is taken up at the next start.

@@ -168,6 +168,14 @@ pub(super) fn every_kind() -> Vec<HistoryEvent> {
             retry_at: at(9),
             heartbeat: Some(Arc::from("5")),
         },
+        EventKind::TaskPostponed { task, attempt: 1, answer: None, next: Arc::from("{}"), due: at(9) },
+        EventKind::TaskPostponed {
+            task,
+            attempt: 2,
+            answer: Some(Arc::from("x".repeat(5_000))),
+            next: Arc::from("y".repeat(5_000)),
+            due: at(9),
+        },
         EventKind::TaskRetried { task, attempt: 2, child: None },
         EventKind::TaskRetried { task, attempt: 2, child: Some(Arc::from("child")) },
         EventKind::TaskCompleted { task, result: Some(Arc::from("null")) },
@@ -261,7 +269,8 @@ fn triggers(name: &str) -> Vec<Trigger> {
         http(AuthLevel::Function, &[]),
         http(AuthLevel::Admin, &[]),
         TriggerKind::Manual,
-        TriggerKind::Timer { schedule: "0 * * * * *".into() },
+        schedules::timer(true, false),
+        schedules::timer(false, true),
     ];
     let named = kinds.into_iter().map(|kind| Trigger { name: format!("{name}-trigger"), kind });
     if name == "b" { Vec::new() } else { named.collect() }
@@ -594,3 +603,4 @@ conformance!(sled, {
 });
 
 mod lists;
+mod schedules;

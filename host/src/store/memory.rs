@@ -8,7 +8,7 @@ use durawasm_core::{HistoryEvent, InstanceId, Timestamp};
 use super::{
     AppRecord, BoxFuture, Commit, CommitError, Committed, Counts, EXAMINED, Expect, HubName, InstanceNumber,
     InstanceRecord, ListQuery, Mail, MailId, NewMail, Page, PayloadChanges, PayloadParts, Payloads, Position,
-    RecordedHistory, Reuse, Revision, Snapshot, Store, StoreError, TimerRow,
+    RecordedHistory, Reuse, Revision, ScheduleKey, ScheduleState, Snapshot, Store, StoreError, TimerRow,
 };
 
 /// A [`Store`] that forgets everything when it is dropped.
@@ -29,6 +29,7 @@ struct Rows {
     created: BTreeMap<(HubName, Position), InstanceNumber>,
     children: BTreeSet<(HubName, InstanceId, InstanceNumber)>,
     apps: BTreeMap<(HubName, String), AppRecord>,
+    schedules: BTreeMap<ScheduleKey, ScheduleState>,
 }
 
 #[derive(Clone, Debug)]
@@ -345,5 +346,30 @@ impl Store for MemoryStore {
 
     fn put_app(&self, app: AppRecord, expected: u32) -> BoxFuture<'_, Result<(), CommitError>> {
         Box::pin(async move { self.rows().put_app(app, expected) })
+    }
+
+    fn schedules(&self) -> BoxFuture<'_, Result<Vec<(ScheduleKey, ScheduleState)>, StoreError>> {
+        Box::pin(
+            async move { Ok(self.rows().schedules.iter().map(|(key, state)| (key.clone(), state.clone())).collect()) },
+        )
+    }
+
+    fn put_schedule(
+        &self,
+        key: ScheduleKey,
+        before: Option<ScheduleState>,
+        after: Option<ScheduleState>,
+    ) -> BoxFuture<'_, Result<(), CommitError>> {
+        Box::pin(async move {
+            let mut rows = self.rows();
+            if rows.schedules.get(&key) != before.as_ref() {
+                return Err(CommitError::Conflict);
+            }
+            match after {
+                Some(after) => drop(rows.schedules.insert(key, after)),
+                None => drop(rows.schedules.remove(&key)),
+            }
+            Ok(())
+        })
     }
 }

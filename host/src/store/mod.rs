@@ -19,7 +19,7 @@ pub use self::sled::portable;
 pub use model::{
     AppOptions, AppRecord, AppVersion, AuthLevel, Commit, Committed, Digest, Expect, FunctionKind, HttpTrigger,
     HubName, InstanceNumber, InstanceRecord, Mail, MailId, NewMail, PayloadChanges, Payloads, Pinned, Reuse, Revision,
-    TimerRow, Trigger, TriggerKind,
+    ScheduleKey, ScheduleState, TimerRow, TimerTrigger, Trigger, TriggerKind,
 };
 pub use query::{Counts, EXAMINED, Filter, ListQuery, Page, PayloadParts, Position, Snapshot, StatusCounts};
 
@@ -137,6 +137,18 @@ pub trait Store: Send + Sync + 'static {
     /// Writes an app's record; durable on return. `expected`: the generation the caller saw (0: none yet); another
     /// one is a conflict.
     fn put_app(&self, app: AppRecord, expected: u32) -> BoxFuture<'_, Result<(), CommitError>>;
+
+    /// The schedules of all timer functions of all hubs.
+    fn schedules(&self) -> BoxFuture<'_, Result<Vec<(ScheduleKey, ScheduleState)>, StoreError>>;
+
+    /// Writes where a timer function is in its schedule, or removes it; durable on return. `before`: what the caller saw;
+    /// anything else is a conflict.
+    fn put_schedule(
+        &self,
+        key: ScheduleKey,
+        before: Option<ScheduleState>,
+        after: Option<ScheduleState>,
+    ) -> BoxFuture<'_, Result<(), CommitError>>;
 
     /// Why the store has stopped for good, if it has. The process should end and be started again: only opening the
     /// store anew shows what is durable.

@@ -12,19 +12,21 @@ use super::serve::{log, stop_signal};
 use super::{CliError, show};
 use crate::api::DEFAULT_HUB;
 use crate::engine::{Engine, OptionChanges};
+use crate::net::egress::LOG;
 use crate::server::Server;
-use crate::store::{AppVersion, FunctionKind, HubName};
+use crate::store::{AppVersion, HubName};
 
 use apps::App;
 use hints::Hints;
 
 pub(super) async fn dev(args: DevArgs) -> Result<(), CliError> {
-    log("warn");
+    // What functions reach is allowed here and would have to be named on a server.
+    log(&format!("warn,{LOG}=debug"));
     let apps = apps::find(&args.path)?;
     build::ensure_target(&args.path).await?;
     let key = args.serve.admin_key.clone();
-    let mut server = Server::start(args.serve.options()).await.map_err(CliError::Usage)?;
-    let hints = Hints::new(server.address(), key);
+    let mut server = Server::start(args.serve.open_options()).await.map_err(CliError::Usage)?;
+    let hints = Hints::new(server.address(), key, server.surface().clone());
     let engine = tokio::select! {
         engine = server.engine() => engine.map_err(CliError::Refused)?,
         () = stop_signal() => return Ok(()),
@@ -90,16 +92,14 @@ impl Session {
 fn report_change(app: &App, before: &AppVersion, now: &AppVersion) {
     let (old, new) = (hints::short(before), hints::short(now));
     show::line(&format!("{}: {old} -> {new}; new instances take it, running ones keep theirs", app.name));
-    for text in differences(&before.functions, &now.functions) {
+    for text in differences(&hints::functions(before), &hints::functions(now)) {
         show::line(&format!("  {text}"));
     }
 }
 
-type Functions = [(FunctionKind, String)];
-
-fn differences(before: &Functions, now: &Functions) -> Vec<String> {
+fn differences(before: &[(&str, &str)], now: &[(&str, &str)]) -> Vec<String> {
     let (before, now): (BTreeSet<_>, BTreeSet<_>) = (before.iter().collect(), now.iter().collect());
-    let text = |sign: &str, (kind, name): &(FunctionKind, String)| format!("{sign} {} {name}", hints::kind(*kind));
+    let text = |sign: &str, (kind, name): &(&str, &str)| format!("{sign} {kind} {name}");
     let added = now.difference(&before).map(|function| text("+", function));
     let removed = before.difference(&now).map(|function| text("-", function));
     added.chain(removed).collect()
@@ -111,10 +111,7 @@ mod tests {
 
     #[test]
     fn differences_are_named() {
-        let function = |name: &str| (FunctionKind::Activity, name.to_owned());
-        assert_eq!(
-            differences(&[function("A"), function("B")], &[function("B"), function("C")]),
-            ["+ activity C", "- activity A"]
-        );
+        let (before, now) = ([("activity", "A"), ("http", "B")], [("http", "B"), ("timer", "A")]);
+        assert_eq!(differences(&before, &now), ["+ timer A", "- activity A"]);
     }
 }

@@ -3,7 +3,7 @@
 
 use durawasm_core::{TaskId, Timestamp};
 
-use crate::store::{InstanceNumber, MailId, StoreError, TimerRow};
+use crate::store::{HubName, InstanceNumber, MailId, ScheduleKey, StoreError, TimerRow};
 
 /// The one row about the store as a whole.
 pub(super) const META: &[u8] = b"!";
@@ -22,6 +22,7 @@ const MAIL_PART: u8 = b'q';
 const READY: u8 = b'r';
 const STATUS: u8 = b's';
 const TIMER: u8 = b't';
+const SCHEDULE: u8 = b'w';
 const SLOT: u8 = b'y';
 
 /// Keys from the first up to, but not including, the second.
@@ -331,6 +332,22 @@ pub(super) fn app_of_chunk(key: &[u8]) -> &[u8] {
     &key[..key.len().saturating_sub(4)]
 }
 
+/// Where a timer function is in its schedule.
+pub(super) fn schedule(key: &ScheduleKey) -> Vec<u8> {
+    Key::new(SCHEDULE).name(&key.hub).name(&key.app).name(&key.function).0
+}
+
+pub(super) fn all_schedules() -> KeyRange {
+    all(Key::new(SCHEDULE))
+}
+
+/// The timer function that a key says.
+pub(super) fn schedule_key(key: &[u8]) -> Result<ScheduleKey, StoreError> {
+    let mut parts = Parts(key.get(1..).unwrap_or_default());
+    let hub = HubName::from(parts.name()?);
+    Ok(ScheduleKey { hub, app: parts.name()?.to_owned(), function: parts.name()?.to_owned() })
+}
+
 /// Takes a key apart again.
 struct Parts<'a>(&'a [u8]);
 
@@ -355,6 +372,15 @@ impl Parts<'_> {
 
     fn u8(&mut self) -> Result<u8, StoreError> {
         self.take().map(u8::from_be_bytes)
+    }
+
+    fn name(&mut self) -> Result<&str, StoreError> {
+        let length = usize::try_from(self.u32()?).unwrap_or(usize::MAX);
+        let Some((name, rest)) = self.0.split_at_checked(length) else {
+            return Err(StoreError::Corrupt("a name in a key is longer than the key".into()));
+        };
+        self.0 = rest;
+        std::str::from_utf8(name).map_err(|_| StoreError::Corrupt("a name in a key is not UTF-8".into()))
     }
 
     fn time(&mut self) -> Result<Timestamp, StoreError> {

@@ -52,8 +52,8 @@ use self::rows::Rows;
 use self::writer::{Job, Work, Writer};
 use super::{
     AppRecord, BoxFuture, Commit, CommitError, Committed, Counts, HubName, InstanceNumber, InstanceRecord, ListQuery,
-    Mail, MailId, NewMail, Page, PayloadParts, Payloads, RecordedHistory, Revision, Snapshot, Store, StoreError,
-    TimerRow,
+    Mail, MailId, NewMail, Page, PayloadParts, Payloads, RecordedHistory, Revision, ScheduleKey, ScheduleState,
+    Snapshot, Store, StoreError, TimerRow,
 };
 
 /// Commits that may wait for the writer; further ones wait for a place before they are queued.
@@ -326,6 +326,25 @@ impl Store for SledStore {
             let place = self.place().await?;
             let (reply, answer) = oneshot::channel();
             self.send(Work::PutApp(Box::new(app), expected, reply), Some(place))?;
+            answer.await.map_err(|_| self.stopped())?
+        })
+    }
+
+    fn schedules(&self) -> BoxFuture<'_, Result<Vec<(ScheduleKey, ScheduleState)>, StoreError>> {
+        Box::pin(async move { self.answer(read::schedules(&self.shared.tree)).await })
+    }
+
+    fn put_schedule(
+        &self,
+        key: ScheduleKey,
+        before: Option<ScheduleState>,
+        after: Option<ScheduleState>,
+    ) -> BoxFuture<'_, Result<(), CommitError>> {
+        Box::pin(async move {
+            let place = self.place().await?;
+            let (reply, answer) = oneshot::channel();
+            let change = Box::new(group::ScheduleChange { key, before, after });
+            self.send(Work::PutSchedule(change, reply), Some(place))?;
             answer.await.map_err(|_| self.stopped())?
         })
     }

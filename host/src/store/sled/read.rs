@@ -7,7 +7,10 @@ use super::encoding::{self, HistoryRow, LoadPieces, NumberRow, PayloadRow, Piece
 use super::keys;
 use super::prepare::SLOTS;
 use super::rows::Rows;
-use crate::store::{AppRecord, InstanceNumber, InstanceRecord, PayloadParts, Payloads, Snapshot, StoreError, TimerRow};
+use crate::store::{
+    AppRecord, InstanceNumber, InstanceRecord, PayloadParts, Payloads, ScheduleKey, ScheduleState, Snapshot,
+    StoreError, TimerRow,
+};
 
 /// An error of sled, in words for the operator.
 #[allow(clippy::needless_pass_by_value, reason = "the shape that map_err takes")]
@@ -231,4 +234,17 @@ fn app_bytes(tree: &Rows, prefix: &[u8]) -> Result<Vec<u8>, StoreError> {
         bytes.extend_from_slice(&row.map_err(failed)?.1);
     }
     Ok(bytes)
+}
+
+/// The schedules of all timer functions.
+pub(super) fn schedules(tree: &Rows) -> Result<Vec<(ScheduleKey, ScheduleState)>, StoreError> {
+    let (from, until) = keys::all_schedules();
+    let rows = tree.range(from..until).map(|row| row.map_err(failed));
+    rows.map(|row| row.and_then(|(key, value)| Ok((keys::schedule_key(&key)?, encoding::decode_schedule(&value)?))))
+        .collect()
+}
+
+/// One of them.
+pub(super) fn schedule(tree: &Rows, key: &[u8]) -> Result<Option<ScheduleState>, StoreError> {
+    tree.get(key).map_err(failed)?.map(|row| encoding::decode_schedule(&row)).transpose()
 }
