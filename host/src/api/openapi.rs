@@ -17,7 +17,7 @@ use utoipa::openapi::{ContentBuilder, PathItem, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 use super::error::{AdminError, ErrorBody};
-use super::{again, apps, binding, docs, functions, health, list, messages, purge, schema, start, status, wire};
+use super::{again, apps, binding, docs, functions, health, list, messages, moves, purge, schema, start, status, wire};
 
 /// Below it lie the routes that take `taskHub` and `connection`.
 const MANAGEMENT: &str = "/runtime/webhooks/durabletask/";
@@ -48,6 +48,9 @@ const START: &str = "/runtime/webhooks/durabletask/orchestrators/{function}";
         messages::resume,
         again::rewind,
         again::restart,
+        moves::history,
+        moves::move_one,
+        moves::move_many,
         list::list,
         list::statistics,
         purge::one,

@@ -38,6 +38,9 @@ pub(super) enum Op {
     Resume,
     Rewind,
     Restart,
+    History,
+    Move,
+    MoveMany,
     PutApp,
     GetApp,
     Binding,
@@ -59,7 +62,7 @@ const BASES: [(&str, Base); 5] = [
 ];
 
 /// Routes 1 to 10 of http-api.md 2 and the statistics, below each of the three management bases.
-const MANAGEMENT: [(Method, &str, Op); 13] = [
+const MANAGEMENT: [(Method, &str, Op); 15] = [
     (Method::POST, "orchestrators/{function}", Op::Start),
     (Method::POST, "orchestrators/{function}/{id}", Op::Start),
     (Method::GET, "instances/{id}", Op::Status),
@@ -73,12 +76,15 @@ const MANAGEMENT: [(Method, &str, Op); 13] = [
     (Method::POST, "instances/{id}/resume", Op::Resume),
     (Method::POST, "instances/{id}/rewind", Op::Rewind),
     (Method::POST, "instances/{id}/restart", Op::Restart),
+    (Method::GET, "instances/{id}/history", Op::History),
+    (Method::POST, "instances/{id}/move", Op::Move),
 ];
 
 /// Administration, below `/admin`.
-const ADMIN: [(Method, &str, Op); 4] = [
+const ADMIN: [(Method, &str, Op); 5] = [
     (Method::PUT, "hubs/{hub}/apps/{app}", Op::PutApp),
     (Method::GET, "hubs/{hub}/apps/{app}", Op::GetApp),
+    (Method::POST, "hubs/{hub}/apps/{app}/move", Op::MoveMany),
     (Method::GET, "hubs/{hub}/binding", Op::Binding),
     (Method::POST, "functions/{name}", Op::CallManual),
 ];
@@ -106,11 +112,11 @@ pub(super) struct Matched {
 }
 
 impl Matched {
-    /// The instance that the path names, if the route is about one that exists. A start names one, too, but is no
-    /// route of an instance.
+    /// The instance that the path names, if its own code opens the route. A start names one, too, but is no route of an
+    /// instance; which version it runs on is for those to decide who manage the hub.
     pub(super) fn instance(&self) -> Option<&str> {
         let about_one = self.pattern == "instances/{id}" || self.pattern.starts_with("instances/{id}/");
-        if about_one { self.params.first().map(String::as_str) } else { None }
+        if about_one && self.op != Op::Move { self.params.first().map(String::as_str) } else { None }
     }
 }
 

@@ -8,6 +8,8 @@ mod dev;
 mod duration;
 mod instances;
 mod manage;
+mod moves;
+mod replay;
 mod serve;
 mod show;
 
@@ -86,7 +88,9 @@ async fn dispatch(verb: Verb) -> Result<(), CliError> {
         Verb::Terminate(args) => manage::terminate(args).await,
         Verb::Suspend(args) => manage::with_reason(args, "suspend").await,
         Verb::Resume(args) => manage::with_reason(args, "resume").await,
-        Verb::Rewind(args) => manage::with_reason(args, "rewind").await,
+        Verb::Rewind(args) => manage::rewind(args).await,
+        Verb::Move(args) => moves::move_instances(args).await,
+        Verb::Replay(args) => replay::replay(args).await,
         Verb::Restart(args) => manage::restart(args).await,
         Verb::Binding(args) => manage::binding(args).await,
         Verb::Compile(_) => Ok(()),

@@ -281,6 +281,21 @@ fn check_app_name(name: &str) -> Result<(), DeployError> {
 }
 
 impl Inner {
+    /// Checks and compiles a component for a trial, as a deployment would. It stays among the components that no app has.
+    pub(super) async fn admit_for(
+        &self,
+        hub: &HubName,
+        app: &str,
+        component: bytes::Bytes,
+    ) -> Result<AppVersion, DeployError> {
+        check_app_name(app)?;
+        let version = self.executor.admit(component).await?;
+        match self.apps.taken(hub, app, &version) {
+            Some(taken) => Err(taken),
+            None => Ok(version),
+        }
+    }
+
     pub(super) async fn deploy(
         &self,
         hub: &HubName,

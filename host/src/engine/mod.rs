@@ -17,6 +17,7 @@ mod hot;
 pub mod http;
 mod mail;
 mod manage;
+mod moves;
 mod query;
 mod retention;
 pub mod routes;
@@ -24,6 +25,8 @@ mod schedules;
 pub mod session;
 mod start;
 mod timers;
+mod trial;
+pub mod verdict;
 mod waiters;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,7 +42,9 @@ pub use client::{
     StartRequest, Waited,
 };
 use executor::Executor;
+pub use moves::{LISTED, MOST_MOVED, MoveError, MoveMany, Moved, MovedMany, Target};
 pub use query::{PurgeError, PurgeOptions};
+pub use trial::{Bounds, Trial, TrialRefusal};
 
 use crate::store::{AppRecord, HubName, InstanceNumber, SharedStore, StoreError};
 
@@ -123,10 +128,14 @@ pub(crate) struct Inner {
     activity_permits: Arc<Semaphore>,
     http_permits: Semaphore,
     function_permits: Semaphore,
+    check_permits: Semaphore,
     outside: OnceLock<Arc<dyn guest_client::Outside>>,
     recovered: AtomicBool,
     stopping: AtomicBool,
 }
+
+/// Verdicts that are found at once: they must leave the processors to what runs.
+const CHECKS: usize = 2;
 
 /// Ready instances taken up per page while recovering.
 const RECOVERY_PAGE: usize = 1_000;
@@ -158,6 +167,7 @@ impl Engine {
             activity_permits: Arc::new(Semaphore::new(settings.activities)),
             http_permits: Semaphore::new(settings.http_calls),
             function_permits: Semaphore::new(settings.functions),
+            check_permits: Semaphore::new(CHECKS),
             outside: OnceLock::new(),
             recovered: AtomicBool::new(false),
             stopping: AtomicBool::new(false),

@@ -157,7 +157,10 @@ impl Inner {
             let reason = Some("replaced by a new start".to_owned());
             let terminate = super::actor::Content::Message(Message::Terminate { reason, recursive: false });
             match self.deliver(record.number, terminate).await {
-                Ok(()) | Err(SendError::Unknown | SendError::Ended | SendError::NotFailed | SendError::Full) => {}
+                Ok(())
+                | Err(
+                    SendError::Unknown | SendError::Ended | SendError::NotFailed | SendError::Full | SendError::Changed,
+                ) => {}
                 Err(SendError::Store(error)) => return Err(error.into()),
             }
         }

@@ -335,6 +335,7 @@ fn send_error(error: SendError) -> Error {
         SendError::Ended => Error::Ended,
         SendError::NotFailed => Error::NotFailed,
         SendError::Full => Error::Limit(text),
+        SendError::Changed => Error::Unavailable(text),
         SendError::Store(error) => store_error(error),
     }
 }

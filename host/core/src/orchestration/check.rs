@@ -10,7 +10,7 @@ use crate::model::{Cause, Failure, Outcome, Status};
 
 /// Where code does something else than a history says.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("at history event {position} the code should {expected}, but it wants to {found}")]
+#[error("at history event {position} the code should {expected}, but it would {found}")]
 pub struct Divergence {
     /// Index into the history of the event that the code should have made (the history's length: after its end).
     pub position: usize,

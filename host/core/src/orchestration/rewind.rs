@@ -58,11 +58,7 @@ impl Orchestration {
     ///
     /// # Errors
     /// When the execution has not failed.
-    pub fn rewound(
-        history: &[HistoryEvent],
-        rewind: Rewind,
-        now: Timestamp,
-    ) -> Result<Vec<HistoryEvent>, RewindError> {
+    pub fn rewound(history: &[HistoryEvent], rewind: Rewind, now: Timestamp) -> Result<Vec<HistoryEvent>, RewindError> {
         let failed = Self::replay(history)?;
         let Some(failure) = failed.failure() else { return Err(RewindError::NotFailed) };
         let events = timeline::of(history);
