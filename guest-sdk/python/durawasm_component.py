@@ -35,8 +35,12 @@ def _report(error: BaseException) -> str:
     # From the author's first frame on; an import has frames of Python's own in between.
     while trace is not None and not trace.tb_frame.f_code.co_filename.startswith(APP + "/"):
         trace = trace.tb_next
-    lines = traceback.format_exception(type(error), error.with_traceback(trace))
-    return "".join(line for line in lines if "<frozen importlib" not in line).strip()
+    error.__context__ = None
+    lines = traceback.format_exception(type(error), error, trace)
+    text = "".join(line for line in lines if "<frozen importlib" not in line).strip()
+    if isinstance(error, ModuleNotFoundError):
+        text += "\nIs its package in requirements.txt?"
+    return text
 
 
 _load()

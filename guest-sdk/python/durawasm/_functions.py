@@ -38,7 +38,11 @@ def _load_module() -> FunctionApp:
     if len(apps) != 1:
         found = "no app" if not apps else f"{len(apps)} apps"
         raise AppError(f"function_app.py makes {found}: it needs one, as in `app = df.DFApp()`")
-    if not apps[0].functions():
+    try:
+        functions = apps[0].functions()
+    except ValueError as error:
+        raise AppError(str(error)) from error
+    if not functions:
         raise AppError("function_app.py declares no functions: use the decorators of its app")
     return apps[0]
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Callable, Iterable
 
+from ._host import shown_path
 from .http import HttpMethod
 
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,128}")
@@ -58,6 +59,7 @@ class FunctionBuilder:
         self.clients: dict[str, bool] = {}
         #: Parameters of output bindings, and whether they start orchestrations.
         self.outputs: dict[str, bool] = {}
+        self._checked = False
         functools.update_wrapper(self, function)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -82,22 +84,31 @@ class FunctionBuilder:
         """Says what sets it off: one thing."""
         if self.trigger is not None:
             kinds = f"{self.trigger.kind.value} and {trigger.kind.value}"
-            raise ValueError(f"the function '{self.function_name}' has two triggers: {kinds}")
+            raise ValueError(f"{self.place} has two triggers: {kinds}")
         self.trigger = trigger
+
+    @property
+    def place(self) -> str:
+        """Where it is written, and its name."""
+        code = getattr(inspect.unwrap(self._function), "__code__", None)
+        path = None if code is None else shown_path(code.co_filename)
+        where = f'File "{path}", line {code.co_firstlineno}: ' if code is not None and path else ""
+        return f"{where}the function '{self.function_name}'"
 
     def check(self) -> Trigger:
         """Its trigger; ``ValueError`` if the declaration does not fit the function."""
         if self.trigger is None:
-            raise ValueError(f"the function '{self.function_name}' has no trigger: add one, such as @app.activity_trigger")
+            raise ValueError(f"{self.place} has no trigger: add one, such as @app.activity_trigger")
         parameters = inspect.signature(self._function).parameters
-        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-            for name in (self.trigger.parameter, *self.clients, *self.outputs):
-                if name not in parameters:
-                    raise ValueError(f"the function '{self.function_name}' has no parameter '{name}', but a binding")
-            bound = {self.trigger.parameter, *self.clients, *self.outputs, "context"}
-            for name, parameter in parameters.items():
-                if name not in bound and parameter.default is parameter.empty:
-                    raise ValueError(f"nothing is bound to the parameter '{name}' of function '{self.function_name}'")
+        if self._checked or any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+            return self.trigger
+        bound = {self.trigger.parameter, *self.clients, *self.outputs}
+        for name in bound - parameters.keys():
+            raise ValueError(f"{self.place} has no parameter '{name}', which is bound to something")
+        for name, parameter in parameters.items():
+            if name not in bound and name != "context" and parameter.default is parameter.empty:
+                raise ValueError(f"{self.place} has the parameter '{name}', which nothing is bound to")
+        self._checked = True
         return self.trigger
 
     def takes(self, parameter: str) -> bool:

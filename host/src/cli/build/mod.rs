@@ -5,6 +5,7 @@ mod progress;
 mod python;
 mod rust;
 mod tools;
+mod wit;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
