@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod activities;
+mod apps;
 mod bad_input;
 mod children;
 mod clients;
@@ -19,6 +20,7 @@ mod hostile;
 mod kills;
 mod layers;
 mod program;
+mod python;
 mod queries;
 mod random;
 mod replay;
