@@ -6,7 +6,7 @@ use std::sync::Arc;
 use durawasm_host::engine::{Settings, system_clock};
 use durawasm_host::store::memory::MemoryStore;
 use durawasm_tests::world::without_ids;
-use durawasm_tests::{Host, World, guests};
+use durawasm_tests::{Host, World, guests, tools};
 use serde_json::{Value, json};
 
 use crate::apps;
@@ -361,4 +361,22 @@ async fn the_python_examples_do_what_they_say() {
     assert_eq!(end(&host.ended("trip").await), json!(["Completed", "approved"]));
     let expired = host.run("Py_Approval", json!({"what": "a trip", "seconds": 0.01})).await;
     assert_eq!(end(&expired), json!(["Completed", "expired"]));
+}
+
+#[test]
+fn the_sdk_passes_its_own_tests_and_is_typed() {
+    if apps::python(FLOW).is_none() || tools::skipped() {
+        return;
+    }
+    let (bin, sdk) = (tools::python("python-sdk"), guests::root().join("guest-sdk/python"));
+    let cache = tempfile::tempdir().unwrap();
+    for arguments in [vec!["-m", "pytest", "-q", "-p", "no:cacheprovider"], vec!["-m", "mypy", "--cache-dir"]] {
+        let mut command = std::process::Command::new(bin.join("python"));
+        command.args(&arguments).current_dir(&sdk).env("PYTHONPATH", ".").env("PYTHONDONTWRITEBYTECODE", "1");
+        if arguments.contains(&"mypy") {
+            command.arg(cache.path());
+        }
+        let said = command.output().unwrap();
+        assert!(said.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&said.stdout));
+    }
 }

@@ -40,6 +40,8 @@ class DurableOrchestrationContext:
     """What an orchestrator can do; its only parameter.
 
     Calls that give a task have the work done from then on; to ``yield`` or ``await`` it only waits for the result.
+
+    ``expected_type`` is taken wherever the original takes it, and nothing is checked by it.
     """
 
     def __init__(self, input_text: str | None) -> None:
@@ -93,7 +95,7 @@ class DurableOrchestrationContext:
         """The time of the last completion that this orchestrator has seen; of its start before the first."""
         return _time.parse(self._host.current_time())
 
-    def get_input(self) -> Any:
+    def get_input(self, expected_type: type | None = None) -> Any:
         """What the instance was started with."""
         return decode(self._input_text)
 
@@ -103,6 +105,7 @@ class DurableOrchestrationContext:
         self,
         name: Function,
         input_: Any = None,
+        expected_type: type | None = None,
         *,
         timeout: float | timedelta | None = None,
         tags: Mapping[str, str] | None = None,
@@ -115,6 +118,7 @@ class DurableOrchestrationContext:
         name: Function,
         retry_options: RetryOptions,
         input_: Any = None,
+        expected_type: type | None = None,
         *,
         timeout: float | timedelta | None = None,
         tags: Mapping[str, str] | None = None,
@@ -142,6 +146,7 @@ class DurableOrchestrationContext:
         input_: Any = None,
         instance_id: str | None = None,
         version: str | None = None,
+        expected_type: type | None = None,
         *,
         tags: Mapping[str, str] | None = None,
     ) -> AtomicTask[Any]:
@@ -156,6 +161,7 @@ class DurableOrchestrationContext:
         input_: Any = None,
         instance_id: str | None = None,
         version: str | None = None,
+        expected_type: type | None = None,
         *,
         tags: Mapping[str, str] | None = None,
     ) -> AtomicTask[Any]:
@@ -190,7 +196,7 @@ class DurableOrchestrationContext:
             fire_at = self.current_utc_datetime + fire_at
         return TimerTask(self._host.create_timer(_time.text(fire_at)))
 
-    def wait_for_external_event(self, name: str) -> AtomicTask[Any]:
+    def wait_for_external_event(self, name: str, expected_type: type | None = None) -> AtomicTask[Any]:
         """Waits for an event raised from outside; names are the same in upper and lower case."""
         return AtomicTask(self._host.wait_for_event(name))
 
