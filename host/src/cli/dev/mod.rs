@@ -36,6 +36,9 @@ pub(super) async fn dev(args: DevArgs) -> Result<(), CliError> {
     server.stop(engine).await.map_err(CliError::Refused)
 }
 
+/// Bytes of a component that takes seconds to compile.
+const LARGE: usize = 4 << 20;
+
 struct Session {
     apps: Vec<App>,
     hints: Hints,
@@ -67,6 +70,9 @@ impl Session {
             Ok(component) => component,
             Err(text) => return show::problem(&format!("{}: {text}", app.name)),
         };
+        if component.len() > LARGE {
+            show::note(&format!("deploying {} ({} MB), which compiles it ...", app.name, component.len() >> 20));
+        }
         match self.engine.deploy(&HubName::from(DEFAULT_HUB), &app.name, component, OptionChanges::default()).await {
             Err(error) => show::problem(&format!("{}: {error}", app.name)),
             Ok(deployed) => match (self.current(app), before) {
