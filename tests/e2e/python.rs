@@ -380,3 +380,59 @@ fn the_sdk_passes_its_own_tests_and_is_typed() {
         assert!(said.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&said.stdout));
     }
 }
+
+/// Builds an app of one file: what the author reads.
+fn build_fails(code: &str, configure: impl FnOnce(&mut std::process::Command)) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("function_app.py"), code).unwrap();
+    let mut command = apps::program();
+    command.arg("build").arg(folder.path()).arg("-o").arg(folder.path().join("app.wasm"));
+    configure(&mut command);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(!folder.path().join("__pycache__").exists(), "the author's folder stays as it was");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn what_is_wrong_with_an_app_is_said_with_file_and_line() {
+    if apps::python(FLOW).is_none() {
+        return;
+    }
+    let said = build_fails("import durawasm as df\n\ndef f(:\n", |_| ());
+    assert!(said.contains("File \"function_app.py\", line 3") && said.contains("SyntaxError"), "{said}");
+    assert!(!said.contains("backtrace"), "only the author's own error: {said}");
+    let said = build_fails("import durawasm as df\n", |_| ());
+    assert!(said.contains("function_app.py makes no app"), "{said}");
+    let said = build_fails("import durawasm as df\n", |command| {
+        command.env("PATH", "/nowhere");
+    });
+    assert!(said.contains("install python3"), "{said}");
+}
+
+/// What 200 waiting instances and the program itself may take.
+#[cfg(target_os = "linux")]
+const WAITING_BYTES: u64 = 300 << 20;
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hundred_waiting_instances_are_small() {
+    let Some(component) = apps::python(FLOW) else { return };
+    let data = tempfile::tempdir().unwrap();
+    let program = crate::program::Program::serve(data.path()).await;
+    program.deploy("flow", component).await;
+    for number in 0..200 {
+        assert_eq!(program.start("Event", &format!("e{number}"), json!("Go")).await, 202);
+    }
+    for number in 0..200 {
+        let path = format!("/runtime/webhooks/durabletask/instances/e{number}");
+        while !program.get(&path).await.unwrap().1.contains("\"Running\"") {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    }
+    // Each page once, however many guests share it.
+    let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", program.child.id())).unwrap();
+    let pss = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).unwrap();
+    let bytes = pss.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10;
+    assert!(bytes < WAITING_BYTES, "{} MiB", bytes >> 20);
+}
