@@ -6,7 +6,7 @@ use std::sync::Arc;
 use durawasm_host::engine::{Settings, system_clock};
 use durawasm_host::store::memory::MemoryStore;
 use durawasm_tests::world::without_ids;
-use durawasm_tests::{Host, World, guests, tools};
+use durawasm_tests::{Host, Outside, World, guests, tools};
 use serde_json::{Value, json};
 
 use crate::apps;
@@ -435,4 +435,28 @@ async fn two_hundred_waiting_instances_are_small() {
     let pss = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).unwrap();
     let bytes = pss.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10;
     assert!(bytes < WAITING_BYTES, "{} MiB", bytes >> 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http_calls_are_answered_asked_again_and_retried() {
+    let Some(component) = apps::python(FLOW) else { return };
+    let outside = Outside::new().await;
+    let run = async |input: Value| {
+        let mut world = World::new("flow", component.clone(), &[]).await.evicting(1);
+        world.start("Http", ROOT, &input).await;
+        world.run_out().await;
+        world.status(ROOT).await
+    };
+    let posted = json!({"url": outside.url("/echo"), "method": "post", "body": {"a": "ä"}, "headers": {"X-One": "1"}});
+    let answer = run(posted).await;
+    let content: Value = serde_json::from_str(answer["output"][1].as_str().unwrap()).unwrap();
+    assert_eq!((&answer["output"][0], &content["body"]), (&json!(200), &json!("{\"a\":\"ä\"}")), "{answer}");
+    let asked = &outside.asked()[0];
+    assert_eq!((&*asked.headers["x-one"], &*asked.headers["content-type"]), ("1", "application/json"));
+    let job = run(json!({"url": outside.url("/job?left=2"), "method": "POST"})).await;
+    assert_eq!(end(&job), json!(["Completed", [200, "done"]]), "{job}");
+    let before = outside.asked().len();
+    let failed = run(json!({"url": outside.url("/status?code=503"), "attempts": 3})).await;
+    assert_eq!(failed["runtimeStatus"], "Failed", "{failed}");
+    assert_eq!(outside.asked().len() - before, 3);
 }

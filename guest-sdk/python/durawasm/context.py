@@ -188,6 +188,43 @@ class DurableOrchestrationContext:
         text = encode(input_, f"the input of sub-orchestrator '{name_of(name)}'")
         return str(self._host.start_sub_orchestration(name_of(name), text, options))
 
+    def call_http(
+        self,
+        method: str,
+        uri: str,
+        content: Any = None,
+        headers: Mapping[str, str] | None = None,
+        token_source: Any = None,
+        is_raw_str: bool = False,
+        *,
+        retry_options: RetryOptions | None = None,
+        retry_statuses: Iterable[int] = (),
+        timeout: float | timedelta | None = None,
+        asynchronous_pattern_enabled: bool = True,
+        tags: Mapping[str, str] | None = None,
+    ) -> AtomicTask[Any]:
+        """Has the host make an HTTP request; the result is ``{"statusCode", "headers", "content"}``, whatever the status.
+
+        ``content`` is sent as JSON; a str as it is if ``is_raw_str``. An answer of 202 with a ``Location`` is asked for
+        again until the work is done, unless ``asynchronous_pattern_enabled`` is false. ``retry_options`` are for answers
+        with one of the ``retry_statuses`` (none: all of 400 and above), and for calls without an answer.
+        """
+        if token_source is not None:
+            raise ValueError("token_source is not supported: send what proves who you are in the headers")
+        raw = content if isinstance(content, str) and is_raw_str else encode(content, f"the content for {uri}")
+        sent = dict(headers or {})
+        if raw is not None and not is_raw_str and not any(name.lower() == "content-type" for name in sent):
+            sent["Content-Type"] = "application/json"
+        body = None if raw is None else raw.encode()
+        options = _host.HttpOptions(
+            retry=None if retry_options is None else retry_options._policy(),
+            retry_statuses=list(retry_statuses),
+            timeout=_millis(timeout),
+            poll=asynchronous_pattern_enabled,
+            tags=tags_of(tags),
+        )
+        return AtomicTask(self._host.call_http(_host.HttpCall(method.upper(), uri, tags_of(sent), body), options))
+
     # Waits
 
     def create_timer(self, fire_at: datetime | timedelta) -> TimerTask:

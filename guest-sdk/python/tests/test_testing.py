@@ -196,3 +196,25 @@ def test_declarations_are_checked():
         wrong.functions()
     with pytest.raises(ValueError, match="two triggers: activity and http"):
         wrong.route(route="x")(Unbound)
+
+
+@orchestrator
+def Fetches(context):
+    asked = [context.call_http("get", f"http://localhost/{n}") for n in range(2)]
+    made = yield context.call_http("POST", "http://localhost/jobs", {"a": 1}, retry_options=df.RetryOptions(1000, 2))
+    answers = yield context.task_all(asked)
+    return [made["statusCode"], *(answer["content"] for answer in answers)]
+
+
+def test_http_calls_are_answered_and_tried_again():
+    asked = []
+
+    def answer(method, uri, body):
+        asked.append((method, uri, body))
+        busy = method == "POST" and sum(one[0] == "POST" for one in asked) == 1
+        return {"statusCode": 503 if busy else 200, "headers": {}, "content": uri[-1]}
+
+    result = Runner(app, http=answer).run("Fetches")
+    assert result.output == [200, "0", "1"]
+    assert asked.count(("POST", "http://localhost/jobs", b'{"a":1}')) == 2
+    assert "nothing answers" in str(Runner(app).run("Fetches").error)

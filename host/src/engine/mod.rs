@@ -13,6 +13,7 @@ pub mod executor;
 pub mod functions;
 pub mod guest_client;
 mod hot;
+pub mod http;
 mod mail;
 mod manage;
 mod query;
@@ -53,6 +54,8 @@ pub struct Settings {
     pub activities: usize,
     /// How long an activity attempt may take when its call does not say.
     pub activity_timeout: Duration,
+    /// HTTP calls of orchestrators that are under way at once.
+    pub http_calls: usize,
     /// How long an activity that was cancelled may go on before it is stopped; its heartbeats tell it.
     pub cancel_grace: Duration,
     /// HTTP, manual and timer functions that run at once.
@@ -73,6 +76,7 @@ impl Default for Settings {
             hot_guests: 1_000,
             activities: 256,
             activity_timeout: Duration::from_secs(300),
+            http_calls: 256,
             cancel_grace: Duration::from_secs(30),
             functions: 256,
             function_patience: Duration::from_secs(10),
@@ -115,6 +119,7 @@ pub(crate) struct Inner {
     waiters: waiters::Waiters,
     retention: retention::Retention,
     activity_permits: Arc<Semaphore>,
+    http_permits: Semaphore,
     function_permits: Semaphore,
     outside: OnceLock<Arc<dyn guest_client::Outside>>,
     recovered: AtomicBool,
@@ -148,6 +153,7 @@ impl Engine {
             waiters: waiters::Waiters::default(),
             retention: retention::Retention::default(),
             activity_permits: Arc::new(Semaphore::new(settings.activities)),
+            http_permits: Semaphore::new(settings.http_calls),
             function_permits: Semaphore::new(settings.functions),
             outside: OnceLock::new(),
             recovered: AtomicBool::new(false),
