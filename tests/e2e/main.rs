@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod activities;
+mod apps;
 mod bad_input;
 mod children;
 mod clients;
@@ -22,6 +23,7 @@ mod kills;
 mod layers;
 mod network;
 mod program;
+mod python;
 mod queries;
 mod random;
 mod replay;

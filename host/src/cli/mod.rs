@@ -1,13 +1,15 @@
-//! The command line: `serve`, `dev`, `deploy` and the management verbs, which talk to a server over its HTTP API.
+//! The command line: `serve`, `dev`, `build`, `deploy` and the management verbs, which talk to a server over its HTTP API.
 //!
 //! Exit codes: 0 done, 1 refused or not found, 2 wrong usage, 3 the server cannot be reached.
 
 mod args;
+mod build;
 mod client;
 mod dev;
 mod duration;
 mod instances;
 mod manage;
+mod new;
 mod serve;
 mod show;
 
@@ -76,6 +78,8 @@ async fn dispatch(verb: Verb) -> Result<(), CliError> {
     match verb {
         Verb::Serve(args) => serve::serve(args).await,
         Verb::Dev(args) => dev::dev(args).await,
+        Verb::New(args) => new::new(&args),
+        Verb::Build(args) => build::build_file(args).await,
         Verb::Deploy(args) => manage::deploy(args).await,
         Verb::StartNew(args) => manage::start_new(args).await,
         Verb::GetRuntimeStatus(args) => manage::get_runtime_status(args).await,

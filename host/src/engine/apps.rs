@@ -6,14 +6,14 @@ use std::sync::{PoisonError, RwLock};
 
 use durawasm_core::Failure;
 
-use super::Inner;
 use super::client::{DeployError, Deployed, OptionChanges};
 use super::functions::{HttpFunction, HttpMatch};
 use super::routes::Route;
 use super::schedules::Beginning;
+use super::{Inner, hot};
 use crate::store::{
-    AppOptions, AppRecord, AppVersion, CommitError, Digest, FunctionKind, HttpTrigger, HubName, ScheduleKey, Store,
-    StoreError, TimerTrigger, Trigger, TriggerKind,
+    AppOptions, AppRecord, AppVersion, CommitError, Digest, FunctionKind, HttpTrigger, HubName, InstanceRecord,
+    ScheduleKey, Store, StoreError, TimerTrigger, Trigger, TriggerKind,
 };
 
 /// Letters of an app's name at most: it is part of URLs.
@@ -57,6 +57,14 @@ impl Apps {
 
     pub(super) fn get(&self, hub: &HubName, app: &str) -> Option<AppRecord> {
         self.table.read().unwrap_or_else(PoisonError::into_inner).get(hub)?.get(app).cloned()
+    }
+
+    /// How much of the room for waiting guests one of this instance takes.
+    pub(super) fn weight(&self, instance: &InstanceRecord) -> usize {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let app = table.get(&instance.hub).and_then(|apps| apps.get(&instance.app));
+        let version = app.and_then(|app| app.versions.iter().find(|version| version.digest == instance.digest));
+        hot::weight(version.map_or(0, |version| version.size))
     }
 
     /// All hubs with apps: no other hub has instances.

@@ -49,7 +49,8 @@ pub struct Watch(Arc<waiters::Waiter>);
 /// Settings of an engine.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Guests that may wait in memory at once; more are dropped and replayed when needed.
+    /// Guests that may wait in memory at once; more are dropped and replayed when needed. One of a large component counts
+    /// as several.
     pub hot_guests: usize,
     /// Activities that run at once.
     pub activities: usize,
