@@ -1,0 +1,177 @@
+// The orchestrator's context.
+
+import { host } from "./host.js";
+import { encode } from "./json.js";
+import { DurableError } from "./errors.js";
+import { AllTask, AnyTask, AtomicTask } from "./task.js";
+import { logger } from "./log.js";
+
+/** How a failed call is tried again: by the host, so that attempts survive crashes. Times are milliseconds. */
+export class RetryOptions {
+    constructor(firstRetryIntervalInMilliseconds, maxNumberOfAttempts) {
+        if (!(firstRetryIntervalInMilliseconds > 0)) {
+            throw new RangeError("firstRetryIntervalInMilliseconds must be greater than 0");
+        }
+        if (!(maxNumberOfAttempts >= 1)) {
+            throw new RangeError("maxNumberOfAttempts must be at least 1");
+        }
+        this.firstRetryIntervalInMilliseconds = firstRetryIntervalInMilliseconds;
+        this.maxNumberOfAttempts = maxNumberOfAttempts;
+        this.backoffCoefficient = 1;
+        this.maxRetryIntervalInMilliseconds = undefined;
+        this.retryTimeoutInMilliseconds = undefined;
+    }
+}
+
+function policy(retry) {
+    if (retry === undefined || retry === null) {
+        return null;
+    }
+    if (!(retry.firstRetryIntervalInMilliseconds > 0)) {
+        throw new TypeError("retryOptions must be a RetryOptions");
+    }
+    return {
+        firstRetryInterval: retry.firstRetryIntervalInMilliseconds,
+        maxAttempts: Math.trunc(retry.maxNumberOfAttempts),
+        backoffCoefficient: retry.backoffCoefficient ?? 1,
+        maxRetryInterval: retry.maxRetryIntervalInMilliseconds ?? null,
+        retryTimeout: retry.retryTimeoutInMilliseconds ?? null,
+    };
+}
+
+function tags(given) {
+    return Object.entries(given ?? {}).map(([name, value]) => ({ name, value: String(value) }));
+}
+
+function named(name, what) {
+    if (typeof name !== "string" || name === "") {
+        throw new TypeError(`${what} needs the name of a function`);
+    }
+    return name;
+}
+
+/** What an orchestrator gets. */
+export class OrchestrationContext {
+    constructor(instance, input) {
+        this.functionName = instance.name;
+        this.invocationId = instance.executionId;
+        this.df = new DurableOrchestrationContext(instance, input);
+        Object.assign(this, logger());
+        // The older form of functions finds its input and its name here.
+        this.bindings = { context: input };
+        this.bindingData = { instanceId: instance.instanceId };
+        this.executionContext = { functionName: instance.name, invocationId: instance.executionId };
+    }
+}
+
+/** `context.df`: what an orchestrator can do. */
+export class DurableOrchestrationContext {
+    #input;
+    #tags;
+
+    constructor(instance, input) {
+        this.instanceId = instance.instanceId;
+        this.executionId = instance.executionId;
+        this.parentInstanceId = instance.parentInstanceId ?? undefined;
+        this.name = instance.name;
+        this.version = instance.version ?? undefined;
+        this.#tags = instance.tags ?? [];
+        /** Always false: code that is replayed and code that runs for the first time is the same code. */
+        this.isReplaying = false;
+        this.customStatus = undefined;
+        this.#input = input;
+        this.Task = { all: (tasks) => new AllTask(tasks), any: (tasks) => new AnyTask(tasks) };
+    }
+
+    get tags() {
+        return Object.fromEntries(this.#tags.map(({ name, value }) => [name, value]));
+    }
+
+    get currentUtcDateTime() {
+        return new Date(host().orchestration.currentTime());
+    }
+
+    getInput() {
+        return this.#input;
+    }
+
+    callActivity(name, input, options = {}) {
+        named(name, "callActivity");
+        const wanted = { retry: policy(options.retry), timeout: options.timeoutInMilliseconds ?? null, tags: tags(options.tags) };
+        return new AtomicTask(host().orchestration.callActivity(name, encode(input), wanted), name);
+    }
+
+    callActivityWithRetry(name, retryOptions, input, options = {}) {
+        if (!retryOptions) {
+            throw new TypeError("callActivityWithRetry needs RetryOptions");
+        }
+        return this.callActivity(name, input, { ...options, retry: retryOptions });
+    }
+
+    callSubOrchestrator(name, input, instanceId, version, options = {}) {
+        const wanted = this.#child(instanceId, version, options);
+        named(name, "callSubOrchestrator");
+        return new AtomicTask(host().orchestration.callSubOrchestration(name, encode(input), wanted), name);
+    }
+
+    callSubOrchestratorWithRetry(name, retryOptions, input, instanceId, version) {
+        if (!retryOptions) {
+            throw new TypeError("callSubOrchestratorWithRetry needs RetryOptions");
+        }
+        return this.callSubOrchestrator(name, input, instanceId, version, { retry: retryOptions });
+    }
+
+    startSubOrchestrator(name, input, options = {}) {
+        named(name, "startSubOrchestrator");
+        const wanted = this.#child(options.instanceId, options.version, { tags: options.tags });
+        return host().orchestration.startSubOrchestration(name, encode(input), wanted);
+    }
+
+    #child(instanceId, version, { retry, tags: given }) {
+        return { instanceId: instanceId || null, retry: policy(retry), version: version ?? null, tags: tags(given) };
+    }
+
+    createTimer(fireAt) {
+        const time = fireAt instanceof Date ? fireAt : new Date(fireAt?.valueOf());
+        if (Number.isNaN(time.getTime())) {
+            throw new TypeError("createTimer takes the Date at which it fires");
+        }
+        return new AtomicTask(host().orchestration.createTimer(time.toISOString()), "timer");
+    }
+
+    waitForExternalEvent(name) {
+        if (typeof name !== "string" || name === "") {
+            throw new TypeError("waitForExternalEvent needs the event's name");
+        }
+        return new AtomicTask(host().orchestration.waitForEvent(name), name);
+    }
+
+    sendEvent(instanceId, name, data) {
+        host().orchestration.sendEvent(instanceId, name, encode(data));
+    }
+
+    setCustomStatus(status) {
+        this.customStatus = status;
+        host().orchestration.setCustomStatus(encode(status));
+    }
+
+    continueAsNew(input, options = {}) {
+        host().orchestration.continueAsNew(encode(input), options.keepEvents === true);
+    }
+
+    newGuid() {
+        return host().orchestration.newGuid();
+    }
+
+    callHttp() {
+        throw new DurableError("callHttp is not offered by this host: call an activity that makes the request");
+    }
+
+    callEntity() {
+        throw new DurableError("entities are not offered by this host");
+    }
+
+    signalEntity() {
+        return this.callEntity();
+    }
+}
