@@ -24,6 +24,8 @@ pub(super) enum Verb {
     Serve(ServeArgs),
     /// Build the apps under a folder, serve them, and rebuild them when they change
     Dev(DevArgs),
+    /// Build an app's component
+    Build(BuildArgs),
     /// Deploy a component as an app
     Deploy(DeployArgs),
     /// Start an orchestration
@@ -100,10 +102,19 @@ impl ServeArgs {
 
 #[derive(Clone, Debug, Args)]
 pub(super) struct DevArgs {
-    /// A Rust function app, or a folder with apps
+    /// A function app, or a folder with apps
     pub(super) path: PathBuf,
     #[command(flatten)]
     pub(super) serve: ServeArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BuildArgs {
+    /// The function app
+    pub(super) path: PathBuf,
+    /// Where the component goes [default: NAME.wasm in this folder]
+    #[arg(long, short, value_name = "FILE.wasm")]
+    pub(super) output: Option<PathBuf>,
 }
 
 /// Which server, and how to print.

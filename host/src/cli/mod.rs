@@ -1,8 +1,9 @@
-//! The command line: `serve`, `dev`, `deploy` and the management verbs, which talk to a server over its HTTP API.
+//! The command line: `serve`, `dev`, `build`, `deploy` and the management verbs, which talk to a server over its HTTP API.
 //!
 //! Exit codes: 0 done, 1 refused or not found, 2 wrong usage, 3 the server cannot be reached.
 
 mod args;
+mod build;
 mod client;
 mod dev;
 mod duration;
@@ -76,6 +77,7 @@ async fn dispatch(verb: Verb) -> Result<(), CliError> {
     match verb {
         Verb::Serve(args) => serve::serve(args).await,
         Verb::Dev(args) => dev::dev(args).await,
+        Verb::Build(args) => build::build_file(args).await,
         Verb::Deploy(args) => manage::deploy(args).await,
         Verb::StartNew(args) => manage::start_new(args).await,
         Verb::GetRuntimeStatus(args) => manage::get_runtime_status(args).await,

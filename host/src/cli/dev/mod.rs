@@ -1,13 +1,12 @@
 //! `durawasm dev`: builds the apps under a folder, serves them, and rebuilds them when they change.
 
-mod apps;
-mod build;
 mod hints;
 mod watch;
 
 use std::collections::BTreeSet;
 
 use super::args::DevArgs;
+use super::build::{self, App};
 use super::serve::{log, stop_signal};
 use super::{CliError, show};
 use crate::api::DEFAULT_HUB;
@@ -15,13 +14,12 @@ use crate::engine::{Engine, OptionChanges};
 use crate::server::Server;
 use crate::store::{AppVersion, FunctionKind, HubName};
 
-use apps::App;
 use hints::Hints;
 
 pub(super) async fn dev(args: DevArgs) -> Result<(), CliError> {
     log("warn");
-    let apps = apps::find(&args.path)?;
-    build::ensure_target(&args.path).await?;
+    let apps = build::find(&args.path)?;
+    build::prepare(&apps, &args.path).await?;
     let key = args.serve.admin_key.clone();
     let mut server = Server::start(args.serve.options()).await.map_err(CliError::Usage)?;
     let hints = Hints::new(server.address(), key);
