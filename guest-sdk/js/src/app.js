@@ -2,6 +2,7 @@
 
 import { register } from "./registry.js";
 import { getClient } from "./client-of.js";
+import { registeredActivity, registeredOrchestrator } from "./context.js";
 import { DurableError } from "./errors.js";
 
 const CLIENTS = ["durableClient", "orchestrationClient"];
@@ -32,13 +33,13 @@ function declare(name, kind, given, config) {
 /** Declares an orchestrator: a generator function or an async function. */
 function orchestration(name, options) {
     declare(name, "orchestrator", options);
-    return (input, instanceId) => ({ name, input, instanceId, kind: "orchestrator" });
+    return (given, instanceId) => registeredOrchestrator(name, given, instanceId);
 }
 
 /** Declares an activity: `{handler: (input, context) => …}`. */
 function activity(name, options) {
     declare(name, "activity", options);
-    return (input) => ({ name, input, kind: "activity" });
+    return (given) => registeredActivity(name, given);
 }
 
 function httpConfig({ route, methods, authLevel }) {

@@ -1,6 +1,7 @@
 // The durable client of a function's context.
 
 import { DurableClient } from "./client.js";
+import { host } from "./host.js";
 import { DurableError } from "./errors.js";
 
 /** What the SDK knows of the contexts it made. */
@@ -23,5 +24,6 @@ export function getClient(context) {
                 'or in function.json with {"type": "durableClient", "name": "client", "direction": "in"}',
         );
     }
-    return new DurableClient(facts.legacy);
+    // Tests bring their own.
+    return host().testClient ?? new DurableClient(facts.legacy);
 }

@@ -3,7 +3,7 @@
 import { host } from "./host.js";
 import { encode } from "./json.js";
 import { DurableError } from "./errors.js";
-import { AllTask, AnyTask, AtomicTask } from "./task.js";
+import { AllTask, AnyTask, AtomicTask, Task } from "./task.js";
 import { logger } from "./log.js";
 
 /** How a failed call is tried again: by the host, so that attempts survive crashes. Times are milliseconds. */
@@ -48,6 +48,55 @@ function named(name, what) {
         throw new TypeError(`${what} needs the name of a function`);
     }
     return name;
+}
+
+/** A call that is made once somebody waits for it: what calling a registered function gives. */
+class RegisteredTask extends Task {
+    #start;
+    #call = null;
+    #ended = (call) => this.settle(call.isFaulted, call.result);
+
+    constructor(start) {
+        super();
+        this.#start = start;
+    }
+
+    wanted() {
+        this.#call ??= this.#start(undefined);
+        this.#call.subscribe(this.#ended);
+    }
+
+    unwanted() {
+        this.#call.unsubscribe(this.#ended);
+    }
+
+    withRetry(retryOptions) {
+        return this.#start(retryOptions);
+    }
+}
+
+/** The task of a call of an activity that was declared with `app.activity`. */
+export function registeredActivity(name, input) {
+    return new RegisteredTask((retry) => startActivity(name, input, { retry }));
+}
+
+/** The task of a call of an orchestrator that was declared with `app.orchestration`. */
+export function registeredOrchestrator(name, input, instanceId) {
+    return new RegisteredTask((retry) => startChild(name, input, { instanceId, retry }));
+}
+
+function startActivity(name, input, { retry, timeoutInMilliseconds, tags: given } = {}) {
+    const wanted = { retry: policy(retry), timeout: timeoutInMilliseconds ?? null, tags: tags(given) };
+    return new AtomicTask(host().orchestration.callActivity(named(name, "callActivity"), encode(input), wanted), name);
+}
+
+function startChild(name, input, options) {
+    named(name, "callSubOrchestrator");
+    return new AtomicTask(host().orchestration.callSubOrchestration(name, encode(input), child(options)), name);
+}
+
+function child({ instanceId, version, retry, tags: given }) {
+    return { instanceId: instanceId || null, retry: policy(retry), version: version ?? null, tags: tags(given) };
 }
 
 /** What an orchestrator gets. */
@@ -95,10 +144,8 @@ export class DurableOrchestrationContext {
         return this.#input;
     }
 
-    callActivity(name, input, options = {}) {
-        named(name, "callActivity");
-        const wanted = { retry: policy(options.retry), timeout: options.timeoutInMilliseconds ?? null, tags: tags(options.tags) };
-        return new AtomicTask(host().orchestration.callActivity(name, encode(input), wanted), name);
+    callActivity(name, input, options) {
+        return startActivity(name, input, options);
     }
 
     callActivityWithRetry(name, retryOptions, input, options = {}) {
@@ -109,9 +156,7 @@ export class DurableOrchestrationContext {
     }
 
     callSubOrchestrator(name, input, instanceId, version, options = {}) {
-        const wanted = this.#child(instanceId, version, options);
-        named(name, "callSubOrchestrator");
-        return new AtomicTask(host().orchestration.callSubOrchestration(name, encode(input), wanted), name);
+        return startChild(name, input, { ...options, instanceId, version });
     }
 
     callSubOrchestratorWithRetry(name, retryOptions, input, instanceId, version) {
@@ -123,12 +168,7 @@ export class DurableOrchestrationContext {
 
     startSubOrchestrator(name, input, options = {}) {
         named(name, "startSubOrchestrator");
-        const wanted = this.#child(options.instanceId, options.version, { tags: options.tags });
-        return host().orchestration.startSubOrchestration(name, encode(input), wanted);
-    }
-
-    #child(instanceId, version, { retry, tags: given }) {
-        return { instanceId: instanceId || null, retry: policy(retry), version: version ?? null, tags: tags(given) };
+        return host().orchestration.startSubOrchestration(name, encode(input), child({ ...options, retry: undefined }));
     }
 
     createTimer(fireAt) {

@@ -141,17 +141,11 @@ function properties(thrown) {
     }
 }
 
-/** Where the lines of the bundle come from; set by the build. */
-let lines = null;
-
-/** `sources`: file names; `table`: for each line of the bundle `[index of the source, line]`, or null. */
-export function setLines(sources, table) {
-    lines = { sources, table };
-}
-
 /** The stack with the author's files and lines in place of the bundle's. */
-function mapped(stack) {
-    if (lines === null) {
+export function mapped(stack) {
+    // Appended to the bundle by the build: `sources`, and for each line `[index of the source, line]` or nothing.
+    const lines = globalThis.__durawasm_lines;
+    if (lines === undefined) {
         return stack;
     }
     return stack.replace(/[^\s(@]*\bapp\.js:(\d+)(:\d+)?/g, (whole, line) => {

@@ -8,9 +8,14 @@
  */
 let current = null;
 
-/** Installs the surroundings. */
+/** Installs the surroundings; gives what brings those before back. */
 export function install(host) {
+    const [before, roleBefore] = [current, role];
     current = host;
+    return () => {
+        current = before;
+        role = roleBefore;
+    };
 }
 
 /** The surroundings; an error while the module is being loaded, when there are none. */
@@ -27,6 +32,11 @@ let role = null;
 /** Says in which role the code runs from now on. */
 export function enter(newRole) {
     role = newRole;
+}
+
+/** In which role the code runs. */
+export function currentRole() {
+    return role;
 }
 
 /** Writes a line to the log of whoever is running; nowhere while the app is being built. */

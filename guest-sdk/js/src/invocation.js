@@ -54,8 +54,7 @@ export async function runActivity(entry, input) {
         lastHeartbeat: decode(info.lastHeartbeat),
         heartbeat: (details) => host().activityContext.heartbeat(encode(details)),
     };
-    const run = entry.legacy?.activity ?? entry.handler;
-    const result = await run(decode(input), context);
+    const result = await entry.handler(decode(input), context);
     await finish(entry, outputs);
     return encode(result);
 }
@@ -72,8 +71,7 @@ export async function runHttp(entry, request) {
         params: Object.fromEntries(pairs(request.params)),
         body: Uint8Array.from(request.body),
     });
-    const run = entry.legacy?.http ?? entry.handler;
-    const response = toResponse(await run(made, context));
+    const response = toResponse(await entry.handler(made, context));
     await finish(entry, outputs);
     const headers = [...response.headers].map(([name, value]) => ({ name, value }));
     return { status: response.status, headers, body: response.content };
@@ -83,8 +81,7 @@ export async function runHttp(entry, request) {
 export async function runTrigger(entry, input) {
     const { context, outputs } = contextOf(entry, host().functionContext.info().invocationId);
     const given = decode(input);
-    const run = entry.legacy?.trigger ?? entry.handler;
-    const result = await run(entry.kind === "timer" ? timerOf(given) : given, context);
+    const result = await entry.handler(entry.kind === "timer" ? timerOf(given) : given, context);
     await finish(entry, outputs);
     return encode(result);
 }

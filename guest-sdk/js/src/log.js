@@ -1,5 +1,6 @@
 // Logging: the functions of contexts, and `console`.
 
+import { mapped } from "./errors.js";
 import { writeLog } from "./host.js";
 
 /** A line from the arguments of a logging call. */
@@ -33,7 +34,7 @@ function text(value) {
         return value;
     }
     if (value instanceof Error) {
-        return `${value.name}: ${value.message}${value.stack ? `\n${value.stack}` : ""}`;
+        return `${value.name}: ${value.message}${value.stack ? `\n${mapped(value.stack).trimEnd()}` : ""}`;
     }
     if (value === null || typeof value !== "object") {
         return String(value);

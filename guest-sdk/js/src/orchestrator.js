@@ -9,7 +9,16 @@ import { OrchestrationContext } from "./context.js";
 
 /** Runs an orchestrator from its start to its end; gives the text of its result, or throws what it threw. */
 export async function runOrchestrator(handler, name, input) {
-    scheduler.reset();
+    const leave = scheduler.reset();
+    try {
+        return await loop(handler, name, input);
+    } finally {
+        // Tests run a child while its parent waits.
+        leave();
+    }
+}
+
+async function loop(handler, name, input) {
     const context = new OrchestrationContext(host().orchestration.instance(), decode(input));
     let ended = false;
     // In an object: a result that is a task itself must not be waited for.

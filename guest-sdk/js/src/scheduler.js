@@ -29,9 +29,15 @@ class Scheduler {
         this.#groups.delete(group);
     }
 
+    /** Begins anew; gives what takes up again where this one was. */
     reset() {
-        this.#waiting.clear();
-        this.#groups.clear();
+        const [waiting, groups] = [this.#waiting, this.#groups];
+        this.#waiting = new Map();
+        this.#groups = new Set();
+        return () => {
+            this.#waiting = waiting;
+            this.#groups = groups;
+        };
     }
 
     /** Waits for the next completion and delivers it; false: nobody waits for anything that could complete. */

@@ -1,6 +1,7 @@
 //! Finds function apps and builds their components, each with the tools of its language.
 
 mod javascript;
+mod javascript_sdk;
 mod progress;
 mod python;
 mod rust;

@@ -61,6 +61,12 @@ where
     Ok(folder)
 }
 
+/// The folder of components that were built before.
+pub(super) fn components() -> Result<PathBuf, String> {
+    let base = std::path::absolute(cache()).map_err(|error| format!("no folder for tools: {error}"))?;
+    Ok(base.join("components"))
+}
+
 fn create(folder: &Path) -> Result<(), String> {
     fs::create_dir_all(folder)
         .map_err(|error| format!("cannot make {} ({error}); set {CACHE} to a folder for tools", folder.display()))
