@@ -6,6 +6,7 @@ mod activities;
 mod bad_input;
 mod children;
 mod clients;
+mod conformance;
 mod connections;
 mod crash;
 #[cfg(target_os = "linux")]
@@ -16,6 +17,7 @@ mod golden;
 mod hello;
 mod host_faults;
 mod hostile;
+mod javascript;
 mod kills;
 mod layers;
 mod program;

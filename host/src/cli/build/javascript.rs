@@ -84,7 +84,8 @@ async fn toolchain(progress: &Progress) -> Result<PathBuf, String> {
         write(&folder.join("package.json"), MANIFEST).await?;
         write(&folder.join("package-lock.json"), LOCK).await?;
         let mut npm = Command::new("npm");
-        npm.args(["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(&folder);
+        // Not `npm ci`: it wants the packages of all platforms listed, and some are not offered everywhere.
+        npm.args(["install", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(&folder);
         let installed = output(&mut npm).await.map_err(|error| format!("cannot run npm ({error}). {}", needed()))?;
         if installed.status.success() {
             return Ok(());
