@@ -1,11 +1,11 @@
 //! Finds function apps and builds their components, each with the tools of its language.
 
 mod javascript;
-mod javascript_sdk;
 mod progress;
 mod python;
 mod rust;
 mod tools;
+mod wit;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -67,7 +67,18 @@ pub(super) fn components() -> Result<PathBuf, String> {
     Ok(base.join("components"))
 }
 
-fn create(folder: &Path) -> Result<(), String> {
+/// Writes files, with the folders that they lie in.
+pub(super) fn write_files(folder: &Path, files: &[(&str, &str)]) -> Result<(), String> {
+    for (path, text) in files {
+        let path = folder.join(path);
+        create(path.parent().unwrap_or(folder))?;
+        fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Makes a folder unless it is there.
+pub(super) fn create(folder: &Path) -> Result<(), String> {
     fs::create_dir_all(folder)
         .map_err(|error| format!("cannot make {} ({error}); set {CACHE} to a folder for tools", folder.display()))
 }

@@ -1,5 +1,8 @@
 //! Python apps: `function_app.py` with decorated functions, or a folder with `function.json` for each function.
 
+mod requirements;
+mod sdk;
+
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
@@ -7,7 +10,7 @@ use bytes::Bytes;
 use tokio::process::Command;
 
 use super::progress::Progress;
-use super::{App, source_folders, tools};
+use super::{App, source_folders, tools, wit};
 
 /// The file of an app with decorators.
 const MODULE: &str = "function_app.py";
@@ -25,10 +28,41 @@ pub(super) fn detect(folder: &Path) -> Option<String> {
     is_app.then_some(name)
 }
 
-/// Builds an app and returns its component.
-pub(super) async fn build(_app: &App, progress: &Progress) -> Result<Bytes, String> {
-    toolchain(progress).await?;
-    Err("this version builds Rust apps, and no Python yet".to_owned())
+/// Builds an app and returns its component. The error's text is what is left to say after the author's own errors.
+pub(super) async fn build(app: &App, progress: &Progress) -> Result<Bytes, String> {
+    let venv = toolchain(progress).await?;
+    let (sdk, packages) = (sdk_folder().await?, requirements::install(&app.folder, &venv, progress).await?);
+    progress.now("making the component");
+    let made = tempfile::tempdir().map_err(|error| format!("no temporary folder: {error}"))?;
+    let file = made.path().join("app.wasm");
+    let mut command = Command::new(venv.join("bin/componentize-py"));
+    command.arg("-d").arg(sdk.join("wit")).args(["-w", "app", "componentize", "durawasm_component"]);
+    // The second folder is shown to the component as /1, where it looks for the app.
+    command.arg("-p").arg(&sdk).arg("-p").arg(&app.folder).arg("-o").arg(&file);
+    // Instead of the packages of the tool's own environment.
+    command.env("VIRTUAL_ENV", &packages).env("RUST_BACKTRACE", "0").current_dir(made.path());
+    if let Err(text) = run(&mut command, "").await {
+        progress.note(said_by_author(&text));
+        return Err("the build failed; fix it and save, it is built again then".to_owned());
+    }
+    tokio::fs::read(&file).await.map(Bytes::from).map_err(|error| format!("componentize-py made no component: {error}"))
+}
+
+/// What the loading of the app said about it, between two marks; all of the output when it did not come that far.
+fn said_by_author(output: &str) -> &str {
+    let marked = output.split_once("<<durawasm:\n").and_then(|(_, rest)| rest.split_once("\n:durawasm>>"));
+    marked.map_or(output, |(text, _)| text)
+}
+
+/// The folder of the SDK, with the contract beside it.
+async fn sdk_folder() -> Result<PathBuf, String> {
+    let files = sdk::FILES.iter().flat_map(|(name, text)| [*name, *text]);
+    let inputs: Vec<&str> = files.chain(wit::inputs()).collect();
+    tools::folder("python-sdk", &inputs, async |folder| {
+        tools::write_files(&folder, sdk::FILES)?;
+        wit::write(&folder.join("wit"))
+    })
+    .await
 }
 
 /// The folder of a virtual environment that holds componentize-py.
@@ -63,7 +97,8 @@ async fn toolchain(progress: &Progress) -> Result<PathBuf, String> {
 
 /// Runs a tool to its end; `needed` says what to do when it fails.
 async fn run(command: &mut Command, needed: &str) -> Result<Output, String> {
-    let program = command.as_std().get_program().to_string_lossy().into_owned();
+    let program =
+        Path::new(command.as_std().get_program()).file_name().unwrap_or_default().to_string_lossy().into_owned();
     let output = command.stdin(Stdio::null()).kill_on_drop(true).output().await;
     let output = output.map_err(|error| format!("cannot run {program} ({error}). {needed}"))?;
     if output.status.success() {
@@ -71,4 +106,16 @@ async fn run(command: &mut Command, needed: &str) -> Result<Output, String> {
     }
     let said = [&*output.stdout, &*output.stderr].concat();
     Err(format!("{}\n{program} failed. {needed}", String::from_utf8_lossy(&said).trim_end()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::said_by_author;
+
+    #[test]
+    fn the_authors_error_is_found() {
+        let output = "AssertionError: \n<<durawasm:\nfunction_app.py makes no app\n:durawasm>>\n\nStack backtrace:";
+        assert_eq!(said_by_author(output), "function_app.py makes no app");
+        assert_eq!(said_by_author("the disk is full"), "the disk is full");
+    }
 }

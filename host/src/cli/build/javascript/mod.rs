@@ -1,5 +1,7 @@
 //! JavaScript and TypeScript apps: npm packages that depend on the SDK, and folders of `function.json` with JavaScript.
 
+mod sdk;
+
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
@@ -8,9 +10,8 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use super::javascript_sdk::{self, LOCK, MANIFEST};
 use super::progress::Progress;
-use super::{App, source_folders, tools};
+use super::{App, source_folders, tools, wit};
 use crate::cli::CliError;
 
 /// Packages that an app depends on; all of them mean the SDK.
@@ -46,24 +47,24 @@ fn is_function(folder: &Path) -> bool {
 /// Builds an app and returns its component.
 pub(super) async fn build(app: &App, progress: &Progress) -> Result<Bytes, String> {
     let tools = toolchain(progress).await?;
-    let sdk = sdk(&tools).await?;
-    place_types(&app.folder, &sdk).await?;
+    let sdk = sdk_folder(&tools).await?;
+    place_types(&app.folder, &sdk)?;
     progress.now("bundling and making the component");
     let request = json!({
         "app": app.folder,
-        "sdk": sdk.join("sdk"),
+        "sdk": sdk,
         "wit": sdk.join("wit"),
         "cache": tools::components()?,
     });
     let mut node = Command::new("node");
-    node.arg(sdk.join("build.mjs")).arg(request.to_string()).current_dir(&app.folder);
+    node.arg(sdk.join("build/build.mjs")).arg(request.to_string()).current_dir(&app.folder);
     if std::io::stderr().is_terminal() {
         node.env("DURAWASM_COLOR", "1");
     }
     let output = output(&mut node).await.map_err(|error| no_node(&error))?;
-    let said = String::from_utf8_lossy(&output.stderr).trim_end().to_owned();
     if !output.status.success() {
-        return Err(format!("{said}\nThe build failed; fix it and save, it is built again then"));
+        progress.note(String::from_utf8_lossy(&output.stderr).trim_end());
+        return Err("the build failed; fix it and save, it is built again then".to_owned());
     }
     let printed = String::from_utf8_lossy(&output.stdout);
     let path = PathBuf::from(printed.lines().last().unwrap_or_default());
@@ -79,10 +80,9 @@ async fn toolchain(progress: &Progress) -> Result<PathBuf, String> {
         return Err(format!("this is Node.js {version}. {}", needed()));
     }
     let platform = format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH);
-    tools::folder("javascript", &[MANIFEST, LOCK, &platform], async |folder| {
+    tools::folder("javascript", &[sdk::MANIFEST, sdk::LOCK, &platform], async |folder| {
         progress.step("installing the build tools of JavaScript (400 MB), once for all apps ...");
-        write(&folder.join("package.json"), MANIFEST).await?;
-        write(&folder.join("package-lock.json"), LOCK).await?;
+        tools::write_files(&folder, &[("package.json", sdk::MANIFEST), ("package-lock.json", sdk::LOCK)])?;
         let mut npm = Command::new("npm");
         // Not `npm ci`: it wants the packages of all platforms listed, and some are not offered everywhere.
         npm.args(["install", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(&folder);
@@ -100,19 +100,20 @@ async fn toolchain(progress: &Progress) -> Result<PathBuf, String> {
 }
 
 /// The folder with the SDK and the contract, within that of the tools: there modules find theirs.
-async fn sdk(tools: &Path) -> Result<PathBuf, String> {
+async fn sdk_folder(tools: &Path) -> Result<PathBuf, String> {
     let name = tools.file_name().unwrap_or_default().to_string_lossy();
-    tools::folder(&format!("{name}/sdk"), &javascript_sdk::texts(), async |folder| {
-        for (path, text) in javascript_sdk::FILES {
-            write(&folder.join(path), text).await?;
-        }
-        Ok(())
+    let inputs: Vec<&str> = sdk::inputs().chain(wit::inputs()).collect();
+    tools::folder(&format!("{name}/sdk"), &inputs, async |folder| {
+        tools::write_files(&folder, sdk::FILES)?;
+        let contract = folder.join("wit/deps/durable");
+        tools::create(&contract)?;
+        wit::write(&contract)
     })
     .await
 }
 
 /// Gives the app's editor and tests the SDK's types and modules, unless the app has installed these packages itself.
-async fn place_types(app: &Path, sdk: &Path) -> Result<(), String> {
+fn place_types(app: &Path, sdk: &Path) -> Result<(), String> {
     if !app.join("package.json").is_file() {
         return Ok(());
     }
@@ -127,19 +128,11 @@ async fn place_types(app: &Path, sdk: &Path) -> Result<(), String> {
         if placed.as_deref() == Some(&mark) || (manifest.is_ok() && placed.is_none()) {
             continue;
         }
-        for (path, text) in javascript_sdk::package(package, &mark) {
-            write(&folder.join(path), &text).await?;
-        }
+        let files = sdk::package(package, &mark);
+        let files: Vec<_> = files.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+        tools::write_files(&folder, &files)?;
     }
     Ok(())
-}
-
-async fn write(path: &Path, text: &str) -> Result<(), String> {
-    let failed = |error: std::io::Error| format!("cannot write {}: {error}", path.display());
-    if let Some(folder) = path.parent() {
-        tokio::fs::create_dir_all(folder).await.map_err(failed)?;
-    }
-    tokio::fs::write(path, text).await.map_err(failed)
 }
 
 async fn output(command: &mut Command) -> std::io::Result<Output> {
@@ -147,7 +140,9 @@ async fn output(command: &mut Command) -> std::io::Result<Output> {
 }
 
 fn needed() -> String {
-    format!("JavaScript and TypeScript apps are built with Node.js {NODE} or later and its npm: install https://nodejs.org")
+    format!(
+        "JavaScript and TypeScript apps are built with Node.js {NODE} or later and its npm: install https://nodejs.org"
+    )
 }
 
 fn no_node(error: &std::io::Error) -> String {
