@@ -1,5 +1,8 @@
 //! Apps in JavaScript and TypeScript, on both engines: built by the program's own verb, run by the real host.
 
+mod apps;
+mod run;
+
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -23,13 +26,17 @@ fn skipped() -> bool {
     skipped
 }
 
+/// Where the build tools are installed: once for all tests.
+fn target() -> PathBuf {
+    std::path::absolute(root().join("target/polyglot")).unwrap()
+}
+
 /// The component of an app, built as its author would. Unchanged sources are built once.
 async fn build(folder: PathBuf) -> Result<Bytes, String> {
     tokio::task::spawn_blocking(move || {
-        let target = std::path::absolute(root().join("target/polyglot")).unwrap();
         let file = tempfile::Builder::new().suffix(".wasm").tempfile().unwrap();
         let mut verb = Command::new(env!("CARGO_BIN_EXE_durawasm-e2e"));
-        verb.arg("build").arg(&folder).arg("--output").arg(file.path()).env("DURAWASM_CACHE", target);
+        verb.arg("build").arg(&folder).arg("--output").arg(file.path()).env("DURAWASM_CACHE", target());
         let output = verb.stdin(Stdio::null()).output().unwrap();
         if output.status.success() {
             return Ok(Bytes::from(std::fs::read(file.path()).unwrap()));

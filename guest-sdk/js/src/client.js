@@ -240,6 +240,10 @@ export class DurableClient {
     }
 
     #response(status, body, headers = { "Content-Type": "application/json" }) {
-        return this.#legacy ? { status, body, headers } : new HttpResponse({ status, jsonBody: body ?? null, headers });
+        if (this.#legacy) {
+            // An object is written as JSON by whoever sends it, a text would be sent as it is.
+            return { status, body: body !== null && typeof body === "object" ? body : JSON.stringify(body ?? null), headers };
+        }
+        return new HttpResponse({ status, jsonBody: body ?? null, headers });
     }
 }

@@ -5,9 +5,10 @@ const [encoder, decoder] =
 
 /** The bytes of a text; lone surrogates become U+FFFD. */
 export function encodeText(text) {
-    if (encoder) {
-        return encoder.encode(text);
-    }
+    return encoder ? encoder.encode(text) : encodeByHand(text);
+}
+
+export function encodeByHand(text) {
     const bytes = [];
     for (const character of String(text)) {
         let code = character.codePointAt(0);
@@ -29,9 +30,10 @@ export function encodeText(text) {
 
 /** The text of bytes; what is no UTF-8 becomes U+FFFD. */
 export function decodeText(bytes) {
-    if (decoder) {
-        return decoder.decode(bytes);
-    }
+    return decoder ? decoder.decode(bytes) : decodeByHand(bytes);
+}
+
+export function decodeByHand(bytes) {
     const parts = [];
     let part = "";
     for (let at = 0; at < bytes.length; ) {
@@ -48,7 +50,7 @@ export function decodeText(bytes) {
 }
 
 /** The code point at a place and how many bytes it takes. */
-function character(bytes, at) {
+export function character(bytes, at) {
     const first = bytes[at];
     if (first < 0x80) {
         return [first, 1];
