@@ -33,11 +33,15 @@ async function quickjs({ source, wit }) {
     return component;
 }
 
+/** Lines of the tools that tell an author nothing. */
+const NOISE = /^(Failed to initialize component|Exception while evaluating|Additionally, some promises|Promise rejected but never|Stack:$)/;
+
 /** What went wrong when the module's top level ran, with the author's files and lines. */
 function explain(message, { sources, table }) {
     const mapped = message.replace(/[^\s(@]*\bapp\.js:(\d+)(:\d+)?/g, (whole, line) => {
         const place = table[Number(line) - 1];
         return place ? `${sources[place[0]]}:${place[1]}` : whole;
     });
-    return `the app's modules could not be loaded (their top level runs when the app is built):\n${mapped.trim()}`;
+    const lines = mapped.split("\n").filter((line) => !NOISE.test(line.trim()));
+    return `the app's modules could not be loaded (their top level runs when the app is built):\n${lines.join("\n").trim()}`;
 }

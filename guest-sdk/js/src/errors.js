@@ -85,10 +85,9 @@ function isObject(value) {
 }
 
 function typeOf(error) {
-    const name = String(error.name ?? "Error");
-    // `class Mine extends Error` inherits the name; its own says more.
-    const own = error.constructor?.name;
-    return name === "Error" && own ? own : name;
+    const given = [error, Object.getPrototypeOf(error)].some((holder) => Object.hasOwn(holder ?? {}, "name"));
+    // `class Mine extends Error` inherits a name; its own says more.
+    return String((given ? undefined : error.constructor?.name) || error.name || "Error");
 }
 
 function link(thrown) {

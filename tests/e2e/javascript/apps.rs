@@ -59,7 +59,7 @@ async fn folders_with_function_json_are_functions() {
     assert_eq!(host.send("POST", &format!("{start}/sole"), "\"Rome\"").await.status, 202);
     host.ended("sole").await;
     assert_eq!(host.send("POST", &format!("{start}/sole"), "\"Rome\"").await.status, 202, "it had ended");
-    assert_eq!(host.send("GET", start, "").await.status, 404, "not its method");
+    assert_eq!(host.send("GET", start, "").await.status, 405, "not its method");
 }
 
 #[tokio::test(flavor = "multi_thread")]
