@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod activities;
+mod apps;
 mod bad_input;
 mod children;
 mod clients;
@@ -21,6 +22,7 @@ mod javascript;
 mod kills;
 mod layers;
 mod program;
+mod python;
 mod queries;
 mod random;
 mod replay;

@@ -17,7 +17,7 @@ def run(function: Callable[..., Any], context: Any) -> Any:
     if inspect.isgenerator(returned):
         return _run_generator(returned)
     if inspect.iscoroutine(returned):
-        return DurableLoop().run_until_complete(returned)
+        return DurableLoop().run_until_complete(returned)  # type: ignore[abstract]
     return returned
 
 

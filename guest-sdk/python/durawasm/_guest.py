@@ -116,7 +116,7 @@ def _call(builder: FunctionBuilder, value: Any, make_context: Callable[[], Any])
     if inspect.iscoroutine(output):
         from ._loop import RealLoop
 
-        output = RealLoop().run_until_complete(output)
+        output = RealLoop().run_until_complete(output)  # type: ignore[abstract]
     for name, starts in builder.outputs.items():
         set_value = outs[name].get()
         if set_value is None:

@@ -20,7 +20,7 @@ try:
 
     IN_COMPONENT = True
 except ImportError:
-    from ._contract import (  # type: ignore[assignment]
+    from ._contract import (
         ActivityOptions,
         Cause,
         Err,
@@ -37,7 +37,7 @@ except ImportError:
         Tag,
     )
 
-    _activity_context = _client = _function_context = _orchestration = None  # type: ignore[assignment]
+    _activity_context = _client = _function_context = _orchestration = None
     IN_COMPONENT = False
 
 __all__ = [

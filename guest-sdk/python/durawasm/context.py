@@ -64,7 +64,8 @@ class DurableOrchestrationContext:
     @property
     def parent_instance_id(self) -> str | None:
         """The instance that called this one as a sub-orchestration."""
-        return self._info.parent_instance_id
+        parent: str | None = self._info.parent_instance_id
+        return parent
 
     @property
     def name(self) -> str:
@@ -74,7 +75,8 @@ class DurableOrchestrationContext:
     @property
     def version(self) -> str | None:
         """The version label the instance was started with."""
-        return self._info.version
+        version: str | None = self._info.version
+        return version
 
     @property
     def tags(self) -> dict[str, str]:
@@ -104,7 +106,7 @@ class DurableOrchestrationContext:
         *,
         timeout: float | timedelta | None = None,
         tags: Mapping[str, str] | None = None,
-    ) -> TaskBase[Any]:
+    ) -> AtomicTask[Any]:
         """Calls an activity, of this app or another one of the hub. ``timeout`` (seconds) is for each attempt."""
         return self._activity(name, input_, None, timeout, tags)
 
@@ -116,7 +118,7 @@ class DurableOrchestrationContext:
         *,
         timeout: float | timedelta | None = None,
         tags: Mapping[str, str] | None = None,
-    ) -> TaskBase[Any]:
+    ) -> AtomicTask[Any]:
         """Calls an activity that is tried again when it fails."""
         return self._activity(name, input_, retry_options, timeout, tags)
 
@@ -127,7 +129,7 @@ class DurableOrchestrationContext:
         retry: RetryOptions | None,
         timeout: float | timedelta | None,
         tags: Mapping[str, str] | None,
-    ) -> TaskBase[Any]:
+    ) -> AtomicTask[Any]:
         name = name_of(function)
         text = encode(input_, f"the input of activity '{name}'")
         policy = None if retry is None else retry._policy()
@@ -142,7 +144,7 @@ class DurableOrchestrationContext:
         version: str | None = None,
         *,
         tags: Mapping[str, str] | None = None,
-    ) -> TaskBase[Any]:
+    ) -> AtomicTask[Any]:
         """Calls another orchestrator as a child and waits for its end."""
         options = _host.SubOrchestrationOptions(instance_id, None, version, tags_of(tags))
         return self._child(name, input_, options)
@@ -156,12 +158,12 @@ class DurableOrchestrationContext:
         version: str | None = None,
         *,
         tags: Mapping[str, str] | None = None,
-    ) -> TaskBase[Any]:
+    ) -> AtomicTask[Any]:
         """Calls another orchestrator, which is tried again when it fails."""
         options = _host.SubOrchestrationOptions(instance_id, retry_options._policy(), version, tags_of(tags))
         return self._child(name, input_, options)
 
-    def _child(self, function: Function, input_: Any, options: _host.SubOrchestrationOptions) -> TaskBase[Any]:
+    def _child(self, function: Function, input_: Any, options: _host.SubOrchestrationOptions) -> AtomicTask[Any]:
         name = name_of(function)
         text = encode(input_, f"the input of sub-orchestrator '{name}'")
         return AtomicTask(self._host.call_sub_orchestration(name, text, options))
@@ -188,7 +190,7 @@ class DurableOrchestrationContext:
             fire_at = self.current_utc_datetime + fire_at
         return TimerTask(self._host.create_timer(_time.text(fire_at)))
 
-    def wait_for_external_event(self, name: str) -> TaskBase[Any]:
+    def wait_for_external_event(self, name: str) -> AtomicTask[Any]:
         """Waits for an event raised from outside; names are the same in upper and lower case."""
         return AtomicTask(self._host.wait_for_event(name))
 

@@ -59,6 +59,10 @@ class FailureCause:
     stack_trace: str | None = None
 
 
+def _optional(text: str | None) -> str | None:
+    return None if text is None else str(text)
+
+
 class TaskFailedError(DurableError):
     """A call that failed: an activity, a sub-orchestration. Raised where its task is waited for.
 
@@ -73,22 +77,22 @@ class TaskFailedError(DurableError):
     @property
     def message(self) -> str:
         """What went wrong."""
-        return self._failure.message
+        return str(self._failure.message)
 
     @property
     def error_type(self) -> str:
         """The kind of error, in the words of the language that the function is written in."""
-        return self._failure.error_type
+        return str(self._failure.error_type)
 
     @property
     def stack_trace(self) -> str | None:
         """Where it happened."""
-        return self._failure.stack_trace
+        return _optional(self._failure.stack_trace)
 
     @property
     def non_retriable(self) -> bool:
         """No retry policy tries again."""
-        return self._failure.non_retriable
+        return bool(self._failure.non_retriable)
 
     @property
     def causes(self) -> list[FailureCause]:

@@ -32,7 +32,7 @@ class TaskBase(Generic[T]):
     def __init__(self) -> None:
         self.state = TaskState.RUNNING
         self._value: Any = None
-        self._parents: list[_CompoundTask] = []
+        self._parents: list[_CompoundTask[Any]] = []
         self._waiters: list[asyncio.Future[None]] = []
 
     @property
@@ -89,7 +89,8 @@ class TaskBase(Generic[T]):
             if waits is None:
                 raise RuntimeError("a task of an orchestrator can only be awaited in that orchestrator")
             yield from waits(self)
-        return self._outcome()
+        outcome: T = self._outcome()
+        return outcome
 
 
 class AtomicTask(TaskBase[T]):
@@ -102,6 +103,15 @@ class AtomicTask(TaskBase[T]):
     def _collect(self, into: dict[int, AtomicTask[Any]]) -> None:
         if self.state is TaskState.RUNNING:
             into[self.id] = self
+
+    @property
+    def is_cancelled(self) -> bool:
+        """It was given up."""
+        return self.state is TaskState.CANCELLED
+
+    def cancel(self) -> None:
+        """Gives it up: it never completes. An activity is told by its next heartbeat; an event finds another waiter."""
+        self._abandon()
 
     def _abandon(self) -> None:
         if self.state is TaskState.RUNNING:
@@ -118,11 +128,6 @@ class AtomicTask(TaskBase[T]):
 
 class TimerTask(AtomicTask[None]):
     """A durable timer."""
-
-    @property
-    def is_cancelled(self) -> bool:
-        """It was given up."""
-        return self.state is TaskState.CANCELLED
 
     def cancel(self) -> None:
         """Gives it up: it never fires."""

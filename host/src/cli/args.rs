@@ -24,6 +24,8 @@ pub(super) enum Verb {
     Serve(ServeArgs),
     /// Build the apps under a folder, serve them, and rebuild them when they change
     Dev(DevArgs),
+    /// Make the files of a first app
+    New(NewArgs),
     /// Build an app's component
     Build(BuildArgs),
     /// Deploy a component as an app
@@ -106,6 +108,32 @@ pub(super) struct DevArgs {
     pub(super) path: PathBuf,
     #[command(flatten)]
     pub(super) serve: ServeArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct NewArgs {
+    /// The folder of the app; its name is the app's
+    #[arg(value_name = "NAME")]
+    pub(super) path: PathBuf,
+    /// The language
+    #[arg(long)]
+    pub(super) lang: LanguageArg,
+    /// The folder of the Rust SDK [default: guest-sdk/rust above the app or the program]
+    #[arg(long, value_name = "FOLDER")]
+    pub(super) sdk: Option<PathBuf>,
+}
+
+/// The language of a new app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum LanguageArg {
+    /// Rust
+    Rust,
+    /// Python
+    Python,
+    /// JavaScript
+    Js,
+    /// TypeScript
+    Ts,
 }
 
 #[derive(Debug, Args)]

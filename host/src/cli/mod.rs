@@ -9,6 +9,7 @@ mod dev;
 mod duration;
 mod instances;
 mod manage;
+mod new;
 mod serve;
 mod show;
 
@@ -77,6 +78,7 @@ async fn dispatch(verb: Verb) -> Result<(), CliError> {
     match verb {
         Verb::Serve(args) => serve::serve(args).await,
         Verb::Dev(args) => dev::dev(args).await,
+        Verb::New(args) => new::new(&args),
         Verb::Build(args) => build::build_file(args).await,
         Verb::Deploy(args) => manage::deploy(args).await,
         Verb::StartNew(args) => manage::start_new(args).await,
