@@ -71,3 +71,34 @@ df.app.orchestration("Parent", function* (context) {
 df.app.orchestration("FireAndForget", function* (context) {
     return context.df.startSubOrchestrator("Child", context.df.getInput());
 });
+
+df.app.orchestration("Race", function* (context) {
+    const sleeps = context.df.getInput().map((millis) => context.df.callActivity("Sleep", millis));
+    const first = yield context.df.Task.any(sleeps);
+    return [sleeps.indexOf(first), first.result];
+});
+
+// The same as async functions.
+
+df.app.orchestration("Sequence async", async (context) => {
+    const echoes = [];
+    for (const item of context.df.getInput() ?? ["Tokyo", "Seattle", "London"]) {
+        echoes.push(await context.df.callActivity("Echo", item));
+    }
+    return echoes;
+});
+
+df.app.orchestration("FanOut async", async (context) => {
+    const squares = Array.from({ length: context.df.getInput() }, (_, i) => context.df.callActivity("Square", i + 1));
+    return (await Promise.all(squares)).reduce((sum, square) => sum + square, 0);
+});
+
+df.app.orchestration("SelectAll async", async (context) => {
+    let sleeps = context.df.getInput().map((millis) => context.df.callActivity("Sleep", millis));
+    const order = [];
+    while (sleeps.length > 0) {
+        order.push(await context.df.Task.any(sleeps));
+        sleeps = sleeps.filter((sleep) => !sleep.isCompleted);
+    }
+    return order;
+});

@@ -72,3 +72,7 @@ df.app.orchestration("Stalls", async () => new Promise(() => {}));
 df.app.orchestration("YieldsNonsense", function* () {
     yield 5;
 });
+
+df.app.orchestration("UnknownActivity", function* (context) {
+    return yield context.df.callActivity("NobodyDeclaresThis");
+});

@@ -70,3 +70,23 @@ df.app.orchestration("FanInOrTimeout", function* (context) {
     timer.cancel();
     return all.result.length;
 });
+
+df.app.orchestration("EventOrTimeout async", async (context) => {
+    const event = context.df.waitForExternalEvent("Approval");
+    const timer = context.df.createTimer(after(context, context.df.getInput()));
+    await context.df.Task.any([event, timer]);
+    (event.isCompleted ? timer : event).cancel();
+    return event.isCompleted ? { event: event.result } : "timed out";
+});
+
+df.app.orchestration("RaceLoop", function* (context) {
+    for (let fired = 0; ; fired += 1) {
+        const event = context.df.waitForExternalEvent("Tick");
+        const timer = context.df.createTimer(after(context, context.df.getInput()));
+        const winner = yield context.df.Task.any([event, timer]);
+        if (winner === event) {
+            return [fired, event.result];
+        }
+        context.df.setCustomStatus({ fired: fired + 1 });
+    }
+});

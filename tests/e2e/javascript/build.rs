@@ -9,7 +9,8 @@ use durawasm_tests::{Host, tools};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use super::{build, skipped, target};
+use super::{build, skipped};
+use crate::apps;
 use crate::program::port;
 
 async fn host(example: &str) -> Host {
@@ -68,11 +69,11 @@ async fn dev_serves_apps_in_two_languages_that_call_each_other() {
         return;
     }
     let (data, port) = (tempfile::tempdir().unwrap(), port());
-    let mut dev = Command::new(env!("CARGO_BIN_EXE_durawasm-e2e"));
+    let mut dev = Command::from(apps::program());
     dev.arg("dev").arg(root().join("examples/polyglot")).args(["--listen", &format!("127.0.0.1:{port}")]);
     dev.arg("--store").arg(format!("sled:{}", data.path().display()));
     dev.env("CARGO_TARGET_DIR", std::path::absolute(root().join("target/examples")).unwrap());
-    dev.env("DURAWASM_CACHE", target()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+    dev.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
     let _dev = dev.spawn().unwrap();
     let http = reqwest::Client::new();
     let run = async |function: &str, input: &str| -> Option<Value> {
@@ -136,7 +137,7 @@ async fn what_is_wrong_with_an_app_is_said_with_file_and_line() {
         for part in expected {
             assert!(error.contains(part), "{file}: no {part} in: {error}");
         }
-        assert!(!error.contains("javascript-"), "paths of tools are of no use to an author: {error}");
+        assert!(!error.contains("/tools/"), "paths of tools are of no use to an author: {error}");
     }
 }
 
@@ -149,6 +150,30 @@ async fn without_node_the_build_says_what_to_install() {
     assert!(!output.status.success());
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("https://nodejs.org"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_app_can_be_built_and_tested() {
+    if skipped() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for (language, name) in [("js", "script"), ("ts", "typed")] {
+        let app = folder.path().join(name);
+        let made = Command::from(apps::program()).args(["new", "--lang", language]).arg(&app).output().await.unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let host = Host::new().await;
+        host.deploy(name, build(app.clone()).await.unwrap()).await;
+        let started = host.send("POST", "/api/orchestrators/HelloSequence", "").await;
+        assert_eq!(started.status, 202, "{}", started.text());
+        let id = started.json()["id"].as_str().unwrap().to_owned();
+        assert_eq!(host.ended(&id).await["output"], json!(["Hello Tokyo!", "Hello Seattle!", "Hello London!"]));
+        if language == "js" {
+            node(&app, &["--test".as_ref()]).await;
+        } else {
+            check_types(&app).await;
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -167,18 +192,21 @@ async fn node(folder: &Path, args: &[&std::ffi::OsStr]) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
 }
 
+async fn check_types(folder: &Path) {
+    let modules = tokio::task::spawn_blocking(|| tools::node_modules("typescript")).await.unwrap();
+    let compiler = modules.join("typescript/bin/tsc");
+    node(folder, &[compiler.as_os_str(), "--project".as_ref(), ".".as_ref()]).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_examples_in_typescript_fit_the_types() {
     if skipped() {
         return;
     }
-    let modules = tokio::task::spawn_blocking(|| tools::node_modules("typescript")).await.unwrap();
-    let compiler = modules.join("typescript/bin/tsc");
     for example in ["fan-out-ts", "human-interaction-ts"] {
         // The build places the types.
         build(root().join("examples").join(example)).await.unwrap();
-        let folder = root().join("examples").join(example);
-        node(&folder, &[compiler.as_os_str(), "--project".as_ref(), ".".as_ref()]).await;
+        check_types(&root().join("examples").join(example)).await;
     }
 }
 
