@@ -232,7 +232,13 @@ export class DurableOrchestrationContext {
     getInput<T = any>(): T;
     callActivity<T = any>(name: string, input?: Json, options?: ActivityCallOptions): Task<T>;
     callActivityWithRetry<T = any>(name: string, retryOptions: RetryOptions, input?: Json): Task<T>;
-    callSubOrchestrator<T = any>(name: string, input?: Json, instanceId?: string, version?: string): Task<T>;
+    callSubOrchestrator<T = any>(
+        name: string,
+        input?: Json,
+        instanceId?: string,
+        version?: string,
+        options?: { retry?: RetryOptions; tags?: Record<string, string> },
+    ): Task<T>;
     callSubOrchestratorWithRetry<T = any>(
         name: string,
         retryOptions: RetryOptions,

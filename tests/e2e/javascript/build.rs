@@ -113,7 +113,7 @@ async fn what_is_wrong_with_an_app_is_said_with_file_and_line() {
     let manifest = r#"{"name":"app","dependencies":{"durawasm":"0.1.0"},"durawasm":{"engine":"quickjs"}}"#;
     let monkey = r#"{"name":"app","dependencies":{"durawasm":"0.1.0"}}"#;
     let engine = r#"{"name":"app","dependencies":{"durawasm":"0.1.0"},"durawasm":{"engine":"v8"}}"#;
-    let main = r#"{"name":"app","main":"lib/*.js","dependencies":{"durawasm":"0.1.0"}}"#;
+    let main = r#"{"name":"app","main":"code/*.js","dependencies":{"durawasm":"0.1.0"}}"#;
     let thrown = "import * as df from \"durawasm\";\n\ndf.app.timer(\"T\", { handler: () => {} });\n";
     let cases: [(&str, &str, &str, &[&str]); 8] = [
         (manifest, "src/functions/a.ts", "export const x: number = ;\n", &["src/functions/a.ts:1:25"]),
@@ -127,7 +127,7 @@ async fn what_is_wrong_with_an_app_is_said_with_file_and_line() {
         (manifest, "index.js", thrown, &["index.js:3", "needs a schedule"]),
         (monkey, "index.js", thrown, &["index.js:3", "needs a schedule"]),
         (engine, "index.js", "", &["package.json", "v8", "quickjs"]),
-        (main, "index.js", "", &["package.json", "lib/*.js"]),
+        (main, "index.js", "", &["package.json", "code/*.js"]),
         (manifest, "Http/function.json", r#"{"bindings":[{"type":"queueTrigger"}]}"#, &["Http/function.json"]),
     ];
     for (manifest, file, text, expected) in cases {
@@ -215,5 +215,5 @@ async fn functions_are_tested_in_node_without_a_server() {
     if skipped() {
         return;
     }
-    node(&root().join("guest-sdk/js"), &["--test".as_ref(), "test/".as_ref()]).await;
+    node(&root().join("guest-sdk/js"), &["--test".as_ref()]).await;
 }

@@ -116,7 +116,7 @@ async fn joins_of_failures_timeouts_and_thousands() {
         let host = host(app).await;
         assert_eq!(host.run("JoinFailing", json!(5)).await["output"], json!(3), "{app}");
         assert_eq!(host.run("SelectAll", json!([300, 1, 150])).await["output"], json!([1, 150, 300]), "{app}");
-        assert_eq!(host.run("Parent", json!([1, 2, 3])).await["output"], json!([1, 4, 9]), "{app}");
+        assert_eq!(host.run("Registered", json!([1, 2, 3])).await["output"], json!([1, 4, 9]), "{app}");
         assert_eq!(host.run("Unheard", json!(5)).await["output"], "done", "{app}");
         assert_eq!(host.run("FanInOrTimeout", json!([3, 1, 60_000])).await["output"], json!(3), "{app}");
         assert_eq!(host.run("FanInOrTimeout", json!([2, 500, 1])).await["output"], Value::Null, "{app}");

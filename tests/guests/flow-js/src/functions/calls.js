@@ -62,10 +62,17 @@ const child = df.app.orchestration("Child", function* (context) {
     return n === 0 ? yield context.df.waitForExternalEvent("Go") : yield context.df.callActivity("Square", n);
 });
 
-/** The same with what declaring a function gives, which calls it. */
 df.app.orchestration("Parent", function* (context) {
-    const children = context.df.getInput().map((n) => child(n));
+    const children = context.df.getInput().map((n, index) => {
+        const id = index === 0 ? `${context.df.instanceId}-first` : undefined;
+        return context.df.callSubOrchestrator("Child", n, id, undefined, { tags: { index } });
+    });
     return yield context.df.Task.all(children);
+});
+
+/** The same with what declaring a function gives, which calls it. */
+df.app.orchestration("Registered", function* (context) {
+    return yield context.df.Task.all(context.df.getInput().map((n) => child(n)));
 });
 
 df.app.orchestration("FireAndForget", function* (context) {
