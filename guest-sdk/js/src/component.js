@@ -13,7 +13,7 @@ import { all, find } from "./registry.js";
 
 const facts = { sdk: "durawasm-js", version: null };
 
-install({ activityContext, client, functionContext, orchestration, drain });
+install({ activityContext, client, functionContext, orchestration, drain, answersAtOnce: true });
 
 /** Says which SDK and engine made the component, and the app's version label. */
 export function setFacts(sdk, version) {

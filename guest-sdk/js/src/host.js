@@ -4,7 +4,7 @@
  * The interfaces of `durable:functions` as objects with camelCase methods, next to what differs between engines.
  *
  * `orchestration`, `activityContext`, `functionContext`, `client`: the WIT interfaces. `drain()` gives a promise that
- * is resolved once no other promise can go on by itself.
+ * is resolved once no other promise can go on by itself. `answersAtOnce`: no method gives a promise.
  */
 let current = null;
 

@@ -10,6 +10,8 @@ class Scheduler {
     #waiting = new Map();
     /** Large `Task.all`s that somebody waits for. */
     #groups = new Set();
+    /** Promises wait for tasks, too: they must go on whenever one has completed. */
+    promised = false;
 
     add(task) {
         this.#waiting.set(task.id, task);
@@ -34,6 +36,7 @@ class Scheduler {
         const [waiting, groups] = [this.#waiting, this.#groups];
         this.#waiting = new Map();
         this.#groups = new Set();
+        this.promised = false;
         return () => {
             this.#waiting = waiting;
             this.#groups = groups;
@@ -42,20 +45,44 @@ class Scheduler {
 
     /** Waits for the next completion and delivers it; false: nobody waits for anything that could complete. */
     async step() {
-        if (this.#waiting.size === 0) {
+        const ids = [...this.#waiting.keys()];
+        if (ids.length === 0) {
             return false;
         }
         const { orchestration } = host();
-        const ids = [...this.#waiting.keys()];
-        const [group] = this.#groups;
-        // One call of the host for thousands of tasks, if nothing else is waited for.
-        if (group && new Set(group.parts).size === ids.length) {
+        if (this.#isOneGroup(ids)) {
             await orchestration.whenAll(ids);
-            ids.map((id) => this.#waiting.get(id)).forEach((task) => this.#deliver(task));
+            this.#deliverAll(ids);
         } else {
             this.#deliver(this.#waiting.get(await orchestration.whenAny(ids)));
         }
         return true;
+    }
+
+    /** The same without a promise, on a host that answers at once. */
+    stepNow() {
+        const ids = [...this.#waiting.keys()];
+        if (ids.length === 0) {
+            return false;
+        }
+        const { orchestration } = host();
+        if (this.#isOneGroup(ids)) {
+            orchestration.whenAll(ids);
+            this.#deliverAll(ids);
+        } else {
+            this.#deliver(this.#waiting.get(orchestration.whenAny(ids)));
+        }
+        return true;
+    }
+
+    /** Whether all that is waited for is one large `Task.all`: then one call of the host does for thousands of tasks. */
+    #isOneGroup(ids) {
+        const [group] = this.#groups;
+        return group !== undefined && new Set(group.parts).size === ids.length;
+    }
+
+    #deliverAll(ids) {
+        ids.map((id) => this.#waiting.get(id)).forEach((task) => this.#deliver(task));
     }
 
     #deliver(task) {

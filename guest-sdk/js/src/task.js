@@ -49,6 +49,7 @@ export class Task {
     }
 
     then(onFulfilled, onRejected) {
+        scheduler.promised = true;
         const settled = new Promise((resolve, reject) => {
             this.subscribe(() => (this.isFaulted ? reject(this.result) : resolve(this.result)));
         });
