@@ -207,6 +207,29 @@ export interface ActivityCallOptions {
     tags?: Record<string, string>;
 }
 
+export interface CallHttpOptions {
+    method?: string;
+    url: string;
+    /** What is no text is sent as JSON. */
+    body?: string | object;
+    headers?: Record<string, string>;
+    /** Whether 202 leads to asking again; it does if this is not said. */
+    enablePolling?: boolean;
+    /** For answers with these statuses (400 and above if none are named), and for requests without an answer. */
+    retry?: RetryOptions;
+    retryStatuses?: number[];
+    timeoutInMilliseconds?: number;
+    tags?: Record<string, string>;
+}
+
+export interface DurableHttpResponse {
+    statusCode: number;
+    headers: Record<string, string | string[]>;
+    content?: string;
+    /** In the place of `content` when that is no UTF-8. */
+    contentBase64?: string;
+}
+
 export class DurableOrchestrationContext {
     private constructor();
     readonly instanceId: string;
@@ -246,6 +269,11 @@ export class DurableOrchestrationContext {
         instanceId?: string,
         version?: string,
     ): Task<T>;
+    /**
+     * Makes an HTTP request, where the rules for egress allow it. An answer of 202 with a `Location` is asked for again
+     * until it is done. The result is the answer, whatever its status.
+     */
+    callHttp(options: CallHttpOptions): Task<DurableHttpResponse>;
     /** Starts a child that nobody waits for; gives its id. */
     startSubOrchestrator(name: string, input?: Json, options?: { instanceId?: string; version?: string; tags?: Record<string, string> }): string;
     /** A durable timer of any length. */

@@ -12,7 +12,13 @@ use durawasm_tests::guests::root;
 const SKIP: &str = "DURAWASM_SKIP_POLYGLOT";
 
 /// What decides about the components besides the app: the SDKs, the contract, and how the program builds.
-const INPUTS: [&str; 3] = ["guest-sdk/python", "wit", "host/src/cli/build"];
+const INPUTS: [&str; 5] = [
+    "guest-sdk/python/azure",
+    "guest-sdk/python/durawasm",
+    "guest-sdk/python/durawasm_component.py",
+    "wit",
+    "host/src/cli/build",
+];
 
 /// The component of a Python app, by its folder in the project. None: there is no Python here, or no wish for it.
 pub(crate) fn python(folder: &str) -> Option<Bytes> {

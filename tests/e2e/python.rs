@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use durawasm_host::engine::{Settings, system_clock};
 use durawasm_host::store::memory::MemoryStore;
-use durawasm_tests::{Host, World, guests};
+use durawasm_tests::{Host, Outside, World, guests, tools};
 use serde_json::{Value, json};
 
 use crate::scenario::{ROOT, end, event};
@@ -206,4 +206,102 @@ async fn the_python_examples_do_what_they_say() {
     assert_eq!(end(&host.ended("trip").await), json!(["Completed", "approved"]));
     let expired = host.run("Py_Approval", json!({"what": "a trip", "seconds": 0.01})).await;
     assert_eq!(end(&expired), json!(["Completed", "expired"]));
+}
+
+#[test]
+fn the_sdk_passes_its_own_tests_and_is_typed() {
+    if apps::python(FLOW).is_none() || tools::skipped() {
+        return;
+    }
+    let (bin, sdk) = (tools::python("python-sdk"), guests::root().join("guest-sdk/python"));
+    let cache = tempfile::tempdir().unwrap();
+    for arguments in [vec!["-m", "pytest", "-q", "-p", "no:cacheprovider"], vec!["-m", "mypy", "--cache-dir"]] {
+        let mut command = std::process::Command::new(bin.join("python"));
+        command.args(&arguments).current_dir(&sdk).env("PYTHONPATH", ".").env("PYTHONDONTWRITEBYTECODE", "1");
+        if arguments.contains(&"mypy") {
+            command.arg(cache.path());
+        }
+        let said = command.output().unwrap();
+        assert!(said.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&said.stdout));
+    }
+}
+
+/// Builds an app of one file: what the author reads.
+fn build_fails(code: &str, configure: impl FnOnce(&mut std::process::Command)) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("function_app.py"), code).unwrap();
+    let mut command = apps::program();
+    command.arg("build").arg(folder.path()).arg("-o").arg(folder.path().join("app.wasm"));
+    configure(&mut command);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(!folder.path().join("__pycache__").exists(), "the author's folder stays as it was");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn what_is_wrong_with_an_app_is_said_with_file_and_line() {
+    if apps::python(FLOW).is_none() {
+        return;
+    }
+    let said = build_fails("import durawasm as df\n\ndef f(:\n", |_| ());
+    assert!(said.contains("File \"function_app.py\", line 3") && said.contains("SyntaxError"), "{said}");
+    assert!(!said.contains("backtrace"), "only the author's own error: {said}");
+    let said = build_fails("import durawasm as df\n", |_| ());
+    assert!(said.contains("function_app.py makes no app"), "{said}");
+    let said = build_fails("import durawasm as df\n", |command| {
+        command.env("PATH", "/nowhere");
+    });
+    assert!(said.contains("install python3"), "{said}");
+}
+
+/// What 200 waiting instances and the program itself may take.
+#[cfg(target_os = "linux")]
+const WAITING_BYTES: u64 = 300 << 20;
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hundred_waiting_instances_are_small() {
+    let Some(component) = apps::python(FLOW) else { return };
+    let data = tempfile::tempdir().unwrap();
+    let program = crate::program::Program::serve(data.path()).await;
+    program.deploy("flow", component).await;
+    for number in 0..200 {
+        assert_eq!(program.start("Event", &format!("e{number}"), json!("Go")).await, 202);
+    }
+    for number in 0..200 {
+        let path = format!("/runtime/webhooks/durabletask/instances/e{number}");
+        while !program.get(&path).await.unwrap().1.contains("\"Running\"") {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    }
+    // Each page once, however many guests share it.
+    let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", program.child.id())).unwrap();
+    let pss = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).unwrap();
+    let bytes = pss.trim().trim_end_matches(" kB").parse::<u64>().unwrap() << 10;
+    assert!(bytes < WAITING_BYTES, "{} MiB", bytes >> 20);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http_calls_are_answered_asked_again_and_retried() {
+    let Some(component) = apps::python(FLOW) else { return };
+    let outside = Outside::new().await;
+    let run = async |input: Value| {
+        let mut world = World::new("flow", component.clone(), &[]).await.evicting(1);
+        world.start("Http", ROOT, &input).await;
+        world.run_out().await;
+        world.status(ROOT).await
+    };
+    let posted = json!({"url": outside.url("/echo"), "method": "post", "body": {"a": "ä"}, "headers": {"X-One": "1"}});
+    let answer = run(posted).await;
+    let content: Value = serde_json::from_str(answer["output"][1].as_str().unwrap()).unwrap();
+    assert_eq!((&answer["output"][0], &content["body"]), (&json!(200), &json!("{\"a\":\"ä\"}")), "{answer}");
+    let asked = &outside.asked()[0];
+    assert_eq!((&*asked.headers["x-one"], &*asked.headers["content-type"]), ("1", "application/json"));
+    let job = run(json!({"url": outside.url("/job?left=2"), "method": "POST"})).await;
+    assert_eq!(end(&job), json!(["Completed", [200, "done"]]), "{job}");
+    let before = outside.asked().len();
+    let failed = run(json!({"url": outside.url("/status?code=503"), "attempts": 3})).await;
+    assert_eq!(failed["runtimeStatus"], "Failed", "{failed}");
+    assert_eq!(outside.asked().len() - before, 3);
 }

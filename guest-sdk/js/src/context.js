@@ -5,6 +5,7 @@ import { encode } from "./json.js";
 import { DurableError } from "./errors.js";
 import { AllTask, AnyTask, AtomicTask, Task } from "./task.js";
 import { logger } from "./log.js";
+import { encodeText } from "./text.js";
 
 /** How a failed call is tried again: by the host, so that attempts survive crashes. Times are milliseconds. */
 export class RetryOptions {
@@ -203,8 +204,23 @@ export class DurableOrchestrationContext {
         return host().orchestration.newGuid();
     }
 
-    callHttp() {
-        throw new DurableError("callHttp is not offered by this host: call an activity that makes the request");
+    callHttp(options) {
+        if (typeof options?.url !== "string") {
+            throw new TypeError("callHttp needs an object with a url");
+        }
+        const isJson = options.body !== undefined && options.body !== null && typeof options.body !== "string";
+        const headers = { ...(isJson ? { "Content-Type": "application/json" } : {}), ...options.headers };
+        const text = isJson ? JSON.stringify(options.body) : options.body;
+        const call = {
+            method: (options.method ?? "GET").toUpperCase(),
+            uri: options.url,
+            headers: tags(headers),
+            body: text === undefined || text === null ? null : encodeText(text),
+        };
+        const poll = options.enablePolling ?? options.asynchronousPatternEnabled ?? true;
+        const { retryStatuses = [], timeoutInMilliseconds = null } = options;
+        const wanted = { retry: policy(options.retry), retryStatuses, timeout: timeoutInMilliseconds, poll, tags: tags(options.tags) };
+        return new AtomicTask(host().orchestration.callHttp(call, wanted), options.url);
     }
 
     callEntity() {

@@ -70,6 +70,23 @@ class SubOrchestrationOptions:
     tags: list[Tag]
 
 
+@dataclass
+class HttpCall:
+    method: str
+    uri: str
+    headers: list[Tag]
+    body: bytes | None
+
+
+@dataclass
+class HttpOptions:
+    retry: RetryPolicy | None
+    retry_statuses: list[int]
+    timeout: float | None
+    poll: bool
+    tags: list[Tag]
+
+
 class RuntimeStatus(Enum):
     RUNNING = 0
     COMPLETED = 1

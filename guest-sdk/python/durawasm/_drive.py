@@ -6,7 +6,7 @@ import inspect
 from typing import Any, Callable, Generator
 
 from ._loop import DurableLoop
-from .tasks import TaskBase, TaskState, wait_once
+from .tasks import Stalled, TaskBase, TaskState, wait_once
 
 
 def run(function: Callable[..., Any], context: Any) -> Any:
@@ -35,10 +35,12 @@ def _run_generator(generator: Generator[Any, Any, Any]) -> Any:
             continue
         while waited.state is TaskState.RUNNING:
             wait_once([waited])
-        try:
-            value = waited._outcome()
-        except Exception as failed:
-            error = failed
+        if waited.state is TaskState.CANCELLED:
+            error = Stalled("the orchestrator waits for a task that it has cancelled: it never completes")
+        elif waited.state is TaskState.FAILED:
+            error = waited.exception
+        else:
+            value = waited.result
 
 
 def _description(value: Any) -> str:

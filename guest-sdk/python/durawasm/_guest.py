@@ -63,7 +63,8 @@ def run(role: _host.Role, call: Callable[[], Any]) -> Any:
         return call()
     except _host.Err:
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        # An exit and a cancellation, too: the host is to hear why a function ended.
         raise _host.Err(to_failure(error)) from None
     finally:
         sys.stdout.flush()

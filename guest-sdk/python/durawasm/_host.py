@@ -15,7 +15,7 @@ try:
     from wit_world.imports import function_context as _function_context
     from wit_world.imports import orchestration as _orchestration
     from wit_world.imports.client import Filter, Parts, Reuse, RuntimeStatus, StartOptions, StartRequest
-    from wit_world.imports.orchestration import ActivityOptions, SubOrchestrationOptions
+    from wit_world.imports.orchestration import ActivityOptions, HttpCall, HttpOptions, SubOrchestrationOptions
     from wit_world.imports.types import Cause, Failure, LogLevel, RetryPolicy, Tag
 
     IN_COMPONENT = True
@@ -26,6 +26,8 @@ except ImportError:
         Err,
         Failure,
         Filter,
+        HttpCall,
+        HttpOptions,
         LogLevel,
         Parts,
         Reuse,
@@ -47,6 +49,8 @@ __all__ = [
     "Err",
     "Failure",
     "Filter",
+    "HttpCall",
+    "HttpOptions",
     "IN_COMPONENT",
     "LogLevel",
     "Parts",

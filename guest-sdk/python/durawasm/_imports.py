@@ -33,7 +33,9 @@ def _sources(folder: str) -> Iterator[str]:
         if name.endswith(".py"):
             yield path
         elif os.path.isdir(path) and name not in _NO_SOURCE and not name.startswith("."):
-            yield from _sources(path)
+            # Not a virtual environment, which holds no source of the app's.
+            if not os.path.exists(os.path.join(path, "pyvenv.cfg")):
+                yield from _sources(path)
 
 
 def _inner_imports(tree: ast.AST) -> Iterator[str]:

@@ -54,6 +54,11 @@ _ADVICE = {
     "set": "pass sorted(value)",
     "Decimal": "pass str(value)",
     "UUID": "pass str(value)",
+    "AtomicTask": "wait for it, with yield or await",
+    "TimerTask": "wait for it, with yield or await",
+    "WhenAllTask": "wait for it, with yield or await",
+    "WhenAnyTask": "wait for it, with yield or await",
+    "coroutine": "await it",
 }
 
 
@@ -71,7 +76,8 @@ def _reason(value: Any, error: Exception) -> str:
         return f"the text{where} has characters that are no Unicode text"
     kind = type(part).__name__
     advice = _ADVICE.get(kind, "pass a dict of its fields, or give its class to_json and from_json")
-    return f"there is a {kind}{where}: {advice}"
+    article = "an" if kind[0] in "AEIOUaeio" else "a"
+    return f"there is {article} {kind}{where}: {advice}"
 
 
 def _find(value: Any, path: str, depth: int) -> tuple[str, Any] | None:

@@ -193,12 +193,14 @@ class Blueprint:
 
     def timer_trigger(
         self,
-        schedule: str,
         arg_name: str = "timer",
+        schedule: str = "",
         run_on_startup: bool | None = None,
         use_monitor: bool | None = None,
     ) -> Decorator:
         """A function that runs by a schedule of six fields, from the second on: ``0 */5 * * * *``."""
+        if len(schedule.split()) != 6:
+            raise ValueError(f"the schedule {schedule!r} does not have six fields, from the second on")
         if run_on_startup:
             raise ValueError("run_on_startup is not supported: a schedule alone sets a timer function off")
         return self._decorator(lambda builder: builder.set_trigger(Trigger(Kind.TIMER, arg_name, schedule=schedule)))

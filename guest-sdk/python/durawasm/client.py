@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from . import _host, _time
 from ._json import encode
 from .context import Function, name_of, tags_of
-from .errors import DurableError
+from .errors import BadRequestError, DurableError
 from .http import HttpRequest, HttpResponse
 from .status import (
     DurableOrchestrationStatus,
@@ -85,7 +85,7 @@ class _Response(HttpResponse):
 class DurableOrchestrationClient:
     """Starts orchestrations of the own hub and manages them. Works in activities and client functions."""
 
-    def __init__(self, context: str | None = None) -> None:
+    def __init__(self, context: str | None = None, function_invocation_id: str | None = None) -> None:
         """``context`` is what a binding of the original hands over; the hub is always the function's own."""
         self._binding = context
 
@@ -142,9 +142,9 @@ class DurableOrchestrationClient:
         created_time_from: datetime | None = None,
         created_time_to: datetime | None = None,
         runtime_status: Statuses | None = None,
+        instance_id_prefix: str | None = None,
         *,
         name: Function | None = None,
-        instance_id_prefix: str | None = None,
         show_input: bool = True,
     ) -> _List[DurableOrchestrationStatus]:
         """The status of every instance that fits, oldest first."""
@@ -296,7 +296,7 @@ def _input(value: Any, name: str) -> str | None:
     try:
         return encode(json.loads(value), f"the input of orchestrator '{name}'")
     except ValueError as error:
-        raise ValueError(f"the body that is the input of orchestrator '{name}' is not JSON: {error}") from None
+        raise BadRequestError(f"the body that is the input of orchestrator '{name}' is not JSON: {error}") from None
 
 
 def _start_options(

@@ -40,6 +40,8 @@ class DurableOrchestrationContext:
     """What an orchestrator can do; its only parameter.
 
     Calls that give a task have the work done from then on; to ``yield`` or ``await`` it only waits for the result.
+
+    ``expected_type`` is taken wherever the original takes it, and nothing is checked by it.
     """
 
     def __init__(self, input_text: str | None) -> None:
@@ -93,7 +95,7 @@ class DurableOrchestrationContext:
         """The time of the last completion that this orchestrator has seen; of its start before the first."""
         return _time.parse(self._host.current_time())
 
-    def get_input(self) -> Any:
+    def get_input(self, expected_type: type | None = None) -> Any:
         """What the instance was started with."""
         return decode(self._input_text)
 
@@ -103,6 +105,7 @@ class DurableOrchestrationContext:
         self,
         name: Function,
         input_: Any = None,
+        expected_type: type | None = None,
         *,
         timeout: float | timedelta | None = None,
         tags: Mapping[str, str] | None = None,
@@ -115,6 +118,7 @@ class DurableOrchestrationContext:
         name: Function,
         retry_options: RetryOptions,
         input_: Any = None,
+        expected_type: type | None = None,
         *,
         timeout: float | timedelta | None = None,
         tags: Mapping[str, str] | None = None,
@@ -142,6 +146,7 @@ class DurableOrchestrationContext:
         input_: Any = None,
         instance_id: str | None = None,
         version: str | None = None,
+        expected_type: type | None = None,
         *,
         tags: Mapping[str, str] | None = None,
     ) -> AtomicTask[Any]:
@@ -156,6 +161,7 @@ class DurableOrchestrationContext:
         input_: Any = None,
         instance_id: str | None = None,
         version: str | None = None,
+        expected_type: type | None = None,
         *,
         tags: Mapping[str, str] | None = None,
     ) -> AtomicTask[Any]:
@@ -182,6 +188,43 @@ class DurableOrchestrationContext:
         text = encode(input_, f"the input of sub-orchestrator '{name_of(name)}'")
         return str(self._host.start_sub_orchestration(name_of(name), text, options))
 
+    def call_http(
+        self,
+        method: str,
+        uri: str,
+        content: Any = None,
+        headers: Mapping[str, str] | None = None,
+        token_source: Any = None,
+        is_raw_str: bool = False,
+        *,
+        retry_options: RetryOptions | None = None,
+        retry_statuses: Iterable[int] = (),
+        timeout: float | timedelta | None = None,
+        asynchronous_pattern_enabled: bool = True,
+        tags: Mapping[str, str] | None = None,
+    ) -> AtomicTask[Any]:
+        """Has the host make an HTTP request; the result is ``{"statusCode", "headers", "content"}``, whatever the status.
+
+        ``content`` is sent as JSON; a str as it is if ``is_raw_str``. An answer of 202 with a ``Location`` is asked for
+        again until the work is done, unless ``asynchronous_pattern_enabled`` is false. ``retry_options`` are for answers
+        with one of the ``retry_statuses`` (none: all of 400 and above), and for calls without an answer.
+        """
+        if token_source is not None:
+            raise ValueError("token_source is not supported: send what proves who you are in the headers")
+        raw = content if isinstance(content, str) and is_raw_str else encode(content, f"the content for {uri}")
+        sent = dict(headers or {})
+        if raw is not None and not is_raw_str and not any(name.lower() == "content-type" for name in sent):
+            sent["Content-Type"] = "application/json"
+        body = None if raw is None else raw.encode()
+        options = _host.HttpOptions(
+            retry=None if retry_options is None else retry_options._policy(),
+            retry_statuses=list(retry_statuses),
+            timeout=_millis(timeout),
+            poll=asynchronous_pattern_enabled,
+            tags=tags_of(tags),
+        )
+        return AtomicTask(self._host.call_http(_host.HttpCall(method.upper(), uri, tags_of(sent), body), options))
+
     # Waits
 
     def create_timer(self, fire_at: datetime | timedelta) -> TimerTask:
@@ -190,7 +233,7 @@ class DurableOrchestrationContext:
             fire_at = self.current_utc_datetime + fire_at
         return TimerTask(self._host.create_timer(_time.text(fire_at)))
 
-    def wait_for_external_event(self, name: str) -> AtomicTask[Any]:
+    def wait_for_external_event(self, name: str, expected_type: type | None = None) -> AtomicTask[Any]:
         """Waits for an event raised from outside; names are the same in upper and lower case."""
         return AtomicTask(self._host.wait_for_event(name))
 

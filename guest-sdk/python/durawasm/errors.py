@@ -44,7 +44,7 @@ class FunctionError(DurableError):
         self.properties = properties
 
 
-class BadRequestError(DurableError):
+class BadRequestError(DurableError, ValueError):
     """An error of the client that called an HTTP function: answered with 400 and the message."""
 
     non_retriable = True

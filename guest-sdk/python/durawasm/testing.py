@@ -87,7 +87,7 @@ class Runner:
     """Runs the orchestrators of an app.
 
     ``activities`` and ``sub_orchestrators`` take the place of the app's own: functions of the input, by name. An
-    exception of theirs fails the call. ``activity_time`` is how long each activity takes.
+    exception of theirs fails the call. ``http`` answers HTTP calls: of method, URI and body. ``activity_time`` is how long each activity takes.
     """
 
     def __init__(
@@ -96,6 +96,7 @@ class Runner:
         *,
         activities: Mapping[str, Fake] | None = None,
         sub_orchestrators: Mapping[str, Fake] | None = None,
+        http: Callable[[str, str, bytes | None], dict[str, Any]] | None = None,
         activity_time: timedelta = timedelta(milliseconds=1),
     ) -> None:
         self._functions: dict[tuple[Kind, str], FunctionBuilder] = {
@@ -103,6 +104,7 @@ class Runner:
         }
         self._activities = dict(activities or {})
         self._children = dict(sub_orchestrators or {})
+        self._http = http
         self._activity_time = activity_time
 
     def run(
@@ -152,6 +154,22 @@ class Runner:
                 return _json.encode(output, f"the output of '{name}'")
             child = self.run(name, value, instance_id=f"test:{name}")
             return to_failure(child.error) if child.error else _json.encode(child.output, f"the output of '{name}'")
+        except Exception as error:
+            return to_failure(error)
+
+
+    def _answer(self, call: Any, options: Any) -> Any:
+        """The answer of an HTTP call as a text, or a failure."""
+        if self._http is None:
+            reason = f"nothing answers {call.method} {call.uri}: give the Runner an http="
+            return Failure("NoAnswer", reason, non_retriable=True)
+        try:
+            answer = self._http(call.method, call.uri, call.body)
+            status = int(answer["statusCode"])
+            wrong = status in options.retry_statuses if options.retry_statuses else status >= 400
+            if options.retry is not None and wrong:
+                return Failure("HttpError", f"{call.method} {call.uri} was answered with {status}")
+            return _json.encode(answer, f"the answer of {call.uri}")
         except Exception as error:
             return to_failure(error)
 
@@ -243,36 +261,42 @@ class _Execution:
 
         return Info()
 
-    def _call(self, kind: str, of: Kind, name: str, text: str | None, retry: Any) -> int:
-        task = self._called(kind, name, _json.decode(text))
+    def _call(self, call: Call, work: Callable[[], Any], retry: Any) -> int:
+        task = self._called(call.kind, call.name, call.input)
         if self._recorded is not None and task in self._recorded._outcomes:
             # What it came to then, and when: it does not run again.
             outcome, time = self._recorded._outcomes[task], self._recorded._completed[task]
             self._at(time, lambda: self._complete(task, outcome))
         else:
-            self._attempt(task, (of, name, text), retry, 1, self._now)
+            self._attempt(task, work, retry, 1, self._now)
         return task
 
-    def _attempt(self, task: int, call: tuple[Kind, str, str | None], retry: Any, number: int, first: datetime) -> None:
+    def _attempt(self, task: int, work: Callable[[], Any], retry: Any, number: int, first: datetime) -> None:
         def end() -> None:
-            outcome = self._runner._outcome(*call)
+            outcome = work()
             failed = isinstance(outcome, Failure)
             if failed and retry is not None and not outcome.non_retriable and number < retry.max_attempts:
                 longest = retry.max_retry_interval or 6 * 86_400_000
                 wait = min(retry.first_retry_interval * retry.backoff_coefficient ** (number - 1), longest)
                 again = self._now + timedelta(milliseconds=wait)
                 if retry.retry_timeout is None or again <= first + timedelta(milliseconds=retry.retry_timeout):
-                    self._at(again, lambda: self._attempt(task, call, retry, number + 1, first))
+                    self._at(again, lambda: self._attempt(task, work, retry, number + 1, first))
                     return
             self._complete(task, outcome)
 
         self._at(self._now + self._runner._activity_time, end)
 
     def call_activity(self, name: str, text: str | None, options: Any) -> int:
-        return self._call("activity", Kind.ACTIVITY, name, text, options.retry)
+        call = Call("activity", name, _json.decode(text))
+        return self._call(call, lambda: self._runner._outcome(Kind.ACTIVITY, name, text), options.retry)
 
     def call_sub_orchestration(self, name: str, text: str | None, options: Any) -> int:
-        return self._call("sub-orchestration", Kind.ORCHESTRATOR, name, text, options.retry)
+        call = Call("sub-orchestration", name, _json.decode(text))
+        return self._call(call, lambda: self._runner._outcome(Kind.ORCHESTRATOR, name, text), options.retry)
+
+    def call_http(self, call: Any, options: Any) -> int:
+        done = Call("http", f"{call.method} {call.uri}", call.body)
+        return self._call(done, lambda: self._runner._answer(call, options), options.retry)
 
     def start_sub_orchestration(self, name: str, text: str | None, options: Any) -> str:
         number = self._called("start", name, _json.decode(text))

@@ -123,3 +123,98 @@ def test_gather_fails_with_the_first_failure():
 def test_tasks_have_a_host():
     with pytest.raises(RuntimeError, match="durawasm.testing"):
         df.DurableOrchestrationClient().start_new("Sequence")
+
+
+@orchestrator
+def WaitsForACancelledTimer(context):
+    timer = context.create_timer(timedelta(hours=1))
+    timer.cancel()
+    yield timer
+
+
+@orchestrator
+def ForgetsToWait(context):
+    return {"greeting": context.call_activity(SayHello, "Tokyo")}
+
+
+@app.orchestration_trigger(context_name="context", orchestration="Exits")
+async def exits(context):
+    await context.call_activity(SayHello, "Tokyo")
+    task = asyncio.ensure_future(context.wait_for_external_event("Never"))
+    await asyncio.sleep(1)
+    task.cancel()
+    try:
+        await task
+    except asyncio.CancelledError:
+        return "given up"
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "text"),
+    [
+        ("WaitsForACancelledTimer", df.Stalled, "it has cancelled"),
+        ("ForgetsToWait", df.NotJsonError, "an AtomicTask at greeting: wait for it"),
+    ],
+)
+def test_mistakes_are_named(name, kind, text):
+    error = Runner(app).run(name).error
+    assert isinstance(error, kind) and text in str(error)
+
+
+def test_what_is_cancelled_is_given_up():
+    assert Runner(app).run("Exits").output == "given up"
+
+
+def test_retries_are_counted_and_take_their_time():
+    attempts = []
+
+    def fails_twice(city):
+        attempts.append(city)
+        if len(attempts) < 3:
+            raise RuntimeError("not yet")
+        return city
+
+    flaky = df.DFApp()
+
+    @flaky.orchestration_trigger(context_name="context")
+    def Flaky(context):
+        return (yield context.call_activity_with_retry("Hard", df.RetryOptions(1000, 5, 2.0), "x"))
+
+    result = Runner(flaky, activities={"Hard": fails_twice}, activity_time=timedelta(0)).run("Flaky")
+    assert (result.output, len(attempts)) == ("x", 3)
+    assert result.ended.second == 3
+
+
+def test_declarations_are_checked():
+    wrong = df.DFApp()
+
+    @wrong.activity_trigger(input_name="x")
+    def Unbound(y):
+        return y
+
+    with pytest.raises(ValueError, match="'Unbound' has no parameter 'x'"):
+        wrong.functions()
+    with pytest.raises(ValueError, match="two triggers: activity and http"):
+        wrong.route(route="x")(Unbound)
+
+
+@orchestrator
+def Fetches(context):
+    asked = [context.call_http("get", f"http://localhost/{n}") for n in range(2)]
+    made = yield context.call_http("POST", "http://localhost/jobs", {"a": 1}, retry_options=df.RetryOptions(1000, 2))
+    answers = yield context.task_all(asked)
+    return [made["statusCode"], *(answer["content"] for answer in answers)]
+
+
+def test_http_calls_are_answered_and_tried_again():
+    asked = []
+
+    def answer(method, uri, body):
+        asked.append((method, uri, body))
+        busy = method == "POST" and sum(one[0] == "POST" for one in asked) == 1
+        return {"statusCode": 503 if busy else 200, "headers": {}, "content": uri[-1]}
+
+    result = Runner(app, http=answer).run("Fetches")
+    assert result.output == [200, "0", "1"]
+    assert asked.count(("POST", "http://localhost/jobs", b'{"a":1}')) == 2
+    assert "nothing answers" in str(Runner(app).run("Fetches").error)

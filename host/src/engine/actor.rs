@@ -267,14 +267,16 @@ impl Running<'_> {
             return Some((batch, live));
         }
         state.running = false;
-        let parked = state.live.is_some();
-        if !parked && state.in_flight.is_empty() {
+        let weight = state.live.as_ref().map(|live| self.engine.apps.weight(&live.record));
+        if weight.is_none() && state.in_flight.is_empty() {
             actors.remove(&self.actor.number);
         }
         drop(state);
         drop(actors);
-        if parked && let Some(oldest) = self.engine.hot.parked(self.actor.number) {
-            self.engine.actors.drop_idle(oldest);
+        if let Some(weight) = weight {
+            for oldest in self.engine.hot.parked(self.actor.number, weight) {
+                self.engine.actors.drop_idle(oldest);
+            }
         }
         None
     }

@@ -6,13 +6,13 @@ use std::sync::{PoisonError, RwLock};
 
 use durawasm_core::Failure;
 
-use super::Inner;
 use super::client::{DeployError, Deployed, OptionChanges};
 use super::functions::{HttpFunction, HttpMatch};
 use super::routes::Route;
+use super::{Inner, hot};
 use crate::store::{
-    AppOptions, AppRecord, AppVersion, CommitError, Digest, FunctionKind, HttpTrigger, HubName, Store, StoreError,
-    Trigger, TriggerKind,
+    AppOptions, AppRecord, AppVersion, CommitError, Digest, FunctionKind, HttpTrigger, HubName, InstanceRecord, Store,
+    StoreError, Trigger, TriggerKind,
 };
 
 /// Letters of an app's name at most: it is part of URLs.
@@ -58,6 +58,14 @@ impl Apps {
         self.table.read().unwrap_or_else(PoisonError::into_inner).get(hub)?.get(app).cloned()
     }
 
+    /// How much of the room for waiting guests one of this instance takes.
+    pub(super) fn weight(&self, instance: &InstanceRecord) -> usize {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let app = table.get(&instance.hub).and_then(|apps| apps.get(&instance.app));
+        let version = app.and_then(|app| app.versions.iter().find(|version| version.digest == instance.digest));
+        hot::weight(version.map_or(0, |version| version.size))
+    }
+
     /// All hubs with apps: no other hub has instances.
     pub(super) fn hubs(&self) -> Vec<HubName> {
         self.table.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
@@ -86,12 +94,20 @@ impl Apps {
         (app, digest): (&str, Digest),
         (kind, name): (FunctionKind, &str),
     ) -> Option<Found> {
-        let own = self.get(hub, app).filter(|record| !record.options.current_activities).and_then(|record| {
-            let version = record.versions.iter().find(|version| version.digest == digest)?;
-            let declared = version.functions.iter().any(|(k, n)| *k == kind && n == name);
-            declared.then(|| Found { label: version.label.clone(), ..Found::at(&record, digest) })
-        });
-        own.or_else(|| self.find(hub, kind, name))
+        self.find_own(hub, (app, digest), (kind, name)).or_else(|| self.find(hub, kind, name))
+    }
+
+    fn find_own(
+        &self,
+        hub: &HubName,
+        (app, digest): (&str, Digest),
+        (kind, name): (FunctionKind, &str),
+    ) -> Option<Found> {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let app = table.get(hub)?.get(app).filter(|app| !app.options.current_activities)?;
+        let version = app.versions.iter().find(|version| version.digest == digest)?;
+        let declared = version.functions.iter().any(|(k, n)| *k == kind && n == name);
+        declared.then(|| Found { label: version.label.clone(), ..Found::at(app, digest) })
     }
 
     /// The component for an activity call, see [`Apps::find_for`].

@@ -18,7 +18,7 @@ use super::client::SendError;
 use super::commit::numbered;
 use super::executor::{OrchestratorRun, RunEnd};
 use super::session::Session;
-use super::waiters::End;
+use super::waiters::{End, Waiter};
 use crate::store::{
     BoxFuture, Commit, CommitError, Committed, Expect, InstanceNumber, InstanceRecord, MailId, StoreError,
 };
@@ -32,6 +32,8 @@ pub(super) struct Live {
     pub(super) guest: Option<BoxFuture<'static, RunEnd>>,
     /// Of an instance that was loaded and has failed: it may be rewound.
     pub(super) failed_history: Option<Vec<HistoryEvent>>,
+    /// Who waits for the end of an instance that is about to be started.
+    pub(super) waiter: Option<Arc<Waiter>>,
 }
 
 /// What a step came to.
@@ -155,7 +157,7 @@ impl Inner {
         }
         let failed_history = (record.status == Status::Failed).then_some(history);
         let session = Arc::new(Session::new(orchestration));
-        Ok(Some(Box::new(Live { record, session, guest: None, failed_history })))
+        Ok(Some(Box::new(Live { record, session, guest: None, failed_history, waiter: None })))
     }
 
     fn take(&self, live: &mut Live, batch: Vec<Envelope>) -> Taken {
@@ -173,9 +175,7 @@ impl Inner {
                     continue;
                 }
                 Content::Message(message) => {
-                    if let Message::ActivityEnded { task, attempt, .. } = &message {
-                        taken.outcomes.push((*task, *attempt));
-                    }
+                    taken.outcomes.extend(attempt_of(&message));
                     let delivery = live.session.with(|orchestration| orchestration.deliver(message, now));
                     taken.run |= delivery == Delivery::Recorded;
                     match delivery {
@@ -355,8 +355,24 @@ fn is_same_call(one: &AwaitedBy, two: &AwaitedBy) -> bool {
 
 fn outcome_of(envelope: &Envelope) -> Option<(TaskId, u32)> {
     match &envelope.content {
-        Content::Message(Message::ActivityEnded { task, attempt, .. }) => Some((*task, *attempt)),
-        Content::Message(_) | Content::Look | Content::Rewind(_) | Content::CallAgain(..) => None,
+        Content::Message(message) => attempt_of(message),
+        Content::Look | Content::Rewind(_) | Content::CallAgain(..) => None,
+    }
+}
+
+/// The attempt of an activity that the message brings the outcome of.
+fn attempt_of(message: &Message) -> Option<(TaskId, u32)> {
+    match message {
+        Message::ActivityEnded { task, attempt, .. } | Message::ActivityPostponed { task, attempt, .. } => {
+            Some((*task, *attempt))
+        }
+        Message::ChildEnded { .. }
+        | Message::ParentRewound { .. }
+        | Message::TimerDue { .. }
+        | Message::EventRaised { .. }
+        | Message::Suspend { .. }
+        | Message::Resume { .. }
+        | Message::Terminate { .. } => None,
     }
 }
 

@@ -13,6 +13,7 @@ pub mod executor;
 pub mod functions;
 pub mod guest_client;
 mod hot;
+pub mod http;
 mod mail;
 mod manage;
 mod query;
@@ -40,15 +41,21 @@ pub use query::{PurgeError, PurgeOptions};
 
 use crate::store::{AppRecord, HubName, InstanceNumber, SharedStore, StoreError};
 
+/// An eye on an instance that was just started.
+pub struct Watch(Arc<waiters::Waiter>);
+
 /// Settings of an engine.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Guests that may wait in memory at once; more are dropped and replayed when needed.
+    /// Guests that may wait in memory at once; more are dropped and replayed when needed. One of a large component counts
+    /// as several.
     pub hot_guests: usize,
     /// Activities that run at once.
     pub activities: usize,
     /// How long an activity attempt may take when its call does not say.
     pub activity_timeout: Duration,
+    /// HTTP calls of orchestrators that are under way at once.
+    pub http_calls: usize,
     /// How long an activity that was cancelled may go on before it is stopped; its heartbeats tell it.
     pub cancel_grace: Duration,
     /// HTTP, manual and timer functions that run at once.
@@ -69,6 +76,7 @@ impl Default for Settings {
             hot_guests: 1_000,
             activities: 256,
             activity_timeout: Duration::from_secs(300),
+            http_calls: 256,
             cancel_grace: Duration::from_secs(30),
             functions: 256,
             function_patience: Duration::from_secs(10),
@@ -111,6 +119,7 @@ pub(crate) struct Inner {
     waiters: waiters::Waiters,
     retention: retention::Retention,
     activity_permits: Arc<Semaphore>,
+    http_permits: Semaphore,
     function_permits: Semaphore,
     outside: OnceLock<Arc<dyn guest_client::Outside>>,
     recovered: AtomicBool,
@@ -144,6 +153,7 @@ impl Engine {
             waiters: waiters::Waiters::default(),
             retention: retention::Retention::default(),
             activity_permits: Arc::new(Semaphore::new(settings.activities)),
+            http_permits: Semaphore::new(settings.http_calls),
             function_permits: Semaphore::new(settings.functions),
             outside: OnceLock::new(),
             recovered: AtomicBool::new(false),
@@ -167,8 +177,26 @@ impl Engine {
     /// # Errors
     /// See [`StartError`].
     pub async fn start(&self, request: StartRequest) -> Result<InstanceId, StartError> {
+        self.begin(request, None).await
+    }
+
+    /// Starts an instance whose end the caller wants to wait for, with [`Engine::wait_for`].
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start_watched(&self, request: StartRequest) -> Result<(InstanceId, Watch), StartError> {
+        let waiter = Arc::default();
+        let id = self.begin(request, Some(Arc::clone(&waiter))).await?;
+        Ok((id, Watch(waiter)))
+    }
+
+    async fn begin(
+        &self,
+        request: StartRequest,
+        waiter: Option<Arc<waiters::Waiter>>,
+    ) -> Result<InstanceId, StartError> {
         // On a task of its own: a caller that goes away must not leave a started instance without its actor.
-        let work = tokio::spawn(Arc::clone(&self.inner).start(request));
+        let work = tokio::spawn(Arc::clone(&self.inner).start(request, waiter));
         match work.await {
             Ok(answer) => answer,
             Err(_) => {
@@ -192,6 +220,24 @@ impl Engine {
         }
         let payloads = if parts.payloads { store.payloads(record.number).await? } else { Default::default() };
         Ok(Some(InstanceView { record, payloads, history }))
+    }
+
+    /// Waits until an instance that was started to be watched has ended; at most [`client::LONGEST_WAIT`].
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn wait_for(
+        &self,
+        (id, watch): (&str, &Watch),
+        hub: &HubName,
+        timeout: Duration,
+    ) -> Result<Waited, StoreError> {
+        let deadline = tokio::time::Instant::now() + timeout.min(client::LONGEST_WAIT);
+        match tokio::time::timeout_at(deadline, watch.0.ended()).await {
+            Err(_) => Ok(Waited::StillRunning),
+            Ok(waiters::End::Completed(output)) => Ok(Waited::Completed(output)),
+            Ok(waiters::End::Otherwise) => self.wait(hub, id, Duration::ZERO).await,
+        }
     }
 
     /// Waits until the instance has ended, without polling; at most [`client::LONGEST_WAIT`].

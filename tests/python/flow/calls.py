@@ -102,3 +102,13 @@ def Parent(context):
 @orchestrator
 def FireAndForget(context):
     return context.start_sub_orchestrator("Child", context.get_input())
+
+
+@orchestrator
+def Http(context):
+    call = context.get_input()
+    retry = df.RetryOptions(1000, call["attempts"]) if "attempts" in call else None
+    answer = yield context.call_http(
+        call.get("method", "get"), call["url"], call.get("body"), call.get("headers"), retry_options=retry
+    )
+    return [answer["statusCode"], answer["content"]]

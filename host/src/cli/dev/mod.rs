@@ -11,17 +11,19 @@ use super::serve::{log, stop_signal};
 use super::{CliError, show};
 use crate::api::DEFAULT_HUB;
 use crate::engine::{Engine, OptionChanges};
+use crate::net::egress::LOG;
 use crate::server::Server;
 use crate::store::{AppVersion, FunctionKind, HubName};
 
 use hints::Hints;
 
 pub(super) async fn dev(args: DevArgs) -> Result<(), CliError> {
-    log("warn");
+    // What functions reach is allowed here and would have to be named on a server.
+    log(&format!("warn,{LOG}=debug"));
     let apps = build::find(&args.path)?;
     build::prepare(&apps, &args.path).await?;
     let key = args.serve.admin_key.clone();
-    let mut server = Server::start(args.serve.options()).await.map_err(CliError::Usage)?;
+    let mut server = Server::start(args.serve.open_options()).await.map_err(CliError::Usage)?;
     let hints = Hints::new(server.address(), key);
     let engine = tokio::select! {
         engine = server.engine() => engine.map_err(CliError::Refused)?,
@@ -35,6 +37,9 @@ pub(super) async fn dev(args: DevArgs) -> Result<(), CliError> {
     show::line("stopping");
     server.stop(engine).await.map_err(CliError::Refused)
 }
+
+/// Bytes of a component that takes seconds to compile.
+const LARGE: usize = 4 << 20;
 
 struct Session {
     apps: Vec<App>,
@@ -67,6 +72,9 @@ impl Session {
             Ok(component) => component,
             Err(text) => return show::problem(&format!("{}: {text}", app.name)),
         };
+        if component.len() > LARGE {
+            show::note(&format!("deploying {} ({} MB), which compiles it ...", app.name, component.len() >> 20));
+        }
         match self.engine.deploy(&HubName::from(DEFAULT_HUB), &app.name, component, OptionChanges::default()).await {
             Err(error) => show::problem(&format!("{}: {error}", app.name)),
             Ok(deployed) => match (self.current(app), before) {

@@ -5,12 +5,15 @@ mod collect;
 mod counts;
 #[cfg(test)]
 mod crash;
+mod disk;
 mod durable;
 mod encoding;
+mod fdatasync;
 mod gate;
 mod group;
 mod index;
 mod inspect;
+mod journal;
 mod keys;
 mod list;
 #[cfg(test)]
@@ -25,6 +28,7 @@ mod power_cut;
 mod prepare;
 mod purge;
 mod read;
+mod rows;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -41,8 +45,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 pub use gate::SyncGate;
 pub use open::OpenError;
 
+use self::disk::Disk;
 use self::durable::Durable;
 use self::prepare::Prepared;
+use self::rows::Rows;
 use self::writer::{Job, Work, Writer};
 use super::{
     AppRecord, BoxFuture, Commit, CommitError, Committed, Counts, HubName, InstanceNumber, InstanceRecord, ListQuery,
@@ -73,7 +79,7 @@ impl Default for SledOptions {
 /// What writer and readers share.
 struct Shared {
     db: sled::Db,
-    tree: sled::Tree,
+    tree: Rows,
     durable: Durable,
     options: SledOptions,
     _lock: File,
@@ -98,11 +104,12 @@ impl SledStore {
     /// When the directory is in use, holds something else or another format, has lost acknowledged work, or cannot be
     /// read or written.
     pub fn open(path: &Path, options: SledOptions) -> Result<Self, OpenError> {
-        let open::Opened { db, data, lock, sidecar, meta } = open::open(path, &options)?;
-        let tree = sled::Tree::clone(&db);
+        let open::Opened { db, data, lock, sidecar, journal, meta } = open::open(path, &options)?;
+        let tree = Rows::new(sled::Tree::clone(&db));
         let shared = Arc::new(Shared { db, tree, durable: Durable::new(meta.sequence), options, _lock: lock });
         let (sender, jobs) = mpsc::channel();
-        let mut writer = Writer::new(shared.clone(), jobs, data, sidecar, meta);
+        let mut writer =
+            Writer::new(shared.clone(), jobs, Disk::new(shared.clone(), (data, sidecar, journal), meta.sequence), meta);
         collect::remembered(&shared.tree)
             .and_then(|tasks| writer.recover(tasks))
             .map_err(|error| open::store_error(path, error))?;
@@ -144,7 +151,7 @@ impl SledStore {
     /// Reads on a thread that may block for long.
     async fn read_aside<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&sled::Tree) -> Result<T, StoreError> + Send + 'static,
+        read: impl FnOnce(&Rows) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let shared = self.shared.clone();
         tokio::task::spawn_blocking(move || read(&shared.tree))

@@ -1,7 +1,7 @@
 //! Opening and creating a data directory.
 //!
 //! Beside sled's own files (`db`, `conf`, `blobs`) it holds `format` (which layout the rows have), `lock` (held by the
-//! process that uses it) and `sequence` (how far acknowledgements went).
+//! process that uses it), `journal` (see [`super::journal`]) and `sequence` (how far acknowledgements went).
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read as _, Write as _};
@@ -12,11 +12,16 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 
 use super::encoding::{self, MetaRow};
+use super::journal::{self, Journal, Record};
+use super::rows::Rows;
 use super::{SledOptions, inspect, keys};
 use crate::store::StoreError;
 
 /// The layout of the rows that this version writes and reads.
-pub(super) const FORMAT: &str = "durawasm store, format 2\n";
+pub(super) const FORMAT: &str = "durawasm store, format 3\n";
+
+/// The layout before: the same rows, without a journal.
+pub(super) const WITHOUT_JOURNAL: &str = "durawasm store, format 2\n";
 
 /// A page beyond a quarter of a segment becomes a file under `blobs`, which sled never syncs; see
 /// [`super::prepare::MAX_VALUE`].
@@ -25,6 +30,9 @@ pub(super) const SEGMENT_BYTES: usize = 4 << 20;
 /// A lock may linger for a moment: in a child process between fork and exec, or in a store that is being dropped.
 const LOCK_PATIENCE: Duration = Duration::from_millis(300);
 const LOCK_STEP: Duration = Duration::from_millis(10);
+
+/// Bytes of the checksum in the file `sequence`.
+const CHECKSUM: usize = 8;
 
 /// Why a data directory cannot be used. Nothing in it was changed, unless said otherwise.
 #[derive(Debug, thiserror::Error)]
@@ -115,6 +123,7 @@ pub(super) struct Opened {
     /// Held as long as the directory is used.
     pub(super) lock: File,
     pub(super) sidecar: Sidecar,
+    pub(super) journal: Journal,
     pub(super) meta: MetaRow,
 }
 
@@ -139,7 +148,7 @@ pub(super) fn open(path: &Path, options: &SledOptions) -> Result<Opened, OpenErr
         write_synced(&creating, b"removed once the store is complete\n")?;
         sync_directory(path)?;
         write_synced(&format_path, FORMAT.as_bytes())?;
-    } else if format != FORMAT {
+    } else if format != FORMAT && format != WITHOUT_JOURNAL {
         let (found, expected) = (format.trim().to_owned(), FORMAT.trim().to_owned());
         return Err(OpenError::Format { path: path.to_owned(), found, expected });
     }
@@ -148,19 +157,30 @@ pub(super) fn open(path: &Path, options: &SledOptions) -> Result<Opened, OpenErr
         // One that was cut short has acknowledged nothing; sled cannot always open what is left of it.
         remove_unfinished(path)?;
     }
-    check(path)?;
+    let records = journal::read(path).map_err(io_error("cannot read the journal in", path))?;
+    check(path, &records)?;
     let db = open_sled(path, options)?;
     let log = path.join("db");
     let data = File::options().read(true).write(true).open(&log).map_err(io_error("cannot open", &log))?;
+    let journal = Journal::open(path).map_err(io_error("cannot make the journal in", path))?;
     if created || is_creation {
         sync_created(path, &data)?;
     } else {
         sync_reopened(path, &data)?;
     }
-    let meta = match db.get(keys::META).map_err(|error| store_error(path, super::read::failed(error)))? {
-        Some(row) => encoding::decode(&row, "the row about the store").map_err(|error| store_error(path, error))?,
-        None => MetaRow { sequence: 0, next_number: 1, last_mail: None },
-    };
+    let unusable = |error| store_error(path, error);
+    let stored = stored_meta(&db).map_err(unusable)?;
+    if journal::continues(stored, &records) {
+        let failed = |error| store_error(path, super::read::failed(error));
+        let rows = Rows::new(sled::Tree::clone(&db));
+        records.into_iter().try_for_each(|record| rows.apply(record.rows())).map_err(failed)?;
+        db.flush().map_err(failed)?;
+        data.sync_data().map_err(io_error("cannot sync", &log))?;
+    }
+    let meta = stored_meta(&db).map_err(unusable)?;
+    if format == WITHOUT_JOURNAL {
+        upgrade(path)?;
+    }
     let (sidecar, promised) = Sidecar::open(path)?;
     compare(path, meta, promised, None)?;
     if is_creation {
@@ -168,18 +188,40 @@ pub(super) fn open(path: &Path, options: &SledOptions) -> Result<Opened, OpenErr
         // From here on there may be acknowledgements.
         sync_directory(path)?;
     }
-    Ok(Opened { db, data, lock, sidecar, meta })
+    Ok(Opened { db, data, lock, sidecar, journal, meta })
+}
+
+fn stored_meta(db: &sled::Db) -> Result<MetaRow, StoreError> {
+    match db.get(keys::META).map_err(super::read::failed)? {
+        Some(row) => encoding::decode(&row, "the row about the store"),
+        None => Ok(MetaRow { sequence: 0, next_number: 1, last_mail: None }),
+    }
+}
+
+/// A store of the layout before has got its journal: earlier versions, which would not look there, must not open it.
+fn upgrade(path: &Path) -> Result<(), OpenError> {
+    let (new, format) = (path.join("format.new"), path.join("format"));
+    write_synced(&new, FORMAT.as_bytes())?;
+    fs::rename(&new, &format).map_err(io_error("cannot write", &format))?;
+    sync_directory(path)
 }
 
 /// Refuses what is damaged or lacks acknowledged work before sled, which repairs in silence, can change it.
-fn check(path: &Path) -> Result<(), OpenError> {
+fn check(path: &Path, records: &[Record]) -> Result<(), OpenError> {
     let finding = inspect::inspect(path).map_err(io_error("cannot check", path))?;
     if let Some(damage) = &finding.damage {
         return Err(OpenError::Damaged { path: path.to_owned(), damage: damage.clone() });
     }
     let sequence = path.join("sequence");
     match fs::read(&sequence) {
-        Ok(bytes) => compare(path, finding.meta, promise_in(&bytes).unwrap_or_default(), finding.gap)?,
+        Ok(bytes) => {
+            let promised = Promise::decode(&bytes).unwrap_or_default();
+            // What sled's log had durably must be in it. The journal may have it, too; but sled may have used the
+            // places again in which the rows were before.
+            let lost = finding.meta.sequence < promised.checkpoint;
+            let reached = if lost { Ok(finding.meta) } else { journal::reached(finding.meta, records) };
+            compare(path, reached.map_err(|error| store_error(path, error))?, promised, finding.gap)?;
+        }
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(io_error("cannot read", &sequence)(error)),
     }
@@ -191,7 +233,7 @@ fn check(path: &Path) -> Result<(), OpenError> {
     finding.put_aside(path).and_then(|()| inspect::finish_snapshots(path)).map_err(io_error("cannot write in", path))
 }
 
-fn compare(path: &Path, stored: MetaRow, promised: MetaRow, gap: Option<u64>) -> Result<(), OpenError> {
+fn compare(path: &Path, stored: MetaRow, promised: Promise, gap: Option<u64>) -> Result<(), OpenError> {
     if promised.sequence <= stored.sequence {
         return Ok(());
     }
@@ -326,7 +368,7 @@ pub(super) struct Sidecar(File);
 
 impl Sidecar {
     /// The file, and what it says; nothing, if it is not there or was torn.
-    fn open(path: &Path) -> Result<(Self, MetaRow), OpenError> {
+    fn open(path: &Path) -> Result<(Self, Promise), OpenError> {
         let path = path.join("sequence");
         let mut file = OpenOptions::new()
             .create(true)
@@ -337,39 +379,51 @@ impl Sidecar {
             .map_err(io_error("cannot open", &path))?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(io_error("cannot read", &path))?;
-        let meta = promise_in(&bytes);
-        if meta.is_none() && !bytes.is_empty() {
+        let promise = Promise::decode(&bytes);
+        if promise.is_none() && !bytes.is_empty() {
             tracing::warn!(path = %path.display(), "the file is torn; whether acknowledged work is missing cannot be checked");
         }
-        Ok((Self(file), meta.unwrap_or_default()))
+        Ok((Self(file), promise.unwrap_or_default()))
     }
 
     /// Everything up to here is about to be acknowledged. A failure makes the next check weaker, nothing else.
-    pub(super) fn promise(&self, meta: MetaRow) {
-        if let Err(error) = self.0.write_all_at(&encode_promise(meta), 0) {
+    pub(super) fn write(&self, promise: Promise) {
+        if let Err(error) = self.0.write_all_at(&promise.encode(), 0) {
             tracing::warn!(%error, "the file 'sequence' in the data directory could not be written");
         }
     }
 }
 
-/// None: there is none, or it was torn.
-fn promise_in(bytes: &[u8]) -> Option<MetaRow> {
-    decode_promise(bytes.try_into().ok()?)
+/// How far acknowledgements went, and how far sled's own log was durable by then.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Promise {
+    sequence: u64,
+    next_number: u64,
+    checkpoint: u64,
 }
 
-fn encode_promise(meta: MetaRow) -> [u8; 24] {
-    let mut bytes = [0; 24];
-    bytes[..8].copy_from_slice(&meta.sequence.to_be_bytes());
-    bytes[8..16].copy_from_slice(&meta.next_number.to_be_bytes());
-    let checksum = Sha256::digest(&bytes[..16]);
-    bytes[16..].copy_from_slice(&checksum[..8]);
-    bytes
-}
+impl Promise {
+    pub(super) fn new(meta: MetaRow, checkpoint: u64) -> Self {
+        Self { sequence: meta.sequence, next_number: meta.next_number, checkpoint }
+    }
 
-fn decode_promise(bytes: &[u8; 24]) -> Option<MetaRow> {
-    let (sequence, rest) = bytes.split_first_chunk::<8>()?;
-    let next_number = rest.first_chunk::<8>()?;
-    let (sequence, next_number) = (u64::from_be_bytes(*sequence), u64::from_be_bytes(*next_number));
-    let meta = MetaRow { sequence, next_number, last_mail: None };
-    (encode_promise(meta) == *bytes).then_some(meta)
+    /// None: it was torn.
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (numbers, checksum) = bytes.split_at_checked(bytes.len().checked_sub(CHECKSUM)?)?;
+        if Sha256::digest(numbers)[..CHECKSUM] != *checksum {
+            return None;
+        }
+        let mut numbers = numbers.chunks_exact(8).filter_map(|bytes| Some(u64::from_be_bytes(bytes.try_into().ok()?)));
+        let (sequence, next_number) = (numbers.next()?, numbers.next()?);
+        // Before there was a journal, all that was acknowledged was in sled's log.
+        Some(Self { sequence, next_number, checkpoint: numbers.next().unwrap_or(sequence) })
+    }
+
+    fn encode(self) -> Vec<u8> {
+        let numbers = [self.sequence, self.next_number, self.checkpoint];
+        let mut bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_be_bytes()).collect();
+        let checksum = Sha256::digest(&bytes);
+        bytes.extend_from_slice(&checksum[..CHECKSUM]);
+        bytes
+    }
 }
