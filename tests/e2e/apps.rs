@@ -34,6 +34,21 @@ pub(crate) fn python(folder: &str) -> Option<Bytes> {
     Some(built(folder))
 }
 
+/// Whether tests that need these tools are to be skipped, because they are not there or because of a wish; says so.
+pub(crate) fn skipped(what: &str, tools: &[&str]) -> bool {
+    if std::env::var(SKIP).is_ok_and(|value| value == "1") {
+        println!("SKIPPED: {SKIP}=1");
+        return true;
+    }
+    let is_there =
+        |tool: &&str| Command::new(tool).arg("--version").output().is_ok_and(|output| output.status.success());
+    let missing = !tools.iter().all(is_there);
+    if missing {
+        println!("SKIPPED: this test needs {what}");
+    }
+    missing
+}
+
 /// The program, keeping its tools below `target/`.
 pub(crate) fn program() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_durawasm-e2e"));

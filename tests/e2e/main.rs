@@ -7,6 +7,7 @@ mod apps;
 mod bad_input;
 mod children;
 mod clients;
+mod conformance;
 mod connections;
 mod crash;
 #[cfg(target_os = "linux")]
@@ -19,6 +20,7 @@ mod host_faults;
 mod hostile;
 mod hostile_http;
 mod http_calls;
+mod javascript;
 mod kills;
 mod layers;
 mod network;

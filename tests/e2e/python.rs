@@ -5,179 +5,24 @@ use std::sync::Arc;
 
 use durawasm_host::engine::{Settings, system_clock};
 use durawasm_host::store::memory::MemoryStore;
-use durawasm_tests::world::without_ids;
 use durawasm_tests::{Host, Outside, World, guests, tools};
 use serde_json::{Value, json};
 
-use crate::apps;
-use crate::random::Case;
-use crate::scenario::{Act, ROOT, end, event};
+use crate::scenario::{ROOT, end, event};
+use crate::{apps, conformance};
 
 const FLOW: &str = "tests/python/flow";
 
-/// How a story is told: by which app, and what goes wrong in it.
-#[derive(Clone, Copy)]
-enum Teller {
-    Rust,
-    Python,
-    /// The guest is dropped whenever it waits.
-    Forgetful,
-}
-
-/// One orchestration, with what happens to it from outside.
-struct Story(&'static str, Value, Vec<Act>);
-
-impl Story {
-    async fn told(&self, by: Teller) -> Value {
-        let Self(function, input, acts) = self;
-        let component = match by {
-            Teller::Rust => guests::guest("flow"),
-            Teller::Python | Teller::Forgetful => apps::python(FLOW).unwrap(),
-        };
-        // The Rust guest has one form of each.
-        let function = if matches!(by, Teller::Rust) { function.trim_end_matches(" async") } else { function };
-        let mut world = World::new("flow", component, &[]).await;
-        if matches!(by, Teller::Forgetful) {
-            world = world.evicting(1);
-        }
-        world.start(&function.replace(' ', "%20"), ROOT, input).await;
-        world.settle().await;
-        for act in acts {
-            match act {
-                Act::Post(path, body, code) => assert_eq!(world.post(path, body).await, *code, "{function} {path}"),
-                Act::NextTimer => assert!(world.next_moment().await, "{function}: there is no timer"),
-                Act::RunOut => world.run_out().await,
-                Act::Evict => world.host.engine.evict_all(),
-            }
-            world.settle().await;
-        }
-        comparable(&world.status(ROOT).await)
-    }
-}
-
-/// A status without what two languages may say differently: where in the code something happened, which other functions
-/// there are. What happened at one time may have come in any order.
-fn comparable(status: &Value) -> Value {
-    fn strip(value: &mut Value) {
-        match value {
-            Value::Object(fields) => {
-                // The texts of a program as an input may have their fields in another order.
-                let program =
-                    ["FunctionName", "Name"].iter().any(|name| fields.get(*name).is_some_and(|name| name == "Program"));
-                fields.retain(|name, _| name != "StackTrace" && name != "Details" && !(program && name == "Input"));
-                fields.values_mut().for_each(strip);
-            }
-            Value::Array(items) => items.iter_mut().for_each(strip),
-            Value::String(text) => {
-                *text = text.replace(" async", "");
-                text.truncate(text.find("; its activities are").unwrap_or(text.len()));
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) => {}
-        }
-    }
-    let mut status = without_ids(status);
-    strip(&mut status);
-    if let Some(events) = status.get_mut("historyEvents").and_then(Value::as_array_mut) {
-        events.sort_by_cached_key(|event| (event["Timestamp"].to_string(), event.to_string()));
-    }
-    status
-}
-
-fn raise(path: &'static str, body: &'static str) -> Act {
-    Act::Post(path, body, 202)
-}
-
-fn stories() -> Vec<Story> {
-    let quiet = |function, input| Story(function, input, vec![]);
-    let three = |name| (0..3).map(|_| raise(name, "1")).collect::<Vec<_>>();
-    vec![
-        quiet("Sequence", Value::Null),
-        quiet("Sequence", json!(["a", {"b": [1.5, true, null, "ä\u{1f600}"]}, 3])),
-        quiet("Sequence async", Value::Null),
-        quiet("FanOut", json!(20)),
-        quiet("FanOut async", json!(20)),
-        quiet("FanOut", json!(300)),
-        quiet("Race", json!([500, 1])),
-        quiet("SelectAll", json!([600, 1, 300])),
-        quiet("SelectAll async", json!([600, 1, 300])),
-        quiet("Unheard", json!(5)),
-        quiet("Parent", json!([2, 3])),
-        quiet("FireAndForget", json!(3)),
-        Story("Child", json!(0), vec![raise("root/raiseEvent/go", "7")]),
-        Story("JoinMixed", Value::Null, vec![Act::RunOut]),
-        Story("Custom", json!(3), three("root/raiseEvent/Next")),
-        quiet("ContinueAsNew", json!([3, 0])),
-        Story("Eternal", json!([true, 1]), vec![raise("root/raiseEvent/Add", "2"), raise("root/raiseEvent/Add", "0")]),
-        quiet("SendEvent", json!(["nobody", "Hello", {"a": 1}])),
-        Story("TimersInOrder", json!([3000, 1000, 2000]), vec![Act::RunOut]),
-        quiet("CanceledTimer", Value::Null),
-        Story("Event", json!("Go"), vec![raise("root/raiseEvent/GO", "{\"x\":1}")]),
-        Story("EventOrTimeout", json!(1000), vec![Act::RunOut]),
-        Story("EventOrTimeout async", json!(1000), vec![Act::RunOut]),
-        Story("EventOrTimeout", json!(1000), vec![raise("root/raiseEvent/approval", "\"yes\""), Act::RunOut]),
-        Story("EventOrTimeout async", json!(1000), vec![raise("root/raiseEvent/approval", "\"yes\""), Act::RunOut]),
-        Story("RaceLoop", json!(1000), vec![Act::NextTimer, Act::NextTimer, raise("root/raiseEvent/Tick", "5")]),
-        Story("CollectEvents", json!(3), three("root/raiseEvent/item")),
-        Story("TwoWaiters", Value::Null, vec![raise("root/raiseEvent/Item", "1"), raise("root/raiseEvent/Item", "2")]),
-        Story(
-            "Event",
-            json!("Go"),
-            vec![Act::Post("root/suspend?reason=x", "", 202), Act::Post("root/terminate?reason=y", "", 202)],
-        ),
-        quiet("ActivityFails", json!(true)),
-        quiet("ActivityFails", Value::Null),
-        quiet("Catches", Value::Null),
-        quiet("ChildFails", Value::Null),
-        quiet("UnknownActivity", Value::Null),
-        quiet("ActivityTimesOut", json!([5000, 50])),
-        Story("Retry", json!({"k": 3, "max_attempts": 5, "first_millis": 10, "backoff": 2.0}), vec![Act::RunOut]),
-        Story("Retry", json!({"k": 9, "max_attempts": 2}), vec![Act::RunOut]),
-        Story("ResumesHalfway", json!(3), vec![Act::RunOut]),
-    ]
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn histories_are_those_of_the_same_program_in_rust() {
-    if apps::python(FLOW).is_none() {
-        return;
-    }
-    let mut wrong = Vec::new();
-    for story in stories() {
-        let rust = story.told(Teller::Rust).await;
-        for (how, teller) in [("python", Teller::Python), ("python, dropped at every wait", Teller::Forgetful)] {
-            let python = story.told(teller).await;
-            if python != rust {
-                wrong.push(format!("{} {} ({how}):\n{python}\nin Rust\n{rust}", story.0, story.1));
-            }
-        }
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
+    let Some(component) = apps::python(FLOW) else { return };
+    conformance::stories_are_those_of_rust(component).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn random_programs_come_to_the_same_end_in_both_languages() {
     let Some(component) = apps::python(FLOW) else { return };
-    for seed in 0..25 {
-        let case = Case::new(seed);
-        let rust = case.run(World::new("flow", guests::guest("flow"), &[]).await).await;
-        // Hosts die along the way, and guests are dropped.
-        let lives = [usize::try_from(seed % 7).unwrap(), usize::try_from(seed % 5).unwrap()];
-        let python = case.run(World::new("flow", component.clone(), &lives).await.evicting(2)).await;
-        // Status, output and custom status; the input is a text that each language writes in its own order.
-        for part in 0..3 {
-            assert_eq!(python["end"][part], rust["end"][part], "seed {seed}");
-        }
-        assert_eq!(happened(&python), happened(&rust), "seed {seed}");
-    }
-}
-
-/// The events of a random program's end, comparable between languages.
-fn happened(end: &Value) -> Vec<String> {
-    let texts = end["events"].as_array().unwrap().iter().map(|text| text.as_str().unwrap());
-    let mut events: Vec<String> =
-        texts.map(|text| comparable(&serde_json::from_str(text).unwrap()).to_string()).collect();
-    events.sort_unstable();
-    events
+    conformance::random_programs_are_those_of_rust(component).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

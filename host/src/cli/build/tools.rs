@@ -61,6 +61,12 @@ where
     Ok(folder)
 }
 
+/// The folder of components that were built before.
+pub(super) fn components() -> Result<PathBuf, String> {
+    let base = std::path::absolute(cache()).map_err(|error| format!("no folder for tools: {error}"))?;
+    Ok(base.join("components"))
+}
+
 /// Writes files, with the folders that they lie in.
 pub(super) fn write_files(folder: &Path, files: &[(&str, &str)]) -> Result<(), String> {
     for (path, text) in files {

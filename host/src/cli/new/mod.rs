@@ -22,6 +22,20 @@ const PYTHON: &[File] = &[
     (".gitignore", "__pycache__/\n.venv/\n/.durawasm/\n"),
 ];
 
+const JAVASCRIPT: &[File] = &[
+    ("package.json", include_str!("javascript/package.json.txt")),
+    ("src/functions/hello.js", include_str!("javascript/hello.js")),
+    ("test/hello.test.js", include_str!("javascript/hello.test.js")),
+    (".gitignore", "node_modules/\n/.durawasm/\n"),
+];
+
+const TYPESCRIPT: &[File] = &[
+    ("package.json", include_str!("typescript/package.json.txt")),
+    ("tsconfig.json", include_str!("typescript/tsconfig.json.txt")),
+    ("src/functions/hello.ts", include_str!("typescript/hello.ts")),
+    (".gitignore", "node_modules/\n/.durawasm/\n"),
+];
+
 pub(super) fn new(args: &NewArgs) -> Result<(), CliError> {
     let name = name_of(&args.path)?;
     let is_free = std::fs::read_dir(&args.path).map_or(true, |mut files| files.next().is_none());
@@ -31,9 +45,8 @@ pub(super) fn new(args: &NewArgs) -> Result<(), CliError> {
     let (files, sdk) = match args.lang {
         LanguageArg::Rust => (RUST, rust_sdk(args.sdk.as_deref(), &args.path)?),
         LanguageArg::Python => (PYTHON, String::new()),
-        LanguageArg::Js | LanguageArg::Ts => {
-            return Err(CliError::Refused("this version makes Rust and Python apps, and no JavaScript yet".to_owned()));
-        }
+        LanguageArg::Js => (JAVASCRIPT, String::new()),
+        LanguageArg::Ts => (TYPESCRIPT, String::new()),
     };
     for (path, text) in files {
         let path = args.path.join(path);
@@ -89,8 +102,13 @@ mod tests {
     #[test]
     fn what_is_made_is_an_app() {
         let root = tempfile::tempdir().unwrap();
-        for (lang, language) in [(LanguageArg::Rust, Language::Rust), (LanguageArg::Python, Language::Python)] {
-            let folder = root.path().join(format!("my_{language:?}"));
+        for (lang, language) in [
+            (LanguageArg::Rust, Language::Rust),
+            (LanguageArg::Python, Language::Python),
+            (LanguageArg::Js, Language::JavaScript),
+            (LanguageArg::Ts, Language::JavaScript),
+        ] {
+            let folder = root.path().join(format!("my_{lang:?}"));
             new(&args(folder.clone(), lang)).unwrap();
             let apps = find(&folder).unwrap();
             assert_eq!(apps[0].language, language);
