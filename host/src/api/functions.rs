@@ -12,13 +12,14 @@ use durawasm_core::Payload;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::codes::Scope;
 use super::error::{AdminError, ApiError};
+use super::guard::{self, Admitted, Locks};
 use super::query::Query;
-use super::{ApiState, Call, DEFAULT_HUB, body, guard, links, route, wire};
+use super::route::Base;
+use super::{ApiState, Call, DEFAULT_HUB, body, links, route, wire};
 use crate::engine::executor::{HttpRequest, HttpResponse};
 use crate::engine::functions::{FunctionError, HttpFunction, HttpMatch};
-use crate::store::{AuthLevel, HubName};
+use crate::store::{AuthLevel, HubName, HubState};
 
 /// The hub and the path below the prefix, if a request is for a client function.
 fn place(path: &str, prefix: &str) -> Option<(HubName, Vec<String>)> {
@@ -46,12 +47,23 @@ pub(super) async fn serve(state: ApiState, parts: Parts, body: Body) -> Result<R
     let prefix = &state.settings.route_prefix;
     let (hub, path) = place(parts.uri.path(), prefix).ok_or(ApiError::NoSuchRoute)?;
     let engine = state.engine.get().ok_or(ApiError::Opening)?;
+    let query = Query::parse(parts.uri.query().unwrap_or_default());
+    if engine.hub(&hub).is_none_or(|hub| hub.state == HubState::Deleting) {
+        no_function(&state, &hub, &query, &parts)?;
+        return Err(ApiError::NoSuchRoute);
+    }
     let function = match engine.find_http(&hub, parts.method.as_str(), &path) {
-        HttpMatch::Nothing => return Err(ApiError::NoSuchRoute),
-        HttpMatch::OtherMethods(methods) => return Ok(other_methods(&methods)),
+        HttpMatch::Nothing => {
+            no_function(&state, &hub, &query, &parts)?;
+            return Err(ApiError::NoSuchRoute);
+        }
+        HttpMatch::OtherMethods(methods) => {
+            no_function(&state, &hub, &query, &parts)?;
+            return Ok(other_methods(&methods));
+        }
         HttpMatch::Function(function) => function,
     };
-    check_level(&state, &hub, &function, &parts)?;
+    check_level(&state, (&hub, &function), &query, &parts)?;
     let query = parts.uri.query().unwrap_or_default();
     let request = HttpRequest {
         method: parts.method.as_str().to_owned(),
@@ -77,16 +89,30 @@ fn other_methods(methods: &[String]) -> Response {
 }
 
 /// Whether the request brings the key that the function asks for. A server without an admin key asks for none.
-fn check_level(state: &ApiState, hub: &HubName, function: &HttpFunction, parts: &Parts) -> Result<(), ApiError> {
-    let (Some(key), Some(codes)) = (&state.settings.admin_key, state.codes.as_ref()) else { return Ok(()) };
-    let query = Query::parse(parts.uri.query().unwrap_or_default());
-    let opens = |given: &str| match function.level {
-        AuthLevel::Anonymous => true,
-        AuthLevel::Function => guard::is_key(given, key) || codes.verify(given, hub, Scope::Function(&function.name)),
-        AuthLevel::Admin => guard::is_key(given, key),
+fn check_level(
+    state: &ApiState,
+    (hub, function): (&HubName, &HttpFunction),
+    query: &Query,
+    parts: &Parts,
+) -> Result<(), ApiError> {
+    match function.level {
+        AuthLevel::Anonymous => Ok(()),
+        AuthLevel::Function | AuthLevel::Admin => {
+            let brings_key = !guard::given(query, parts).is_empty();
+            let judge = |locks: &Locks<'_>| locks.admit_function((hub, function), query, parts);
+            state.unlock((parts, brings_key), judge).map(drop)
+        }
+    }
+}
+
+/// Whoever brings a key of another hub is not told which routes there are.
+fn no_function(state: &ApiState, hub: &HubName, query: &Query, parts: &Parts) -> Result<(), ApiError> {
+    let brings_key = !guard::given(query, parts).is_empty();
+    let judge = |locks: &Locks<'_>| match locks.is_of_another_hub(hub, query, parts) {
+        true => Err(ApiError::Forbidden(Base::Root)),
+        false => Ok(Admitted::NOBODY),
     };
-    let admitted = function.level == AuthLevel::Anonymous || guard::given(&query, parts).into_iter().any(opens);
-    if admitted { Ok(()) } else { Err(ApiError::Unauthorized) }
+    state.unlock((parts, brings_key), judge).map(drop)
 }
 
 /// Names in lowercase; what is not text is left out.

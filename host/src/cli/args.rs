@@ -6,7 +6,9 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::duration::Retention;
+use super::hubs::HubVerb;
 use super::instances::{ListArgs, PurgeArgs};
+use super::keys::KeyVerb;
 use crate::origin::{Origin, Pages};
 use crate::server::{ServerOptions, StoreChoice};
 
@@ -50,6 +52,12 @@ pub(super) enum Verb {
     Restart(RestartArgs),
     /// Print what the clients of the SDKs are constructed from, as JSON
     Binding(TargetArgs),
+    /// Create, list, show and delete task hubs
+    #[command(subcommand)]
+    Hub(HubVerb),
+    /// Make, list, rotate and revoke the keys of a task hub
+    #[command(subcommand)]
+    Key(KeyVerb),
     /// Compile a component (run by the server)
     #[command(hide = true)]
     Compile(CompileArgs),

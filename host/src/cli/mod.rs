@@ -6,7 +6,9 @@ mod args;
 mod client;
 mod dev;
 mod duration;
+mod hubs;
 mod instances;
+mod keys;
 mod manage;
 mod serve;
 mod show;
@@ -89,6 +91,8 @@ async fn dispatch(verb: Verb) -> Result<(), CliError> {
         Verb::Rewind(args) => manage::with_reason(args, "rewind").await,
         Verb::Restart(args) => manage::restart(args).await,
         Verb::Binding(args) => manage::binding(args).await,
+        Verb::Hub(verb) => hubs::run(verb).await,
+        Verb::Key(verb) => keys::run(verb).await,
         Verb::Compile(_) => Ok(()),
     }
 }

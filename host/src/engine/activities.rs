@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use durawasm_core::model::Outcome;
 use durawasm_core::retry::duration_of_millis;
-use durawasm_core::{ActivityCall, Message};
+use durawasm_core::{ActivityCall, Failure, Message};
 use tokio::task::JoinSet;
 
 use super::Inner;
@@ -38,6 +38,9 @@ impl Inner {
     }
 
     async fn attempt(self: &Arc<Self>, caller: &InstanceRecord, call: ActivityCall, pulse: &Arc<Pulse>) -> Outcome {
+        let Some(_busy) = self.hubs.enter(&caller.hub) else {
+            return Err(Failure::new("HubDeleted", format!("the task hub '{}' is being deleted", caller.hub)));
+        };
         let digest = self.apps.find_activity(&caller.hub, (&caller.app, caller.digest), &call.name)?;
         let asked = call.timeout_ms.map(|millis| Duration::try_from(duration_of_millis(millis)).unwrap_or_default());
         let timeout = asked.unwrap_or(self.settings.activity_timeout).min(LONGEST_ATTEMPT);

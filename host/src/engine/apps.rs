@@ -9,6 +9,7 @@ use durawasm_core::Failure;
 use super::Inner;
 use super::client::{DeployError, Deployed, OptionChanges};
 use super::functions::{HttpFunction, HttpMatch};
+use super::hubs::HubError;
 use super::routes::Route;
 use crate::store::{
     AppOptions, AppRecord, AppVersion, CommitError, Digest, FunctionKind, HttpTrigger, HubName, Store, StoreError,
@@ -23,6 +24,8 @@ pub(super) struct Apps {
     table: RwLock<HashMap<HubName, HashMap<String, AppRecord>>>,
     /// One deployment at a time decides; admitting components goes on beside it.
     deciding: tokio::sync::Mutex<()>,
+    /// Held by each deployment from the admission of its component to its record, and by whoever removes components.
+    components: tokio::sync::RwLock<()>,
 }
 
 /// Where a function is.
@@ -51,16 +54,45 @@ impl Apps {
         for app in store.apps().await? {
             table.entry(app.hub.clone()).or_default().insert(app.name.clone(), app);
         }
-        Ok(Self { table: RwLock::new(table), deciding: tokio::sync::Mutex::default() })
+        Ok(Self {
+            table: RwLock::new(table),
+            deciding: tokio::sync::Mutex::default(),
+            components: tokio::sync::RwLock::default(),
+        })
     }
 
     pub(super) fn get(&self, hub: &HubName, app: &str) -> Option<AppRecord> {
         self.table.read().unwrap_or_else(PoisonError::into_inner).get(hub)?.get(app).cloned()
     }
 
-    /// All hubs with apps: no other hub has instances.
+    /// All hubs with apps.
     pub(super) fn hubs(&self) -> Vec<HubName> {
         self.table.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+
+    fn of_hub(&self, hub: &HubName) -> Vec<AppRecord> {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let mut apps: Vec<_> = table.get(hub).into_iter().flat_map(HashMap::values).cloned().collect();
+        drop(table);
+        apps.sort_unstable_by(|one, two| one.name.cmp(&two.name));
+        apps
+    }
+
+    /// Whether an app of whichever hub has this component.
+    fn has(&self, digest: Digest) -> bool {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let versions = table.values().flat_map(HashMap::values).flat_map(|app| &app.versions);
+        versions.into_iter().any(|version| version.digest == digest)
+    }
+
+    fn remove(&self, hub: &HubName, app: &str) {
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(apps) = table.get_mut(hub) {
+            apps.remove(app);
+            if apps.is_empty() {
+                table.remove(hub);
+            }
+        }
     }
 
     fn put(&self, app: AppRecord) {
@@ -236,8 +268,12 @@ impl Inner {
         options: OptionChanges,
     ) -> Result<Deployed, DeployError> {
         check_app_name(app)?;
+        self.hub_to_deploy_to(hub)?;
+        let _kept = self.apps.components.read().await;
         let version = self.executor.admit(component).await?;
         let _one_at_a_time = self.apps.deciding.lock().await;
+        // It may have been deleted while the component was compiled.
+        self.hub_to_deploy_to(hub)?;
         if let Some(taken) = self.apps.taken(hub, app, &version) {
             return Err(taken);
         }
@@ -256,11 +292,59 @@ impl Inner {
                 Ok(Deployed { digest, changed })
             }
             Err(CommitError::Store(error)) => Err(error.into()),
-            Err(CommitError::Conflict | CommitError::Exists(_)) => {
-                Err(StoreError::Unavailable("the app was changed by somebody else; deploy again".to_owned()).into())
+            Err(CommitError::Conflict | CommitError::Exists(_)) => Err(changed_by_somebody().into()),
+        }
+    }
+}
+
+impl Inner {
+    /// Removes all apps of a hub that takes nothing any more.
+    pub(super) async fn delete_apps(&self, hub: &HubName) -> Result<(), StoreError> {
+        let mut digests = Vec::new();
+        let one_at_a_time = self.apps.deciding.lock().await;
+        for app in self.apps.of_hub(hub) {
+            self.remove_app(&app).await?;
+            digests.extend(app.versions.iter().map(|version| version.digest));
+        }
+        drop(one_at_a_time);
+        self.forget_components(digests).await;
+        Ok(())
+    }
+
+    /// Removes an app's record. The caller is the one that decides.
+    async fn remove_app(&self, app: &AppRecord) -> Result<(), StoreError> {
+        match self.store.remove_app(&app.hub, &app.name, app.generation).await {
+            Ok(()) => {
+                self.apps.remove(&app.hub, &app.name);
+                Ok(())
+            }
+            Err(CommitError::Store(error)) => Err(error),
+            Err(CommitError::Conflict | CommitError::Exists(_)) => Err(changed_by_somebody()),
+        }
+    }
+
+    /// Removes those of these components that no app has any more. What runs of them goes on.
+    async fn forget_components(&self, digests: Vec<Digest>) {
+        let _alone = self.apps.components.write().await;
+        for digest in digests {
+            if !self.apps.has(digest) {
+                self.executor.forget(digest).await;
             }
         }
     }
+
+    fn hub_to_deploy_to(&self, hub: &HubName) -> Result<(), DeployError> {
+        self.open_hub(hub).map(drop).map_err(|error| match error {
+            HubError::Store(error) => DeployError::Store(error),
+            HubError::Unknown(_) | HubError::Deleting(_) | HubError::Default | HubError::Busy { .. } => {
+                DeployError::NoHub(error.to_string())
+            }
+        })
+    }
+}
+
+fn changed_by_somebody() -> StoreError {
+    StoreError::Unavailable("the app was changed by somebody else; try again".to_owned())
 }
 
 fn with_version(before: Option<AppRecord>, (hub, app): (&HubName, &str), version: AppVersion) -> AppRecord {

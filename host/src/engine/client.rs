@@ -77,6 +77,9 @@ pub enum StartError {
         /// The status of the instance that has it.
         status: Status,
     },
+    /// There is no such hub, or not for long.
+    #[error("the task hub '{0}' does not exist")]
+    NoHub(HubName),
     /// Too many starts in one call.
     #[error("{count} starts at once; the limit is {limit}")]
     TooMany {
@@ -160,6 +163,9 @@ pub enum DeployError {
     /// The app's name has a forbidden form.
     #[error("{0}")]
     BadName(String),
+    /// The hub takes no apps; the text says why.
+    #[error("{0}")]
+    NoHub(String),
     /// The component was refused.
     #[error(transparent)]
     Admit(#[from] AdmitError),

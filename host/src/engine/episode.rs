@@ -100,6 +100,10 @@ impl Inner {
                 }
             },
         };
+        if !self.is_hub_open(&live.record.hub) {
+            // It is about to be removed with its hub.
+            return refuse(batch, &SendError::Unknown, Step::Over);
+        }
         let mut taken = self.take(&mut live, batch);
         let mut decision = live.session.with(Orchestration::take_decision);
         let host_fault = taken.run && self.run(&mut live).await;

@@ -25,6 +25,12 @@ pub trait Executor: Send + Sync + 'static {
     /// Runs a call of an HTTP, manual or timer function in a fresh instance. Dropping the future stops it.
     fn run_function(&self, run: FunctionRun) -> BoxFuture<'static, Result<Result<FunctionAnswer, Failure>, HostFault>>;
 
+    /// Removes a component that no app has any more, with its compiled form. What runs of it goes on. Who keeps no
+    /// components has nothing to remove.
+    fn forget(&self, _digest: Digest) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
+
     /// Checks, compiles and keeps a component durably, and asks it what it holds. Refused components leave nothing
     /// behind. Deploying the same bytes again is cheap.
     fn admit(&self, component: Bytes) -> BoxFuture<'_, Result<AppVersion, AdmitError>>;

@@ -102,6 +102,7 @@ impl Inner {
         (digest, name): (Digest, String),
         call: FunctionCall,
     ) -> Result<FunctionAnswer, FunctionError> {
+        let _busy = self.hubs.enter(hub).ok_or(FunctionError::Unknown)?;
         // A queue without an end would only turn every answer into a timeout.
         let permit = tokio::time::timeout(self.settings.function_patience, self.function_permits.acquire());
         let Ok(_permit) = permit.await else { return Err(FunctionError::Busy) };

@@ -6,7 +6,7 @@ use durawasm_core::{HistoryEvent, InstanceId, Payload};
 
 use super::client::{StartError, StartRequest};
 use super::{Engine, Inner};
-use crate::store::HubName;
+use crate::store::{HubName, HubRecord};
 
 /// Manages the orchestrations of one hub. Cheap to clone.
 #[derive(Clone)]
@@ -18,7 +18,7 @@ pub struct GuestClient {
 /// How the outside sees instances: implemented by the HTTP surface.
 pub trait Outside: Send + Sync + 'static {
     /// The URLs by which an instance is managed.
-    fn management_payload(&self, hub: &HubName, id: &str) -> ManagementPayload;
+    fn management_payload(&self, hub: &HubRecord, id: &str) -> ManagementPayload;
 
     /// A history as the management API shows it: a JSON array.
     fn history(&self, events: &[HistoryEvent], detail: HistoryDetail) -> Payload;
@@ -76,9 +76,9 @@ impl GuestClient {
     /// The URLs by which an instance is managed; empty while there is no HTTP surface.
     #[must_use]
     pub fn management_payload(&self, id: &str) -> ManagementPayload {
-        match self.engine.inner.outside.get() {
-            Some(outside) => outside.management_payload(&self.hub, id),
-            None => ManagementPayload { id: id.to_owned(), ..ManagementPayload::default() },
+        match (self.engine.inner.outside.get(), self.engine.hub(&self.hub)) {
+            (Some(outside), Some(hub)) => outside.management_payload(&hub, id),
+            (None, _) | (_, None) => ManagementPayload { id: id.to_owned(), ..ManagementPayload::default() },
         }
     }
 

@@ -235,6 +235,10 @@ impl Inner {
         start: &ChildStart,
         first_episode: FirstEpisode,
     ) -> Result<(), StoreError> {
+        let Some(_busy) = self.hubs.enter(&mail.hub) else {
+            self.discard(vec![mail.id]).await;
+            return Ok(());
+        };
         let pinned = mail.pin.as_ref().and_then(|pin| {
             let wanted = (FunctionKind::Orchestrator, start.name.as_str());
             self.apps.find_for(&mail.hub, (&pin.app, pin.digest), wanted)

@@ -13,6 +13,7 @@ pub mod executor;
 pub mod functions;
 pub mod guest_client;
 mod hot;
+mod hubs;
 mod mail;
 mod manage;
 mod query;
@@ -36,6 +37,7 @@ pub use client::{
     StartRequest, Waited,
 };
 use executor::Executor;
+pub use hubs::{DEFAULT_HUB, HubError};
 pub use query::{PurgeError, PurgeOptions};
 
 use crate::store::{AppRecord, HubName, InstanceNumber, SharedStore, StoreError};
@@ -104,6 +106,7 @@ pub(crate) struct Inner {
     clock: Clock,
     actors: actor::Actors,
     apps: apps::Apps,
+    hubs: hubs::Hubs,
     timers: timers::Timers,
     hot: hot::Hot,
     mailroom: mail::Mailroom,
@@ -133,10 +136,12 @@ impl Engine {
         clock: Clock,
     ) -> Result<Self, StoreError> {
         let apps = apps::Apps::load(&*store).await?;
+        let hubs = hubs::Hubs::load(&*store, apps.hubs()).await?;
         let (mailroom, lanes) = mail::Mailroom::open(&store).await?;
         let inner = Arc::new(Inner {
             actors: actor::Actors::default(),
             apps,
+            hubs,
             timers: timers::Timers::default(),
             hot: hot::Hot::new(settings.hot_guests),
             mailroom,
@@ -156,6 +161,7 @@ impl Engine {
         tokio::spawn(timers::run(Arc::downgrade(&inner)));
         mail::run(&inner, lanes);
         tokio::spawn(Arc::clone(&inner).recover());
+        inner.resume_deletions();
         if let Some(keep) = inner.settings.retention {
             tokio::spawn(retention::run(Arc::downgrade(&inner), keep));
         }

@@ -268,6 +268,12 @@ impl Inner {
         self.waiters.ended(number, End::Otherwise);
     }
 
+    /// Ends what memory holds of an instance that is gone with its hub, its activities too.
+    pub(super) fn stop_instance(&self, number: InstanceNumber) {
+        self.actors.stop_activities(number);
+        self.forget(number);
+    }
+
     async fn terminate_for_purge(self: &Arc<Self>, record: &InstanceRecord) -> Result<(), PurgeError> {
         let reason = Some("purged".to_owned());
         let terminate = Message::Terminate { reason, recursive: false };

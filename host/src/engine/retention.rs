@@ -57,7 +57,7 @@ pub(super) async fn run(engine: Weak<Inner>, keep: Duration) {
 async fn sweep(inner: &Arc<Inner>, until: Timestamp) {
     // Nothing is changed before it is created: what was created later need not be looked at.
     let filter = Filter { created_to: Some(until), updated_to: Some(until), ..Filter::default() };
-    for hub in inner.apps.hubs() {
+    for hub in inner.hubs.all().into_iter().map(|hub| hub.name.clone()) {
         match inner.purge_many(&hub, &filter, false).await {
             Ok(0) => {}
             Ok(purged) => tracing::info!(%hub, purged, "instances that ended long ago were purged"),

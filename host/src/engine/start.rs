@@ -82,6 +82,7 @@ impl Inner {
         if self.is_stopping() {
             return Err(StoreError::Unavailable("the host is shutting down".to_owned()).into());
         }
+        let _busy = self.hubs.enter(&request.hub).ok_or_else(|| StartError::NoHub(request.hub.clone()))?;
         let live = self.prepare(&request)?;
         let id = live.record.id.clone();
         if request.instance_id.is_some() {
@@ -100,6 +101,7 @@ impl Inner {
             return Err(StartError::TooMany { count: requests.len(), limit: STARTS_AT_ONCE });
         }
         let (mut commits, mut ids, mut timers) = (Vec::new(), Vec::new(), Vec::new());
+        let mut busy = Vec::new();
         for request in &requests {
             let reuse = match request.reuse {
                 Reuse::Never => store::Reuse::Never,
@@ -114,6 +116,8 @@ impl Inner {
                 return Err(StartError::BadInstanceId(format!("The instance ID '{}' is given twice.", live.record.id)));
             }
             ids.push(live.record.id.clone());
+            let hub = &request.hub;
+            busy.push(self.hubs.enter(hub).ok_or_else(|| StartError::NoHub(hub.clone()))?);
             let decision = live.session.with(Orchestration::take_decision);
             let (mut commit, effects) = self.commit_of(&mut live, decision, (Expect::Startable(reuse), Vec::new()));
             commit.payloads.input = Some(request.input.clone());

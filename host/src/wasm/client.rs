@@ -322,7 +322,9 @@ async fn start_error(client: &GuestClient, error: StartError) -> Error {
                 Err(error) => store_error(error),
             }
         }
-        StartError::BadInstanceId(_) | StartError::UnknownFunction { .. } => Error::Invalid(text),
+        StartError::BadInstanceId(_) | StartError::UnknownFunction { .. } | StartError::NoHub(_) => {
+            Error::Invalid(text)
+        }
         StartError::TooMany { .. } | StartError::InputTooLarge { .. } => Error::Limit(text),
         StartError::Store(error) => store_error(error),
     }

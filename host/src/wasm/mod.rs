@@ -36,7 +36,7 @@ pub use limits::Limits;
 use crate::engine::executor::{
     ActivityRun, AdmitError, Executor, FunctionAnswer, FunctionRun, HostFault, OrchestratorRun, RunEnd,
 };
-use crate::store::{AppVersion, BoxFuture};
+use crate::store::{AppVersion, BoxFuture, Digest};
 use engine::Runtime;
 use library::Library;
 use run::Stage;
@@ -109,6 +109,10 @@ impl Executor for WasmExecutor {
             let loaded = library.get(run.digest).await?;
             stage.run_function(&loaded, run).await
         })
+    }
+
+    fn forget(&self, digest: Digest) -> BoxFuture<'_, ()> {
+        Box::pin(self.library.forget(digest))
     }
 
     fn admit(&self, component: bytes::Bytes) -> BoxFuture<'_, Result<AppVersion, AdmitError>> {
