@@ -6,6 +6,7 @@ mod activities;
 mod bad_input;
 mod children;
 mod clients;
+mod config;
 mod connections;
 mod crash;
 #[cfg(target_os = "linux")]

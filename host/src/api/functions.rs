@@ -19,19 +19,23 @@ use super::route::Base;
 use super::{ApiState, Call, DEFAULT_HUB, body, links, route, wire};
 use crate::engine::executor::{HttpRequest, HttpResponse};
 use crate::engine::functions::{FunctionError, HttpFunction, HttpMatch};
-use crate::store::{AuthLevel, HubName, HubState};
+use crate::store::{AuthLevel, HubName, HubRecord, HubState};
 
-/// The hub and the path below the prefix, if a request is for a client function.
-fn place(path: &str, prefix: &str) -> Option<(HubName, Vec<String>)> {
+/// The hub and the path below it, the hub's prefix included.
+fn place(path: &str) -> Option<(HubName, Vec<String>)> {
     let segments = route::segments(path)?;
-    let (hub, rest) = match segments.split_first() {
+    match segments.split_first() {
         Some((first, rest)) if first.eq_ignore_ascii_case("hubs") && !rest.is_empty() => {
             let (hub, rest) = rest.split_first()?;
-            (HubName::from(hub.as_str()), rest)
+            Some((HubName::from(hub.as_str()), rest.to_vec()))
         }
-        Some(_) | None => (HubName::from(DEFAULT_HUB), segments.as_slice()),
-    };
-    let mut rest = rest;
+        Some(_) | None => Some((HubName::from(DEFAULT_HUB), segments)),
+    }
+}
+
+/// The path below the prefix, if it begins with that.
+fn below(path: &[String], prefix: &str) -> Option<Vec<String>> {
+    let mut rest = path;
     for literal in prefix.split('/').filter(|literal| !literal.is_empty()) {
         let (first, below) = rest.split_first()?;
         if !first.eq_ignore_ascii_case(literal) {
@@ -39,19 +43,24 @@ fn place(path: &str, prefix: &str) -> Option<(HubName, Vec<String>)> {
         }
         rest = below;
     }
-    Some((hub, rest.to_vec()))
+    Some(rest.to_vec())
 }
 
 /// Answers a request that no other route is for.
 pub(super) async fn serve(state: ApiState, parts: Parts, body: Body) -> Result<Response, ApiError> {
-    let prefix = &state.settings.route_prefix;
-    let (hub, path) = place(parts.uri.path(), prefix).ok_or(ApiError::NoSuchRoute)?;
-    let engine = state.engine.get().ok_or(ApiError::Opening)?;
+    let (hub, path) = place(parts.uri.path()).ok_or(ApiError::NoSuchRoute)?;
+    let Some(engine) = state.engine.get() else {
+        // Nobody knows yet whether the hub has a prefix of its own.
+        let is_ours = below(&path, &state.settings.route_prefix).is_some();
+        return Err(if is_ours { ApiError::Opening } else { ApiError::NoSuchRoute });
+    };
     let query = Query::parse(parts.uri.query().unwrap_or_default());
-    if engine.hub(&hub).is_none_or(|hub| hub.state == HubState::Deleting) {
+    let record = engine.hub(&hub).filter(|hub| hub.state == HubState::Open);
+    let prefix = |hub: &HubRecord| hub.config.route_prefix.clone().unwrap_or(state.settings.route_prefix.clone());
+    let Some(path) = record.and_then(|hub| below(&path, &prefix(&hub))) else {
         no_function(&state, &hub, &query, &parts)?;
         return Err(ApiError::NoSuchRoute);
-    }
+    };
     let function = match engine.find_http(&hub, parts.method.as_str(), &path) {
         HttpMatch::Nothing => {
             no_function(&state, &hub, &query, &parts)?;
@@ -214,7 +223,8 @@ mod tests {
     use super::*;
 
     fn at(path: &str, prefix: &str) -> Option<(String, String)> {
-        place(path, prefix).map(|(hub, rest)| (hub.to_string(), rest.join("/")))
+        let (hub, path) = place(path)?;
+        Some((hub.to_string(), below(&path, prefix)?.join("/")))
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What lies around all routes: compression, web pages of other origins, what is logged.
 
-use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, IF_MATCH, LOCATION, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, Method};
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::SizeAbove;
@@ -40,8 +40,9 @@ pub(super) fn cors(settings: &ApiSettings) -> Option<CorsLayer> {
             named("x-functions-key"),
             named("traceparent"),
             named("tracestate"),
+            IF_MATCH,
         ])
-        .expose_headers([LOCATION, RETRY_AFTER, continuation])
+        .expose_headers([ETAG, LOCATION, RETRY_AFTER, continuation])
         .max_age(PREFLIGHT_AGE);
     Some(layer)
 }

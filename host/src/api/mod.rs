@@ -9,6 +9,7 @@ mod attempts;
 mod binding;
 mod body;
 mod codes;
+mod config;
 mod docs;
 mod error;
 mod functions;
@@ -56,6 +57,7 @@ use query::Query;
 use route::{Base, Matched, Op};
 
 pub(crate) use attempts::Peer;
+pub(crate) use config::days_or_duration;
 pub(crate) use links::encode;
 pub(crate) use query::moment;
 pub use slot::{EngineSlot, Stopping};
@@ -235,6 +237,8 @@ async fn answer(state: ApiState, request: Request) -> Result<Response, ApiError>
         | Op::PutHub
         | Op::GetHub
         | Op::DeleteHub
+        | Op::GetConfig
+        | Op::PutConfig
         | Op::ListKeys
         | Op::CreateKey
         | Op::RotateKey
@@ -275,6 +279,8 @@ async fn dispatch(base: Base, op: Op, call: Call) -> Result<Response, ApiError> 
         Op::PutHub => hubs::put(call).await,
         Op::GetHub => hubs::get(call).await,
         Op::DeleteHub => hubs::delete(call).await,
+        Op::GetConfig => Ok(config::get(&call)),
+        Op::PutConfig => config::put(call).await,
         Op::ListKeys => Ok(hub_keys::list(&call)),
         Op::CreateKey => hub_keys::create(call).await,
         Op::RotateKey => hub_keys::rotate(call).await,

@@ -19,7 +19,8 @@ use utoipa::{Modify, OpenApi};
 use super::error::{AdminError, ErrorBody};
 use super::route::{self, Base, Need};
 use super::{
-    again, apps, binding, docs, functions, health, hub_keys, hubs, list, messages, purge, schema, start, status, wire,
+    again, apps, binding, config, docs, functions, health, hub_keys, hubs, list, messages, purge, schema, start,
+    status, wire,
 };
 
 /// Below it lie the routes that take `taskHub` and `connection`.
@@ -61,6 +62,8 @@ const START: &str = "/runtime/webhooks/durabletask/orchestrators/{function}";
         hubs::put,
         hubs::get,
         hubs::delete,
+        config::get,
+        config::put,
         hub_keys::list,
         hub_keys::create,
         hub_keys::rotate,

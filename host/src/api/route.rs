@@ -44,6 +44,8 @@ pub(super) enum Op {
     PutHub,
     GetHub,
     DeleteHub,
+    GetConfig,
+    PutConfig,
     ListKeys,
     CreateKey,
     RotateKey,
@@ -119,11 +121,13 @@ const MANAGEMENT: [Row; 13] = [
 ];
 
 /// Administration, below `/admin`: what a key of a hub opens, and what the admin key alone.
-const ADMIN: [Row; 12] = [
+const ADMIN: [Row; 14] = [
     (Method::GET, "hubs", Op::ListHubs, Need::Admin),
     (Method::PUT, "hubs/{hub}", Op::PutHub, Need::Admin),
     (Method::GET, "hubs/{hub}", Op::GetHub, Need::See),
     (Method::DELETE, "hubs/{hub}", Op::DeleteHub, Need::Admin),
+    (Method::GET, "hubs/{hub}/config", Op::GetConfig, Need::Deploy),
+    (Method::PUT, "hubs/{hub}/config", Op::PutConfig, Need::Admin),
     (Method::GET, "hubs/{hub}/keys", Op::ListKeys, Need::Admin),
     (Method::POST, "hubs/{hub}/keys", Op::CreateKey, Need::Admin),
     (Method::POST, "hubs/{hub}/keys/{key}/rotate", Op::RotateKey, Need::Admin),

@@ -6,11 +6,12 @@ use serde_json::Value;
 
 use super::args::TargetArgs;
 use super::client::{Answer, Body, Client};
+use super::config::{self, ConfigVerb};
 use super::{CliError, show};
 use crate::api::encode;
 
 /// What a 404 without words means.
-const NO_ROUTE: &str = "the server has no such route; is it a durawasm server?";
+pub(super) const NO_ROUTE: &str = "the server has no such route; is it a durawasm server?";
 
 #[derive(Debug, Subcommand)]
 pub(super) enum HubVerb {
@@ -22,6 +23,9 @@ pub(super) enum HubVerb {
     Show(NamedHub),
     /// Delete a task hub with all that it has
     Delete(DeleteArgs),
+    /// Show and change what a task hub is configured to
+    #[command(subcommand)]
+    Config(ConfigVerb),
 }
 
 /// Which server, and how to print.
@@ -78,6 +82,7 @@ pub(super) async fn run(verb: HubVerb) -> Result<(), CliError> {
             say(&args.server, &answer, &format!("the task hub '{}': {done}", args.hub));
             Ok(())
         }
+        HubVerb::Config(verb) => config::run(verb).await,
         HubVerb::List(server) => list(&server).await,
         HubVerb::Show(args) => show_hub(&args).await,
         HubVerb::Delete(DeleteArgs { hub, force }) => {

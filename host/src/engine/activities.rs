@@ -38,7 +38,7 @@ impl Inner {
     }
 
     async fn attempt(self: &Arc<Self>, caller: &InstanceRecord, call: ActivityCall, pulse: &Arc<Pulse>) -> Outcome {
-        let Some(_busy) = self.hubs.enter(&caller.hub) else {
+        let Some(busy) = self.hubs.enter(&caller.hub) else {
             return Err(Failure::new("HubDeleted", format!("the task hub '{}' is being deleted", caller.hub)));
         };
         let digest = self.apps.find_activity(&caller.hub, (&caller.app, caller.digest), &call.name)?;
@@ -56,6 +56,7 @@ impl Inner {
                 attempt: call.attempt,
                 idempotency_key: format!("{}:{}:{}", caller.execution_id, call.task, call.attempt),
                 last_heartbeat: call.heartbeat.clone(),
+                env: busy.env(),
                 pulse: Arc::clone(pulse),
                 client: GuestClient::new(self, &caller.hub),
                 timeout,

@@ -74,6 +74,9 @@ impl Pulse {
     }
 }
 
+/// Names and values of environment variables.
+pub type Environment = Arc<[(String, String)]>;
+
 /// An attempt of an activity to run.
 pub struct ActivityRun {
     /// The code.
@@ -94,6 +97,8 @@ pub struct ActivityRun {
     pub idempotency_key: String,
     /// What the attempt before said with its last heartbeat.
     pub last_heartbeat: Option<Payload>,
+    /// Its environment: variables and secrets of the hub. Not to be logged.
+    pub env: Environment,
     /// Its heartbeats.
     pub pulse: Arc<Pulse>,
     /// What it manages orchestrations with.
@@ -110,6 +115,8 @@ pub struct FunctionRun {
     pub name: String,
     /// A new one for every call.
     pub invocation_id: String,
+    /// Its environment: variables and secrets of the hub. Not to be logged.
+    pub env: Environment,
     /// What set it off.
     pub call: FunctionCall,
     /// What it manages orchestrations with; knows the hub.

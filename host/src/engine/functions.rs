@@ -102,7 +102,7 @@ impl Inner {
         (digest, name): (Digest, String),
         call: FunctionCall,
     ) -> Result<FunctionAnswer, FunctionError> {
-        let _busy = self.hubs.enter(hub).ok_or(FunctionError::Unknown)?;
+        let busy = self.hubs.enter(hub).ok_or(FunctionError::Unknown)?;
         // A queue without an end would only turn every answer into a timeout.
         let permit = tokio::time::timeout(self.settings.function_patience, self.function_permits.acquire());
         let Ok(_permit) = permit.await else { return Err(FunctionError::Busy) };
@@ -111,6 +111,7 @@ impl Inner {
             digest,
             name,
             invocation_id: uuid::Uuid::now_v7().to_string(),
+            env: busy.env(),
             call,
             client: GuestClient::new(self, hub),
             timeout,

@@ -13,9 +13,10 @@ use durawasm_core::Timestamp;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
+use super::executor::Environment;
 use super::{Engine, Inner};
 use crate::store::{
-    CommitError, HubName, HubRecord, HubState, InstanceRecord, KeyId, ListQuery, MailId, Store, StoreError,
+    CommitError, HubConfig, HubName, HubRecord, HubState, InstanceRecord, KeyId, ListQuery, MailId, Store, StoreError,
 };
 
 /// The hub that always exists.
@@ -59,19 +60,34 @@ pub enum HubError {
 
 /// A hub in memory.
 pub(super) struct Hub {
-    record: RwLock<Arc<HubRecord>>,
+    known: RwLock<Known>,
     /// Starts, activities and client functions under way.
     busy: AtomicUsize,
     idle: Notify,
 }
 
+/// Its record, and what follows from it.
+struct Known {
+    record: Arc<HubRecord>,
+    env: Environment,
+}
+
+impl Known {
+    fn new(record: HubRecord) -> Self {
+        let HubConfig { env, secrets, .. } = &record.config;
+        let secrets = secrets.iter().map(|(name, secret)| (name.clone(), secret.0.clone()));
+        let env = env.iter().map(|(name, value)| (name.clone(), value.clone())).chain(secrets).collect();
+        Self { env, record: Arc::new(record) }
+    }
+}
+
 impl Hub {
     fn new(record: HubRecord) -> Arc<Self> {
-        Arc::new(Self { record: RwLock::new(Arc::new(record)), busy: AtomicUsize::new(0), idle: Notify::new() })
+        Arc::new(Self { known: RwLock::new(Known::new(record)), busy: AtomicUsize::new(0), idle: Notify::new() })
     }
 
     pub(super) fn record(&self) -> Arc<HubRecord> {
-        Arc::clone(&self.record.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.known.read().unwrap_or_else(PoisonError::into_inner).record)
     }
 
     fn is_open(&self) -> bool {
@@ -105,6 +121,13 @@ impl Hub {
 /// Something that is under way in a hub; the hub does not go before it has ended.
 pub(super) struct Busy(Arc<Hub>);
 
+impl Busy {
+    /// What the hub's activities and client functions find in their environment.
+    pub(super) fn env(&self) -> Environment {
+        Arc::clone(&self.0.known.read().unwrap_or_else(PoisonError::into_inner).env)
+    }
+}
+
 impl Drop for Busy {
     fn drop(&mut self) {
         if self.0.busy.fetch_sub(1, Ordering::SeqCst) == 1 {
@@ -125,7 +148,7 @@ impl Table {
         self.keys.retain(|_, hub| *hub != name);
         self.keys.extend(record.keys.iter().map(|key| (key.id, name.clone())));
         match self.hubs.get(&name) {
-            Some(hub) => *hub.record.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(record),
+            Some(hub) => *hub.known.write().unwrap_or_else(PoisonError::into_inner) = Known::new(record),
             None => drop(self.hubs.insert(name, Hub::new(record))),
         }
     }
@@ -242,6 +265,7 @@ impl Engine {
         };
         if after != *before {
             inner.put_hub(after).await?;
+            inner.retention.look_again();
         }
         Ok(Ok(answer))
     }

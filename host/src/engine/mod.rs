@@ -162,9 +162,7 @@ impl Engine {
         mail::run(&inner, lanes);
         tokio::spawn(Arc::clone(&inner).recover());
         inner.resume_deletions();
-        if let Some(keep) = inner.settings.retention {
-            tokio::spawn(retention::run(Arc::downgrade(&inner), keep));
-        }
+        tokio::spawn(retention::run(Arc::downgrade(&inner)));
         Ok(Self { inner })
     }
 
