@@ -16,7 +16,7 @@ use super::status::{self, Shown};
 use super::{Call, Stopping, body, trace, wire};
 use crate::engine::client::LONGEST_WAIT;
 use crate::engine::{Engine, InstanceView, Reuse, StartRequest, Waited};
-use crate::store::HubName;
+use crate::store::{HubName, StoreError};
 
 /// What of the query decides, checked before anything is started.
 struct Wishes {
@@ -90,31 +90,46 @@ pub(super) async fn start(base: Base, call: Call) -> Result<Response, ApiError> 
         scheduled_at: wishes.scheduled_at,
         input: body::json(call.body, call.settings.payload_limit).await?,
     };
-    let id = call.engine.start(request).await?;
-    started((&call.engine, &call.stopping), &hub, (&id, wishes.wait), &links_of).await
+    let Some(timeout) = wishes.wait else {
+        let id = call.engine.start(request).await?;
+        return Ok(accepted(&links_of(&id)));
+    };
+    let (id, watch) = call.engine.start_watched(request).await?;
+    let waiting = call.engine.wait_for((&id, &watch), &hub, timeout);
+    answered(waiting, &call.stopping).await.map(|ended| ended.unwrap_or_else(|| accepted(&links_of(&id))))
 }
 
-/// The answer to a start: what the instance came to when it was to be waited for and ended in time, otherwise its links.
+/// What an instance came to that ends while it is waited for; none: it goes on.
+async fn answered(
+    waiting: impl Future<Output = Result<Waited, StoreError>>,
+    stopping: &Stopping,
+) -> Result<Option<Response>, ApiError> {
+    let waited = tokio::select! {
+        biased;
+        waited = waiting => waited?,
+        // The instance goes on without this process; its links say where to ask.
+        () = stopping.begun() => Waited::StillRunning,
+    };
+    Ok(match waited {
+        Waited::Completed(output) => Some(completed(output.as_ref())),
+        Waited::Ended(view) => Some(ended(&view)),
+        Waited::StillRunning | Waited::Unknown => None,
+    })
+}
+
+/// The answer to a start that was made: what the instance came to when it was to be waited for and ended in time,
+/// otherwise its links.
 pub(super) async fn started(
     (engine, stopping): (&Engine, &Stopping),
     hub: &HubName,
     (id, wait): (&str, Option<Duration>),
     links_of: &impl Fn(&str) -> Links,
 ) -> Result<Response, ApiError> {
-    if let Some(timeout) = wait {
-        let waited = tokio::select! {
-            biased;
-            waited = engine.wait(hub, id, timeout) => waited?,
-            // The instance goes on without this process; its links say where to ask.
-            () = stopping.begun() => Waited::StillRunning,
-        };
-        match waited {
-            Waited::Completed(output) => return Ok(completed(output.as_ref())),
-            Waited::Ended(view) => return Ok(ended(&view)),
-            Waited::StillRunning | Waited::Unknown => {}
-        }
-    }
-    Ok(accepted(&links_of(id)))
+    let ended = match wait {
+        Some(timeout) => answered(engine.wait(hub, id, timeout), stopping).await?,
+        None => None,
+    };
+    Ok(ended.unwrap_or_else(|| accepted(&links_of(id))))
 }
 
 fn completed(output: Option<&Payload>) -> Response {

@@ -1,12 +1,13 @@
 //! Running activities: at least once, each attempt in a fresh guest, its outcome back into the caller's mailbox.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use durawasm_core::model::Outcome;
 use durawasm_core::retry::duration_of_millis;
 use durawasm_core::{ActivityCall, Failure, Message};
-use tokio::task::JoinSet;
+use futures_util::FutureExt as _;
 
 use super::Inner;
 use super::actor::InFlight;
@@ -63,14 +64,9 @@ impl Inner {
             };
             // The semaphore is never closed; without a permit the attempt would only be less orderly.
             let permit = self.activity_permits.acquire().await.ok();
-            // A task of its own, so that a panic of the host is a fault like another; dropping the set stops it.
-            let mut guest = JoinSet::new();
-            guest.spawn(self.executor.run_activity(run));
-            let ended = match guest.join_next().await {
-                Some(Ok(ended)) => ended,
-                Some(Err(error)) => Err(HostFault(error.to_string())),
-                None => Err(HostFault("the attempt was lost".to_owned())),
-            };
+            // A panic of the host is a fault like another. The guest it met is gone with its future.
+            let ended = AssertUnwindSafe(self.executor.run_activity(run)).catch_unwind().await;
+            let ended = ended.unwrap_or_else(|_| Err(HostFault("it panicked; the log says where".to_owned())));
             drop(permit);
             match ended {
                 Ok(outcome) => return outcome,

@@ -18,7 +18,7 @@ use super::client::SendError;
 use super::commit::numbered;
 use super::executor::{OrchestratorRun, RunEnd};
 use super::session::Session;
-use super::waiters::End;
+use super::waiters::{End, Waiter};
 use crate::store::{
     BoxFuture, Commit, CommitError, Committed, Expect, InstanceNumber, InstanceRecord, MailId, StoreError,
 };
@@ -32,6 +32,8 @@ pub(super) struct Live {
     pub(super) guest: Option<BoxFuture<'static, RunEnd>>,
     /// Of an instance that was loaded and has failed: it may be rewound.
     pub(super) failed_history: Option<Vec<HistoryEvent>>,
+    /// Who waits for the end of an instance that is about to be started.
+    pub(super) waiter: Option<Arc<Waiter>>,
 }
 
 /// What a step came to.
@@ -159,7 +161,7 @@ impl Inner {
         }
         let failed_history = (record.status == Status::Failed).then_some(history);
         let session = Arc::new(Session::new(orchestration));
-        Ok(Some(Box::new(Live { record, session, guest: None, failed_history })))
+        Ok(Some(Box::new(Live { record, session, guest: None, failed_history, waiter: None })))
     }
 
     fn take(&self, live: &mut Live, batch: Vec<Envelope>) -> Taken {

@@ -42,6 +42,9 @@ pub use query::{PurgeError, PurgeOptions};
 
 use crate::store::{AppRecord, HubName, InstanceNumber, SharedStore, StoreError};
 
+/// An eye on an instance that was just started.
+pub struct Watch(Arc<waiters::Waiter>);
+
 /// Settings of an engine.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -171,8 +174,26 @@ impl Engine {
     /// # Errors
     /// See [`StartError`].
     pub async fn start(&self, request: StartRequest) -> Result<InstanceId, StartError> {
+        self.begin(request, None).await
+    }
+
+    /// Starts an instance whose end the caller wants to wait for, with [`Engine::wait_for`].
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start_watched(&self, request: StartRequest) -> Result<(InstanceId, Watch), StartError> {
+        let waiter = Arc::default();
+        let id = self.begin(request, Some(Arc::clone(&waiter))).await?;
+        Ok((id, Watch(waiter)))
+    }
+
+    async fn begin(
+        &self,
+        request: StartRequest,
+        waiter: Option<Arc<waiters::Waiter>>,
+    ) -> Result<InstanceId, StartError> {
         // On a task of its own: a caller that goes away must not leave a started instance without its actor.
-        let work = tokio::spawn(Arc::clone(&self.inner).start(request));
+        let work = tokio::spawn(Arc::clone(&self.inner).start(request, waiter));
         match work.await {
             Ok(answer) => answer,
             Err(_) => {
@@ -196,6 +217,24 @@ impl Engine {
         }
         let payloads = if parts.payloads { store.payloads(record.number).await? } else { Default::default() };
         Ok(Some(InstanceView { record, payloads, history }))
+    }
+
+    /// Waits until an instance that was started to be watched has ended; at most [`client::LONGEST_WAIT`].
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn wait_for(
+        &self,
+        (id, watch): (&str, &Watch),
+        hub: &HubName,
+        timeout: Duration,
+    ) -> Result<Waited, StoreError> {
+        let deadline = tokio::time::Instant::now() + timeout.min(client::LONGEST_WAIT);
+        match tokio::time::timeout_at(deadline, watch.0.ended()).await {
+            Err(_) => Ok(Waited::StillRunning),
+            Ok(waiters::End::Completed(output)) => Ok(Waited::Completed(output)),
+            Ok(waiters::End::Otherwise) => self.wait(hub, id, Duration::ZERO).await,
+        }
     }
 
     /// Waits until the instance has ended, without polling; at most [`client::LONGEST_WAIT`].

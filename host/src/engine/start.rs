@@ -13,7 +13,7 @@ use super::client::{Reuse, SendError, StartError, StartRequest};
 use super::commit::numbered;
 use super::episode::{Live, UNNUMBERED};
 use super::session::Session;
-use super::waiters::End;
+use super::waiters::{End, Waiter};
 use crate::store::{self, CommitError, Committed, Expect, FunctionKind, HubName, InstanceRecord, MailId, StoreError};
 
 /// Bytes of an input at most.
@@ -73,17 +73,23 @@ impl Birth {
 }
 
 impl Inner {
-    pub(super) async fn start(self: Arc<Self>, request: StartRequest) -> Result<InstanceId, StartError> {
+    /// `waiter`: who waits for the instance's end.
+    pub(super) async fn start(
+        self: Arc<Self>,
+        request: StartRequest,
+        waiter: Option<Arc<Waiter>>,
+    ) -> Result<InstanceId, StartError> {
         let reuse = match request.reuse {
             Reuse::Never => store::Reuse::Never,
             Reuse::Terminal => store::Reuse::Terminal,
-            Reuse::Any => return self.start_replacing(request).await,
+            Reuse::Any => return self.start_replacing(request, waiter).await,
         };
         if self.is_stopping() {
             return Err(StoreError::Unavailable("the host is shutting down".to_owned()).into());
         }
         let _busy = self.hubs.enter(&request.hub).ok_or_else(|| StartError::NoHub(request.hub.clone()))?;
-        let live = self.prepare(&request)?;
+        let mut live = self.prepare(&request)?;
+        live.waiter = waiter;
         let id = live.record.id.clone();
         if request.instance_id.is_some() {
             self.refuse_taken(&live.record, reuse).await?;
@@ -137,16 +143,21 @@ impl Inner {
     }
 
     /// Terminates what has the id, then starts; each is a step of its own.
-    async fn start_replacing(self: Arc<Self>, request: StartRequest) -> Result<InstanceId, StartError> {
+    async fn start_replacing(
+        self: Arc<Self>,
+        request: StartRequest,
+        waiter: Option<Arc<Waiter>>,
+    ) -> Result<InstanceId, StartError> {
         let mut tries = 0;
         loop {
-            let start = Arc::clone(&self).start(StartRequest { reuse: Reuse::Terminal, ..request.clone() });
+            let request = StartRequest { reuse: Reuse::Terminal, ..request.clone() };
+            let (hub, start) = (request.hub.clone(), Arc::clone(&self).start(request, waiter.clone()));
             let existing = match Box::pin(start).await {
                 Err(StartError::Exists { id, .. }) if tries < REPLACEMENTS => id,
                 answer => return answer,
             };
             tries += 1;
-            let Some(record) = self.store.instance(&request.hub, &existing).await? else { continue };
+            let Some(record) = self.store.instance(&hub, &existing).await? else { continue };
             let reason = Some("replaced by a new start".to_owned());
             let terminate = super::actor::Content::Message(Message::Terminate { reason, recursive: false });
             match self.deliver(record.number, terminate).await {
@@ -224,7 +235,7 @@ impl Inner {
             ready: true,
         };
         let session = Arc::new(Session::new(Orchestration::start(started, now)));
-        Box::new(Live { record, session, guest: None, failed_history: None })
+        Box::new(Live { record, session, guest: None, failed_history: None, waiter: None })
     }
 
     /// An early look, so that no guest runs for a start that will be refused. The commit decides.
@@ -284,6 +295,9 @@ impl Inner {
         let loads = self.actors.loads();
         let Committed { number, revision, first_mail } = self.store.commit(commit).await?;
         live.record = InstanceRecord { number, revision, ..record };
+        if let Some(waiter) = live.waiter.take() {
+            self.waiters.add(number, &waiter);
+        }
         self.take_up((live, end), (effects, first, fresh), loads).await;
         // Not before the instance has its actor: what comes back to it would load it beside this one.
         self.post_mail(sent(first_mail));

@@ -1,7 +1,7 @@
 //! Who waits for which instance to end.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use durawasm_core::{Payload, Status};
 use tokio::sync::Notify;
@@ -49,26 +49,40 @@ impl Waiter {
 }
 
 impl Waiters {
+    fn lock(&self) -> MutexGuard<'_, HashMap<InstanceNumber, Weak<Waiter>>> {
+        self.by_number.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds one that began to wait before the instance had its number.
+    pub(super) fn add(&self, number: InstanceNumber, waiter: &Arc<Waiter>) {
+        insert(&mut self.lock(), number, waiter);
+    }
+
     pub(super) fn register(&self, number: InstanceNumber) -> Arc<Waiter> {
-        let mut waiters = self.by_number.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiters = self.lock();
         if let Some(waiter) = waiters.get(&number).and_then(Weak::upgrade) {
             return waiter;
         }
-        if waiters.len() == waiters.capacity() {
-            waiters.retain(|_, waiter| waiter.strong_count() > 0);
-        }
         let waiter = Arc::new(Waiter::default());
-        waiters.insert(number, Arc::downgrade(&waiter));
+        insert(&mut waiters, number, &waiter);
         waiter
     }
 
     /// The instance has ended, durably.
     pub(super) fn ended(&self, number: InstanceNumber, end: End) {
-        let waiter = self.by_number.lock().unwrap_or_else(PoisonError::into_inner).remove(&number);
+        let waiter = self.lock().remove(&number);
         if let Some(waiter) = waiter.and_then(|waiter| waiter.upgrade()) {
             // An instance ends once; a second end would say the same.
             let _first = waiter.end.set(end);
             waiter.notify.notify_waiters();
         }
     }
+}
+
+/// Makes room by forgetting those who have gone, so that the table does not grow with every wait that timed out.
+fn insert(waiters: &mut HashMap<InstanceNumber, Weak<Waiter>>, number: InstanceNumber, waiter: &Arc<Waiter>) {
+    if waiters.len() == waiters.capacity() {
+        waiters.retain(|_, waiter| waiter.strong_count() > 0);
+    }
+    waiters.insert(number, Arc::downgrade(waiter));
 }

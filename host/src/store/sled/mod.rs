@@ -5,12 +5,14 @@ mod collect;
 mod counts;
 #[cfg(test)]
 mod crash;
+mod disk;
 mod durable;
 mod encoding;
 mod gate;
 mod group;
 mod index;
 mod inspect;
+mod journal;
 mod keys;
 mod list;
 #[cfg(test)]
@@ -42,6 +44,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 pub use gate::SyncGate;
 pub use open::OpenError;
 
+use self::disk::Disk;
 use self::durable::Durable;
 use self::prepare::Prepared;
 use self::settings::Setting;
@@ -100,11 +103,11 @@ impl SledStore {
     /// When the directory is in use, holds something else or another format, has lost acknowledged work, or cannot be
     /// read or written.
     pub fn open(path: &Path, options: SledOptions) -> Result<Self, OpenError> {
-        let open::Opened { db, data, lock, sidecar, meta } = open::open(path, &options)?;
+        let open::Opened { db, data, lock, sidecar, journal, meta } = open::open(path, &options)?;
         let tree = sled::Tree::clone(&db);
         let shared = Arc::new(Shared { db, tree, durable: Durable::new(meta.sequence), options, _lock: lock });
         let (sender, jobs) = mpsc::channel();
-        let mut writer = Writer::new(shared.clone(), jobs, data, sidecar, meta);
+        let mut writer = Writer::new(shared.clone(), jobs, Disk::new(shared.clone(), data, sidecar, journal), meta);
         collect::remembered(&shared.tree)
             .and_then(|tasks| writer.recover(tasks))
             .map_err(|error| open::store_error(path, error))?;

@@ -1,7 +1,7 @@
 //! Opening and creating a data directory.
 //!
 //! Beside sled's own files (`db`, `conf`, `blobs`) it holds `format` (which layout the rows have), `lock` (held by the
-//! process that uses it) and `sequence` (how far acknowledgements went).
+//! process that uses it), `journal` (see [`super::journal`]) and `sequence` (how far acknowledgements went).
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read as _, Write as _};
@@ -12,11 +12,15 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 
 use super::encoding::{self, MetaRow};
+use super::journal::{self, Journal, Record};
 use super::{SledOptions, inspect, keys};
 use crate::store::StoreError;
 
 /// The layout of the rows that this version writes and reads.
-pub(super) const FORMAT: &str = "durawasm store, format 2\n";
+pub(super) const FORMAT: &str = "durawasm store, format 3\n";
+
+/// The layout before: the same rows, without a journal.
+pub(super) const WITHOUT_JOURNAL: &str = "durawasm store, format 2\n";
 
 /// A page beyond a quarter of a segment becomes a file under `blobs`, which sled never syncs; see
 /// [`super::prepare::MAX_VALUE`].
@@ -115,6 +119,7 @@ pub(super) struct Opened {
     /// Held as long as the directory is used.
     pub(super) lock: File,
     pub(super) sidecar: Sidecar,
+    pub(super) journal: Journal,
     pub(super) meta: MetaRow,
 }
 
@@ -139,7 +144,7 @@ pub(super) fn open(path: &Path, options: &SledOptions) -> Result<Opened, OpenErr
         write_synced(&creating, b"removed once the store is complete\n")?;
         sync_directory(path)?;
         write_synced(&format_path, FORMAT.as_bytes())?;
-    } else if format != FORMAT {
+    } else if format != FORMAT && format != WITHOUT_JOURNAL {
         let (found, expected) = (format.trim().to_owned(), FORMAT.trim().to_owned());
         return Err(OpenError::Format { path: path.to_owned(), found, expected });
     }
@@ -148,19 +153,26 @@ pub(super) fn open(path: &Path, options: &SledOptions) -> Result<Opened, OpenErr
         // One that was cut short has acknowledged nothing; sled cannot always open what is left of it.
         remove_unfinished(path)?;
     }
-    check(path)?;
+    let records = journal::read(path).map_err(io_error("cannot read the journal in", path))?;
+    check(path, &records)?;
     let db = open_sled(path, options)?;
     let log = path.join("db");
     let data = File::options().read(true).write(true).open(&log).map_err(io_error("cannot open", &log))?;
+    let journal = Journal::open(path).map_err(io_error("cannot make the journal in", path))?;
     if created || is_creation {
         sync_created(path, &data)?;
     } else {
         sync_reopened(path, &data)?;
     }
-    let meta = match db.get(keys::META).map_err(|error| store_error(path, super::read::failed(error)))? {
-        Some(row) => encoding::decode(&row, "the row about the store").map_err(|error| store_error(path, error))?,
-        None => MetaRow { sequence: 0, next_number: 1, last_mail: None },
-    };
+    let unusable = |error| store_error(path, error);
+    if journal::replay(&db, stored_meta(&db).map_err(unusable)?, records).map_err(unusable)? {
+        db.flush().map_err(|error| unusable(super::read::failed(error)))?;
+        data.sync_data().map_err(io_error("cannot sync", &log))?;
+    }
+    let meta = stored_meta(&db).map_err(unusable)?;
+    if format == WITHOUT_JOURNAL {
+        upgrade(path)?;
+    }
     let (sidecar, promised) = Sidecar::open(path)?;
     compare(path, meta, promised, None)?;
     if is_creation {
@@ -168,18 +180,36 @@ pub(super) fn open(path: &Path, options: &SledOptions) -> Result<Opened, OpenErr
         // From here on there may be acknowledgements.
         sync_directory(path)?;
     }
-    Ok(Opened { db, data, lock, sidecar, meta })
+    Ok(Opened { db, data, lock, sidecar, journal, meta })
+}
+
+fn stored_meta(db: &sled::Db) -> Result<MetaRow, StoreError> {
+    match db.get(keys::META).map_err(super::read::failed)? {
+        Some(row) => encoding::decode(&row, "the row about the store"),
+        None => Ok(MetaRow { sequence: 0, next_number: 1, last_mail: None }),
+    }
+}
+
+/// A store of the layout before has got its journal: earlier versions, which would not look there, must not open it.
+fn upgrade(path: &Path) -> Result<(), OpenError> {
+    let (new, format) = (path.join("format.new"), path.join("format"));
+    write_synced(&new, FORMAT.as_bytes())?;
+    fs::rename(&new, &format).map_err(io_error("cannot write", &format))?;
+    sync_directory(path)
 }
 
 /// Refuses what is damaged or lacks acknowledged work before sled, which repairs in silence, can change it.
-fn check(path: &Path) -> Result<(), OpenError> {
+fn check(path: &Path, records: &[Record]) -> Result<(), OpenError> {
     let finding = inspect::inspect(path).map_err(io_error("cannot check", path))?;
     if let Some(damage) = &finding.damage {
         return Err(OpenError::Damaged { path: path.to_owned(), damage: damage.clone() });
     }
     let sequence = path.join("sequence");
     match fs::read(&sequence) {
-        Ok(bytes) => compare(path, finding.meta, promise_in(&bytes).unwrap_or_default(), finding.gap)?,
+        Ok(bytes) => {
+            let reached = journal::reached(finding.meta, records).map_err(|error| store_error(path, error))?;
+            compare(path, reached, promise_in(&bytes).unwrap_or_default(), finding.gap)?;
+        }
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(io_error("cannot read", &sequence)(error)),
     }

@@ -2,7 +2,6 @@
 //! group in batches, syncs once, and only then acknowledges.
 
 use std::collections::{HashSet, VecDeque};
-use std::fs::File;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
@@ -11,9 +10,9 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::collect::{Changes, Task};
 use super::counts::{self, Counting};
+use super::disk::Disk;
 use super::encoding::{self, MetaRow};
 use super::group::{Decision, Next, Touched};
-use super::open::Sidecar;
 use super::prepare::{MAIL_INLINE, Prepared};
 use super::purge::Purge;
 use super::settings::Setting;
@@ -28,11 +27,6 @@ const GROUP_BYTES: usize = 4 << 20;
 const BATCH_ROWS: usize = 512;
 /// Bytes in one batch.
 const BATCH_BYTES: usize = 1 << 20;
-/// Bytes of rows after which a sync is due even within a group. sled takes what it has written for synced: a segment
-/// whose pages have moved is filled anew as soon as a whole further segment has been written. A power cut must not
-/// find the old segment overwritten and the moved pages lost, so less than a segment is written between two syncs;
-/// sled writes up to three times as much as the rows have.
-const UNSYNCED_BYTES: usize = super::open::SEGMENT_BYTES / 4;
 /// Rows removed with each group.
 const GARBAGE_ROWS: usize = 256;
 /// How long a group waits for those who were acknowledged a moment ago and will soon be back.
@@ -110,18 +104,14 @@ impl Batch {
 pub(super) struct Writer {
     pub(super) shared: Arc<Shared>,
     pub(super) jobs: Receiver<Job>,
-    pub(super) data: File,
-    pub(super) sidecar: Sidecar,
+    pub(super) disk: Disk,
     pub(super) meta: MetaRow,
     pub(super) garbage: VecDeque<Task>,
     later: Vec<Job>,
     batch: Batch,
-    /// Bytes of rows applied since the last sync.
-    unsynced: usize,
-    /// Answers of the last group, when they went out, and what its sync took.
+    /// Answers of the last group, and when they went out.
     acknowledged: usize,
     acknowledged_at: Instant,
-    sync_took: Duration,
 }
 
 /// Tells everybody when the thread ends by a panic, for instance one inside sled.
@@ -136,20 +126,17 @@ impl Drop for Watch {
 }
 
 impl Writer {
-    pub(super) fn new(shared: Arc<Shared>, jobs: Receiver<Job>, data: File, sidecar: Sidecar, meta: MetaRow) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, jobs: Receiver<Job>, disk: Disk, meta: MetaRow) -> Self {
         Self {
             shared,
             jobs,
-            data,
-            sidecar,
+            disk,
             meta,
             garbage: VecDeque::new(),
             later: Vec::new(),
             batch: Batch::default(),
-            unsynced: 0,
             acknowledged: 0,
             acknowledged_at: Instant::now(),
-            sync_took: Duration::ZERO,
         }
     }
 
@@ -163,6 +150,8 @@ impl Writer {
                 return;
             }
         }
+        // A failure has been reported, and costs the next start some work, nothing else.
+        drop(self.disk.close(self.meta));
     }
 
     /// The next group; empty if there is only garbage to remove; none if the store is closed.
@@ -182,7 +171,7 @@ impl Writer {
         let mut bytes: usize = group.iter().map(job_bytes).sum();
         // A lone commit never waits. Others wait for as long as a sync takes, if that spares one.
         let until =
-            (group.len() > 1 || self.acknowledged > 1).then(|| self.acknowledged_at + GATHER.min(self.sync_took));
+            (group.len() > 1 || self.acknowledged > 1).then(|| self.acknowledged_at + GATHER.min(self.disk.sync_took));
         while group.len() < GROUP_JOBS && bytes < GROUP_BYTES {
             let job = match self.jobs.try_recv() {
                 Ok(job) => job,
@@ -279,7 +268,7 @@ impl Writer {
         self.remove_garbage(&touched)?;
         self.apply_pending()?;
         if self.meta.sequence > before {
-            self.sync()?;
+            self.disk.sync(self.meta)?;
         }
         self.acknowledged = answers.len();
         answers.into_iter().for_each(Answer::send);
@@ -441,45 +430,10 @@ impl Writer {
             return Ok(());
         }
         self.meta.sequence += 1;
-        let mut rows = sled::Batch::default();
-        let counts = counts::rows(&self.shared.tree, batch.counting)?;
-        for (key, value) in batch.changes.into_iter().chain(counts) {
-            match value {
-                Some(value) => rows.insert(key, value),
-                None => rows.remove(key),
-            }
-        }
-        rows.insert(keys::META, encoding::encode(&self.meta)?);
-        self.shared.durable.announce(self.meta.sequence);
-        self.shared.tree.apply_batch(rows).map_err(|error| self.stopped("a batch could not be written", &error))?;
-        self.unsynced += batch.bytes;
-        if self.unsynced >= UNSYNCED_BYTES { self.sync() } else { Ok(()) }
-    }
-
-    fn sync(&mut self) -> Result<(), StoreError> {
-        let began = Instant::now();
-        self.shared.db.flush().map_err(|error| self.stopped("a flush failed", &error))?;
-        if let Some(gate) = &self.shared.options.sync_gate {
-            gate.pass().map_err(|error| self.stopped("a sync failed", &error))?;
-        }
-        if let Some(delay) = self.shared.options.sync_delay {
-            std::thread::sleep(delay);
-        }
-        // sled's flush calls sync_file_range, which leaves the file's length and the disk's cache alone.
-        self.data.sync_data().map_err(|error| self.stopped("a sync failed", &error))?;
-        self.unsynced = 0;
-        self.sync_took = began.elapsed();
-        self.sidecar.promise(self.meta);
-        self.shared.durable.publish();
-        Ok(())
-    }
-
-    /// After this nothing is tried again: the kernel may have dropped the pages that it could not write. The reason is
-    /// published before any answer is dropped, so that whoever waits for one finds it.
-    fn stopped(&self, what: &str, error: &dyn std::fmt::Display) -> StoreError {
-        let reason = format!("{what} ({error}); what was not acknowledged may be lost");
-        self.shared.durable.fail(&reason);
-        StoreError::Unavailable(reason)
+        let mut rows = batch.changes;
+        rows.extend(counts::rows(&self.shared.tree, batch.counting)?);
+        rows.push((keys::META.to_vec(), Some(encoding::encode(&self.meta)?)));
+        self.disk.apply(rows, self.meta)
     }
 
     /// Removes some garbage along with the group. What the group itself has touched waits, because its rows are not
@@ -530,7 +484,7 @@ impl Writer {
                 }
             }
         }
-        if self.meta.sequence > before { self.sync() } else { Ok(()) }
+        if self.meta.sequence > before { self.disk.sync(self.meta) } else { Ok(()) }
     }
 }
 
