@@ -32,3 +32,4 @@ mod sleepers;
 mod start_options;
 mod surface;
 mod tenants;
+mod versions;

@@ -132,7 +132,7 @@ pub(super) fn get(call: &Call) -> Result<Response, ApiError> {
     Ok(wire::json(StatusCode::OK, &view))
 }
 
-fn view(record: &AppRecord, digest: Digest, changed: Option<bool>) -> Option<AppView> {
+pub(super) fn view(record: &AppRecord, digest: Digest, changed: Option<bool>) -> Option<AppView> {
     let version = record.versions.iter().find(|version| version.digest == digest)?;
     let function = |(kind, name): &(FunctionKind, String)| FunctionView {
         name: name.clone(),
@@ -182,7 +182,7 @@ fn options(query: &Query) -> Result<OptionChanges, ApiError> {
 }
 
 /// The path's app, if its name has the form `[a-z0-9][a-z0-9-]{0,62}`.
-fn app_name(call: &Call) -> Result<String, ApiError> {
+pub(super) fn app_name(call: &Call) -> Result<String, ApiError> {
     let name = call.param(1);
     if is_app_name(name) {
         return Ok(name.to_owned());
@@ -203,7 +203,7 @@ fn is_app_name(name: &str) -> bool {
         && name.bytes().next().is_some_and(plain)
 }
 
-fn no_such_app(hub: &str, app: &str) -> ApiError {
+pub(super) fn no_such_app(hub: &str, app: &str) -> ApiError {
     ApiError::Admin {
         status: StatusCode::NOT_FOUND,
         code: "no-such-app",

@@ -214,6 +214,10 @@ impl From<SendError> for ApiError {
                 status: StatusCode::PRECONDITION_FAILED,
                 message: "Only a failed instance can be rewound.".to_owned(),
             },
+            SendError::NoVersion => Self::Refused {
+                status: StatusCode::CONFLICT,
+                message: "The version of the app that the instance is on was removed with its app.".to_owned(),
+            },
             SendError::Full => Self::Refused {
                 status: StatusCode::TOO_MANY_REQUESTS,
                 message: "The instance's history is full: it takes no further events in this execution.".to_owned(),

@@ -33,6 +33,7 @@ mod slot;
 mod start;
 mod status;
 mod trace;
+mod versions;
 mod wire;
 
 use std::sync::Arc;
@@ -233,6 +234,10 @@ async fn answer(state: ApiState, request: Request) -> Result<Response, ApiError>
         | Op::Restart
         | Op::PutApp
         | Op::GetApp
+        | Op::ListApps
+        | Op::ListVersions
+        | Op::Activate
+        | Op::DeleteApp
         | Op::ListHubs
         | Op::PutHub
         | Op::GetHub
@@ -275,6 +280,10 @@ async fn dispatch(base: Base, op: Op, call: Call) -> Result<Response, ApiError> 
         Op::Restart => again::restart(base, call).await,
         Op::PutApp => apps::put(call).await,
         Op::GetApp => apps::get(&call),
+        Op::ListApps => Ok(versions::list(&call)),
+        Op::ListVersions => versions::versions_of(call).await,
+        Op::Activate => versions::activate(call).await,
+        Op::DeleteApp => versions::delete(call).await,
         Op::ListHubs => Ok(hubs::list(&call)),
         Op::PutHub => hubs::put(call).await,
         Op::GetHub => hubs::get(call).await,

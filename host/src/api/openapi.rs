@@ -20,7 +20,7 @@ use super::error::{AdminError, ErrorBody};
 use super::route::{self, Base, Need};
 use super::{
     again, apps, binding, config, docs, functions, health, hub_keys, hubs, list, messages, purge, schema, start,
-    status, wire,
+    status, versions, wire,
 };
 
 /// Below it lie the routes that take `taskHub` and `connection`.
@@ -58,6 +58,10 @@ const START: &str = "/runtime/webhooks/durabletask/orchestrators/{function}";
         purge::many,
         apps::put,
         apps::get,
+        versions::list,
+        versions::versions_of,
+        versions::activate,
+        versions::delete,
         hubs::list,
         hubs::put,
         hubs::get,

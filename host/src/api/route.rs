@@ -40,6 +40,10 @@ pub(super) enum Op {
     Restart,
     PutApp,
     GetApp,
+    ListApps,
+    ListVersions,
+    Activate,
+    DeleteApp,
     ListHubs,
     PutHub,
     GetHub,
@@ -121,7 +125,7 @@ const MANAGEMENT: [Row; 13] = [
 ];
 
 /// Administration, below `/admin`: what a key of a hub opens, and what the admin key alone.
-const ADMIN: [Row; 14] = [
+const ADMIN: [Row; 18] = [
     (Method::GET, "hubs", Op::ListHubs, Need::Admin),
     (Method::PUT, "hubs/{hub}", Op::PutHub, Need::Admin),
     (Method::GET, "hubs/{hub}", Op::GetHub, Need::See),
@@ -134,6 +138,10 @@ const ADMIN: [Row; 14] = [
     (Method::DELETE, "hubs/{hub}/keys/{key}", Op::RevokeKey, Need::Admin),
     (Method::PUT, "hubs/{hub}/apps/{app}", Op::PutApp, Need::Deploy),
     (Method::GET, "hubs/{hub}/apps/{app}", Op::GetApp, Need::See),
+    (Method::DELETE, "hubs/{hub}/apps/{app}", Op::DeleteApp, Need::Deploy),
+    (Method::GET, "hubs/{hub}/apps", Op::ListApps, Need::See),
+    (Method::GET, "hubs/{hub}/apps/{app}/versions", Op::ListVersions, Need::See),
+    (Method::POST, "hubs/{hub}/apps/{app}/versions/{digest}/activate", Op::Activate, Need::Deploy),
     (Method::GET, "hubs/{hub}/binding", Op::Binding, Need::Manage),
     (Method::POST, "functions/{name}", Op::CallManual, Need::Manage),
 ];

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::apps::AppVerb;
 use super::duration::Retention;
 use super::hubs::HubVerb;
 use super::instances::{ListArgs, PurgeArgs};
@@ -52,6 +53,9 @@ pub(super) enum Verb {
     Restart(RestartArgs),
     /// Print what the clients of the SDKs are constructed from, as JSON
     Binding(TargetArgs),
+    /// List and delete apps, and choose among their versions
+    #[command(subcommand)]
+    App(AppVerb),
     /// Create, list, show and delete task hubs
     #[command(subcommand)]
     Hub(HubVerb),

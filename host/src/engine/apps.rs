@@ -70,12 +70,25 @@ impl Apps {
         self.table.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
     }
 
-    fn of_hub(&self, hub: &HubName) -> Vec<AppRecord> {
+    /// Waits for the turn to decide.
+    pub(super) async fn decide(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.deciding.lock().await
+    }
+
+    /// The apps of a hub, sorted by name.
+    pub(super) fn of_hub(&self, hub: &HubName) -> Vec<AppRecord> {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
         let mut apps: Vec<_> = table.get(hub).into_iter().flat_map(HashMap::values).cloned().collect();
         drop(table);
         apps.sort_unstable_by(|one, two| one.name.cmp(&two.name));
         apps
+    }
+
+    /// Whether an app has this version.
+    pub(super) fn has_version(&self, hub: &HubName, app: &str, digest: Digest) -> bool {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let app = table.get(hub).and_then(|apps| apps.get(app));
+        app.is_some_and(|app| app.versions.iter().any(|version| version.digest == digest))
     }
 
     /// Whether an app of whichever hub has this component.
@@ -192,7 +205,7 @@ impl Apps {
         names
     }
 
-    fn taken(&self, hub: &HubName, app: &str, version: &AppVersion) -> Option<DeployError> {
+    pub(super) fn taken(&self, hub: &HubName, app: &str, version: &AppVersion) -> Option<DeployError> {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
         let others = || table.get(hub).into_iter().flat_map(HashMap::values).filter(|other| other.name != app);
         for other in others() {
@@ -284,16 +297,8 @@ impl Inner {
             return Ok(Deployed { digest, changed: false });
         }
         let changed = before.as_ref().is_none_or(|record| record.current != digest);
-        let expected = before.as_ref().map_or(0, |record| record.generation);
-        let after = AppRecord { options, ..with_version(before, (hub, app), version) };
-        match self.store.put_app(after.clone(), expected).await {
-            Ok(()) => {
-                self.apps.put(after);
-                Ok(Deployed { digest, changed })
-            }
-            Err(CommitError::Store(error)) => Err(error.into()),
-            Err(CommitError::Conflict | CommitError::Exists(_)) => Err(changed_by_somebody().into()),
-        }
+        self.change_app(AppRecord { options, ..with_version(before, (hub, app), version) }).await?;
+        Ok(Deployed { digest, changed })
     }
 }
 
@@ -312,7 +317,7 @@ impl Inner {
     }
 
     /// Removes an app's record. The caller is the one that decides.
-    async fn remove_app(&self, app: &AppRecord) -> Result<(), StoreError> {
+    pub(super) async fn remove_app(&self, app: &AppRecord) -> Result<(), StoreError> {
         match self.store.remove_app(&app.hub, &app.name, app.generation).await {
             Ok(()) => {
                 self.apps.remove(&app.hub, &app.name);
@@ -323,8 +328,24 @@ impl Inner {
         }
     }
 
+    /// Writes an app's record as it is to be. The caller is the one that decides.
+    pub(super) async fn change_app(&self, app: AppRecord) -> Result<(), StoreError> {
+        let expected = app.generation;
+        match self.store.put_app(app.clone(), expected).await {
+            Ok(()) => {
+                self.apps.put(AppRecord { generation: expected.saturating_add(1), ..app });
+                Ok(())
+            }
+            Err(CommitError::Store(error)) => Err(error),
+            Err(CommitError::Conflict | CommitError::Exists(_)) => Err(changed_by_somebody()),
+        }
+    }
+
     /// Removes those of these components that no app has any more. What runs of them goes on.
-    async fn forget_components(&self, digests: Vec<Digest>) {
+    pub(super) async fn forget_components(&self, digests: Vec<Digest>) {
+        if digests.iter().all(|digest| self.apps.has(*digest)) {
+            return;
+        }
         let _alone = self.apps.components.write().await;
         for digest in digests {
             if !self.apps.has(digest) {
@@ -356,7 +377,6 @@ fn with_version(before: Option<AppRecord>, (hub, app): (&HubName, &str), version
         versions: Vec::new(),
         options: AppOptions::default(),
     });
-    record.generation += 1;
     record.current = version.digest;
     if !record.versions.iter().any(|known| known.digest == version.digest) {
         record.versions.push(version);

@@ -113,6 +113,9 @@ pub enum SendError {
     /// Only what has failed can be rewound.
     #[error("only a failed instance can be rewound")]
     NotFailed,
+    /// The code that it ran on was removed with its app.
+    #[error("the version of the app that the instance is on was removed")]
+    NoVersion,
     /// Its history is as long as it may get; only continue-as-new makes room.
     #[error("the instance's history is full: it takes no further events in this execution")]
     Full,

@@ -213,6 +213,9 @@ impl Inner {
 
     /// Rewinds a failed instance in memory; the step saves it.
     fn rewind_live(&self, live: &mut Live, rewind: Rewind, taken: &mut Taken) -> Result<(), SendError> {
+        if !self.apps.has_version(&live.record.hub, &live.record.app, live.record.digest) {
+            return Err(SendError::NoVersion);
+        }
         let Some(history) = live.failed_history.take() else { return Err(SendError::NotFailed) };
         let Ok(rewound) = Orchestration::rewind(&history, rewind, self.now()) else {
             return Err(SendError::NotFailed);

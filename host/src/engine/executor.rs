@@ -31,6 +31,11 @@ pub trait Executor: Send + Sync + 'static {
         Box::pin(async {})
     }
 
+    /// The components that it keeps.
+    fn kept(&self) -> BoxFuture<'_, Vec<Digest>> {
+        Box::pin(async { Vec::new() })
+    }
+
     /// Checks, compiles and keeps a component durably, and asks it what it holds. Refused components leave nothing
     /// behind. Deploying the same bytes again is cheap.
     fn admit(&self, component: Bytes) -> BoxFuture<'_, Result<AppVersion, AdmitError>>;

@@ -58,12 +58,16 @@ pub enum HubError {
     Store(#[from] StoreError),
 }
 
+type RwStarts = tokio::sync::RwLock<()>;
+
 /// A hub in memory.
 pub(super) struct Hub {
     known: RwLock<Known>,
     /// Starts, activities and client functions under way.
     busy: AtomicUsize,
     idle: Notify,
+    /// Held by each start until it is durable.
+    starts: Arc<RwStarts>,
 }
 
 /// Its record, and what follows from it.
@@ -83,7 +87,12 @@ impl Known {
 
 impl Hub {
     fn new(record: HubRecord) -> Arc<Self> {
-        Arc::new(Self { known: RwLock::new(Known::new(record)), busy: AtomicUsize::new(0), idle: Notify::new() })
+        Arc::new(Self {
+            known: RwLock::new(Known::new(record)),
+            busy: AtomicUsize::new(0),
+            idle: Notify::new(),
+            starts: Arc::default(),
+        })
     }
 
     pub(super) fn record(&self) -> Arc<HubRecord> {
@@ -120,6 +129,12 @@ impl Hub {
 
 /// Something that is under way in a hub; the hub does not go before it has ended.
 pub(super) struct Busy(Arc<Hub>);
+
+/// A start that is under way in a hub.
+pub(super) struct Starting {
+    _busy: Busy,
+    _starting: tokio::sync::OwnedRwLockReadGuard<()>,
+}
 
 impl Busy {
     /// What the hub's activities and client functions find in their environment.
@@ -181,6 +196,19 @@ impl Hubs {
     /// Something begins in this hub; none: there is no such hub, or not for long.
     pub(super) fn enter(&self, name: &str) -> Option<Busy> {
         self.get(name)?.enter()
+    }
+
+    /// A start begins in this hub; none: there is no such hub, or not for long. One task holds one of a hub at most.
+    pub(super) async fn enter_start(&self, name: &str) -> Option<Starting> {
+        let hub = self.get(name)?;
+        let starting = Arc::clone(&hub.starts).read_owned().await;
+        Some(Starting { _busy: hub.enter()?, _starting: starting })
+    }
+
+    /// Waits until no start is under way in this hub; none begins as long as this is held.
+    pub(super) async fn without_starts(&self, name: &str) -> Option<tokio::sync::OwnedRwLockWriteGuard<()>> {
+        let starts = Arc::clone(&self.get(name)?.starts);
+        Some(starts.write_owned().await)
     }
 
     /// All, sorted by name.

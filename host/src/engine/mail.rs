@@ -235,7 +235,7 @@ impl Inner {
         start: &ChildStart,
         first_episode: FirstEpisode,
     ) -> Result<(), StoreError> {
-        let Some(_busy) = self.hubs.enter(&mail.hub) else {
+        let Some(_starting) = self.hubs.enter_start(&mail.hub).await else {
             self.discard(vec![mail.id]).await;
             return Ok(());
         };

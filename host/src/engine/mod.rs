@@ -22,6 +22,7 @@ pub mod routes;
 pub mod session;
 mod start;
 mod timers;
+mod versions;
 mod waiters;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,6 +40,7 @@ pub use client::{
 use executor::Executor;
 pub use hubs::{DEFAULT_HUB, HubError};
 pub use query::{PurgeError, PurgeOptions};
+pub use versions::{AppError, Needs};
 
 use crate::store::{AppRecord, HubName, InstanceNumber, SharedStore, StoreError};
 
@@ -116,6 +118,7 @@ pub(crate) struct Inner {
     starting: mail::Starting,
     waiters: waiters::Waiters,
     retention: retention::Retention,
+    versions: versions::Versions,
     activity_permits: Arc<Semaphore>,
     function_permits: Semaphore,
     outside: OnceLock<Arc<dyn guest_client::Outside>>,
@@ -151,6 +154,7 @@ impl Engine {
             starting: mail::Starting::default(),
             waiters: waiters::Waiters::default(),
             retention: retention::Retention::default(),
+            versions: versions::Versions::default(),
             activity_permits: Arc::new(Semaphore::new(settings.activities)),
             function_permits: Semaphore::new(settings.functions),
             outside: OnceLock::new(),
@@ -166,6 +170,7 @@ impl Engine {
         tokio::spawn(Arc::clone(&inner).recover());
         inner.resume_deletions();
         tokio::spawn(retention::run(Arc::downgrade(&inner)));
+        tokio::spawn(versions::run(Arc::downgrade(&inner)));
         Ok(Self { inner })
     }
 
@@ -332,6 +337,7 @@ impl Engine {
     pub fn clock_moved(&self) {
         self.inner.timers.look_again();
         self.inner.retention.look_again();
+        self.inner.versions.look_again();
     }
 
     /// Stops taking up new work. What has been acknowledged is durable already; what runs is taken up at the next start.

@@ -1,5 +1,6 @@
 //! Starting an instance: the start and, when it ends in time, the first episode in one durable commit.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use durawasm_core::model::{Tags, check_instance_id};
@@ -12,6 +13,7 @@ use super::apps::Found;
 use super::client::{Reuse, SendError, StartError, StartRequest};
 use super::commit::numbered;
 use super::episode::{Live, UNNUMBERED};
+use super::hubs::Starting;
 use super::session::Session;
 use super::waiters::{End, Waiter};
 use crate::store::{self, CommitError, Committed, Expect, FunctionKind, HubName, InstanceRecord, MailId, StoreError};
@@ -87,7 +89,8 @@ impl Inner {
         if self.is_stopping() {
             return Err(StoreError::Unavailable("the host is shutting down".to_owned()).into());
         }
-        let _busy = self.hubs.enter(&request.hub).ok_or_else(|| StartError::NoHub(request.hub.clone()))?;
+        let starting = self.hubs.enter_start(&request.hub).await;
+        let _starting = starting.ok_or_else(|| StartError::NoHub(request.hub.clone()))?;
         let mut live = self.prepare(&request)?;
         live.waiter = waiter;
         let id = live.record.id.clone();
@@ -107,7 +110,7 @@ impl Inner {
             return Err(StartError::TooMany { count: requests.len(), limit: STARTS_AT_ONCE });
         }
         let (mut commits, mut ids, mut timers) = (Vec::new(), Vec::new(), Vec::new());
-        let mut busy = Vec::new();
+        let _starting = self.enter_all(&requests).await?;
         for request in &requests {
             let reuse = match request.reuse {
                 Reuse::Never => store::Reuse::Never,
@@ -122,8 +125,6 @@ impl Inner {
                 return Err(StartError::BadInstanceId(format!("The instance ID '{}' is given twice.", live.record.id)));
             }
             ids.push(live.record.id.clone());
-            let hub = &request.hub;
-            busy.push(self.hubs.enter(hub).ok_or_else(|| StartError::NoHub(hub.clone()))?);
             let decision = live.session.with(Orchestration::take_decision);
             let (mut commit, effects) = self.commit_of(&mut live, decision, (Expect::Startable(reuse), Vec::new()));
             commit.payloads.input = Some(request.input.clone());
@@ -140,6 +141,16 @@ impl Inner {
             self.wake(number);
         }
         Ok(ids)
+    }
+
+    /// Begins starts in all hubs that are meant, in one order, so that no two wait for each other.
+    async fn enter_all(&self, requests: &[StartRequest]) -> Result<Vec<Starting>, StartError> {
+        let hubs: BTreeSet<_> = requests.iter().map(|request| request.hub.clone()).collect();
+        let mut all = Vec::new();
+        for hub in hubs {
+            all.push(self.hubs.enter_start(&hub).await.ok_or(StartError::NoHub(hub))?);
+        }
+        Ok(all)
     }
 
     /// Terminates what has the id, then starts; each is a step of its own.
@@ -161,7 +172,14 @@ impl Inner {
             let reason = Some("replaced by a new start".to_owned());
             let terminate = super::actor::Content::Message(Message::Terminate { reason, recursive: false });
             match self.deliver(record.number, terminate).await {
-                Ok(()) | Err(SendError::Unknown | SendError::Ended | SendError::NotFailed | SendError::Full) => {}
+                Ok(())
+                | Err(
+                    SendError::Unknown
+                    | SendError::Ended
+                    | SendError::NotFailed
+                    | SendError::NoVersion
+                    | SendError::Full,
+                ) => {}
                 Err(SendError::Store(error)) => return Err(error.into()),
             }
         }

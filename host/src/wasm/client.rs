@@ -336,6 +336,7 @@ fn send_error(error: SendError) -> Error {
         SendError::Unknown => Error::NotFound,
         SendError::Ended => Error::Ended,
         SendError::NotFailed => Error::NotFailed,
+        SendError::NoVersion => Error::Invalid(text),
         SendError::Full => Error::Limit(text),
         SendError::Store(error) => store_error(error),
     }

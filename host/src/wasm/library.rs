@@ -188,6 +188,24 @@ impl Library {
         }
     }
 
+    /// All components. A folder that cannot be read has none to be removed.
+    pub(super) async fn kept(&self) -> Vec<Digest> {
+        let folder = self.components.clone();
+        let names = blocking(move || {
+            let mut kept = Vec::new();
+            for entry in std::fs::read_dir(folder)? {
+                let name = entry?.file_name();
+                let mut digest = [0; 32];
+                let stem = name.to_str().and_then(|name| name.strip_suffix(".wasm"));
+                if stem.is_some_and(|stem| hex::decode_to_slice(stem, &mut digest).is_ok()) {
+                    kept.push(Digest(digest));
+                }
+            }
+            Ok(kept)
+        });
+        names.await.unwrap_or_default()
+    }
+
     async fn compile(&self, component: &Path) -> Result<(TempPath, Loaded), CompileError> {
         let artifact = unfinished(&self.cache).map_err(|error| CompileError::Host(error.to_string()))?.into_temp_path();
         self.compiler.compile(&self.engine, component, &artifact, self.limits.compile_time).await?;

@@ -115,6 +115,10 @@ impl Executor for WasmExecutor {
         Box::pin(self.library.forget(digest))
     }
 
+    fn kept(&self) -> BoxFuture<'_, Vec<Digest>> {
+        Box::pin(self.library.kept())
+    }
+
     fn admit(&self, component: bytes::Bytes) -> BoxFuture<'_, Result<AppVersion, AdmitError>> {
         Box::pin(admit::admit(&self.library, &self.stage, component))
     }
