@@ -22,6 +22,7 @@ mod kills;
 mod layers;
 mod program;
 mod queries;
+mod quotas;
 mod random;
 mod replay;
 mod restart;

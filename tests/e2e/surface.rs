@@ -55,6 +55,7 @@ impl Transcript {
         settings.set_prepend_module_to_snapshot(false);
         settings.set_omit_expression(true);
         settings.add_filter(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,7})?Z", "[time]");
+        settings.add_filter(r#""componentBytes":[1-9]\d*"#, r#""componentBytes":[bytes]"#);
         settings.add_filter(r"dwk_[0-9a-f]{16}_[0-9a-f]{64}", "[key]");
         settings.add_filter(r"\b[0-9a-f]{16}\b", "[key id]");
         settings.add_filter(r"\b[0-9a-f]{32}\b", "[id]");

@@ -91,7 +91,7 @@ fn trigger(trigger: &Trigger) -> FunctionView {
         (status = 404, description = "No such hub.", body = AdminError),
         (status = 408, description = "The body did not arrive within 5 minutes.", body = ErrorBody),
         (status = 409, description = "Another app of the hub has a function of the same name.", body = AdminError),
-        (status = 413, description = "The component is larger than 64 MiB.", body = AdminError),
+        (status = 413, description = "The component is larger than 64 MiB, or the hub's limit `componentBytes` has no room.", body = AdminError),
     ),
 )]
 pub(super) async fn put(call: Call) -> Result<Response, ApiError> {

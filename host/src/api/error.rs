@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::route::Base;
 use super::wire;
 use crate::engine::executor::AdmitError;
-use crate::engine::{DeployError, PurgeError, SendError, StartError};
+use crate::engine::{DeployError, PurgeError, QuotaExceeded, SendError, StartError};
 use crate::store::StoreError;
 
 /// What clients get when something is wrong with the server: nothing internal leaks.
@@ -40,6 +40,8 @@ pub(super) enum ApiError {
     Unauthorized,
     /// The key is right, but not for this: 403, in the form of its base.
     Forbidden(Base),
+    /// The hub is at one of its limits: 429, or 413 for what is too large.
+    Quota(Base, QuotaExceeded),
     /// Too many wrong keys: 429.
     TooManyAttempts {
         /// How long no key of this peer is looked at.
@@ -122,6 +124,7 @@ impl IntoResponse for ApiError {
             Self::Gone => wire::empty(StatusCode::GONE),
             Self::Unauthorized => wire::empty(StatusCode::UNAUTHORIZED),
             Self::Forbidden(base) => forbidden(base),
+            Self::Quota(base, exceeded) => quota(base, &exceeded),
             Self::TooManyAttempts { wait } => too_many_attempts(wait),
             Self::Refused { status, message } => body(status, &message, "ArgumentException"),
             Self::ForeignHost(text) => body(StatusCode::FORBIDDEN, &text, "ForbiddenHost"),
@@ -169,11 +172,32 @@ fn forbidden(base: Base) -> Response {
     }
 }
 
+fn quota(base: Base, exceeded: &QuotaExceeded) -> Response {
+    let is_size = exceeded.quota == "componentBytes";
+    let status = if is_size { StatusCode::PAYLOAD_TOO_LARGE } else { StatusCode::TOO_MANY_REQUESTS };
+    let message = exceeded.to_string();
+    let mut response = match base {
+        Base::Admin => {
+            let error = AdminErrorDetail { code: "quota-exceeded", message: &message };
+            wire::json(status, &AdminError { error })
+        }
+        Base::Webhooks | Base::Extension | Base::Rpc | Base::Root => body(status, &message, "QuotaExceeded"),
+    };
+    if let Some(wait) = exceeded.wait {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
+    }
+    response
+}
+
+/// At least one: `Retry-After` has no parts of seconds.
+fn whole_seconds(wait: Duration) -> u64 {
+    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
+}
+
 fn too_many_attempts(wait: Duration) -> Response {
     let text = "Too many wrong keys came from this address. Try again later.";
     let mut response = body(StatusCode::TOO_MANY_REQUESTS, text, "TooManyRequests");
-    let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
     response
 }
 
@@ -242,6 +266,7 @@ impl From<StartError> for ApiError {
         match error {
             StartError::BadInstanceId(text) => Self::BadRequest(text),
             StartError::UnknownFunction { function, known } => Self::BadRequest(unknown_function(&function, &known)),
+            StartError::Quota(exceeded) => Self::Quota(Base::Webhooks, exceeded),
             StartError::NoHub(_) => Self::Refused { status: StatusCode::NOT_FOUND, message: format!("{error}.") },
             StartError::Exists { .. } => Self::Conflict(error.to_string()),
             StartError::InputTooLarge { limit, .. } => Self::BodyTooLarge { limit },
@@ -267,6 +292,7 @@ impl From<DeployError> for ApiError {
     fn from(error: DeployError) -> Self {
         let message = error.to_string();
         let (status, code) = match error {
+            DeployError::Quota(exceeded) => return Self::Quota(Base::Admin, exceeded),
             DeployError::NoHub(_) => (StatusCode::NOT_FOUND, "no-such-hub"),
             DeployError::BadName(_) => (StatusCode::BAD_REQUEST, "bad-app-name"),
             DeployError::Admit(AdmitError::Refused(_)) => (StatusCode::BAD_REQUEST, "component-refused"),

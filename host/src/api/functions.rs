@@ -73,6 +73,7 @@ pub(super) async fn serve(state: ApiState, parts: Parts, body: Body) -> Result<R
         HttpMatch::Function(function) => function,
     };
     check_level(&state, (&hub, &function), &query, &parts)?;
+    engine.admit_request(&hub).map_err(|exceeded| ApiError::Quota(Base::Root, exceeded))?;
     let query = parts.uri.query().unwrap_or_default();
     let request = HttpRequest {
         method: parts.method.as_str().to_owned(),

@@ -62,6 +62,10 @@ struct Usage {
     open_instances: u64,
     /// All instances.
     instances: u64,
+    /// Apps.
+    apps: u64,
+    /// Bytes of the components of all their versions.
+    component_bytes: u64,
 }
 
 /// Lists all hubs.
@@ -111,7 +115,8 @@ pub(super) async fn put(call: Call) -> Result<Response, ApiError> {
 )]
 pub(super) async fn get(call: Call) -> Result<Response, ApiError> {
     let counts = call.engine.counts(&call.hub).await?.all();
-    let usage = Usage { open_instances: counts.open(), instances: counts.total() };
+    let (apps, component_bytes) = call.engine.deployed(&call.hub);
+    let usage = Usage { open_instances: counts.open(), instances: counts.total(), apps, component_bytes };
     Ok(wire::json(StatusCode::OK, &HubDetail { hub: HubView::new(&call.record), usage }))
 }
 

@@ -55,7 +55,7 @@ use crate::store::{HubName, HubRecord};
 use error::ApiError;
 use guard::{Admitted, Locks};
 use query::Query;
-use route::{Base, Matched, Op};
+use route::{Base, Matched, Need, Op};
 
 pub(crate) use attempts::Peer;
 pub(crate) use config::days_or_duration;
@@ -256,6 +256,10 @@ async fn answer(state: ApiState, request: Request) -> Result<Response, ApiError>
     let admitted = state.unlock((&parts, brings_key), |locks| locks.admit(&found, &query, &parts))?;
     let engine = state.engine.get().ok_or(ApiError::Opening)?;
     let record = guard::hub(&found, &query, &engine)?;
+    if found.need != Need::Admin {
+        // Whoever runs the server can always get at a hub.
+        engine.admit_request(&record.name).map_err(|exceeded| ApiError::Quota(found.base, exceeded))?;
+    }
     let Matched { base, op, params, .. } = found;
     let ApiState { settings, codes, stopping, .. } = state;
     let mint = codes.map(|codes| codes.mint(&record, admitted.signer));

@@ -179,7 +179,11 @@ fn describe_key(operation: &mut Operation, need: Need) {
     let empty = ResponseBuilder::new().description("The key or code is missing or wrong. Empty.");
     operation.responses.responses.insert("401".to_owned(), empty.build().into());
     answer(operation, "403", "The key has another scope, or is of another hub.");
-    answer(operation, "429", "Too many wrong keys came from this address. `Retry-After` says when to try again.");
+    answer(
+        operation,
+        "429",
+        "The hub is at one of its limits, or too many wrong keys came from this address. `Retry-After` says when to try again.",
+    );
     answer(operation, "500", "Something is wrong with the server; its log says what.");
     answer(operation, "503", "The server starts, or its store is unavailable. `Retry-After` says when to try again.");
 }

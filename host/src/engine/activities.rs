@@ -62,6 +62,7 @@ impl Inner {
                 client: GuestClient::new(self, &caller.hub),
                 timeout,
             };
+            let _place = busy.hub().activity_place().await;
             // The semaphore is never closed; without a permit the attempt would only be less orderly.
             let permit = self.activity_permits.acquire().await.ok();
             // A panic of the host is a fault like another. The guest it met is gone with its future.

@@ -297,6 +297,7 @@ impl Inner {
             return Ok(Deployed { digest, changed: false });
         }
         let changed = before.as_ref().is_none_or(|record| record.current != digest);
+        self.check_deployment(hub, before.as_ref(), &version)?;
         self.change_app(AppRecord { options, ..with_version(before, (hub, app), version) }).await?;
         Ok(Deployed { digest, changed })
     }

@@ -6,6 +6,7 @@ use durawasm_core::model::Tags;
 use durawasm_core::{HistoryEvent, InstanceId, Payload, Status, Timestamp};
 
 use super::executor::AdmitError;
+use super::quota::{QuotaError, QuotaExceeded};
 use crate::store::{AppOptions, Digest, HubName, InstanceRecord, Payloads, StoreError};
 
 /// What a start does about an instance that has its id already (http-api.md 3).
@@ -77,6 +78,9 @@ pub enum StartError {
         /// The status of the instance that has it.
         status: Status,
     },
+    /// The hub is at one of its limits.
+    #[error(transparent)]
+    Quota(#[from] QuotaExceeded),
     /// There is no such hub, or not for long.
     #[error("the task hub '{0}' does not exist")]
     NoHub(HubName),
@@ -99,6 +103,15 @@ pub enum StartError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<QuotaError> for StartError {
+    fn from(error: QuotaError) -> Self {
+        match error {
+            QuotaError::Exceeded(exceeded) => Self::Quota(exceeded),
+            QuotaError::Store(error) => Self::Store(error),
+        }
+    }
 }
 
 /// Why a message did not reach an instance. Nothing was changed.
@@ -166,6 +179,9 @@ pub enum DeployError {
     /// The app's name has a forbidden form.
     #[error("{0}")]
     BadName(String),
+    /// The hub is at one of its limits.
+    #[error(transparent)]
+    Quota(#[from] QuotaExceeded),
     /// The hub takes no apps; the text says why.
     #[error("{0}")]
     NoHub(String),

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::executor::Environment;
+use super::quota::{Quota, QuotaExceeded};
 use super::{Engine, Inner};
 use crate::store::{
     CommitError, HubConfig, HubName, HubRecord, HubState, InstanceRecord, KeyId, ListQuery, MailId, Store, StoreError,
@@ -68,6 +69,7 @@ pub(super) struct Hub {
     idle: Notify,
     /// Held by each start until it is durable.
     starts: Arc<RwStarts>,
+    quota: Quota,
 }
 
 /// Its record, and what follows from it.
@@ -92,11 +94,16 @@ impl Hub {
             busy: AtomicUsize::new(0),
             idle: Notify::new(),
             starts: Arc::default(),
+            quota: Quota::default(),
         })
     }
 
     pub(super) fn record(&self) -> Arc<HubRecord> {
         Arc::clone(&self.known.read().unwrap_or_else(PoisonError::into_inner).record)
+    }
+
+    pub(super) fn quota(&self) -> &Quota {
+        &self.quota
     }
 
     fn is_open(&self) -> bool {
@@ -132,11 +139,21 @@ pub(super) struct Busy(Arc<Hub>);
 
 /// A start that is under way in a hub.
 pub(super) struct Starting {
-    _busy: Busy,
+    busy: Busy,
     _starting: tokio::sync::OwnedRwLockReadGuard<()>,
 }
 
+impl Starting {
+    pub(super) fn hub(&self) -> &Arc<Hub> {
+        &self.busy.0
+    }
+}
+
 impl Busy {
+    pub(super) fn hub(&self) -> &Arc<Hub> {
+        &self.0
+    }
+
     /// What the hub's activities and client functions find in their environment.
     pub(super) fn env(&self) -> Environment {
         Arc::clone(&self.0.known.read().unwrap_or_else(PoisonError::into_inner).env)
@@ -163,7 +180,11 @@ impl Table {
         self.keys.retain(|_, hub| *hub != name);
         self.keys.extend(record.keys.iter().map(|key| (key.id, name.clone())));
         match self.hubs.get(&name) {
-            Some(hub) => *hub.known.write().unwrap_or_else(PoisonError::into_inner) = Known::new(record),
+            Some(hub) => {
+                let limit = record.config.limits.concurrent_activities;
+                *hub.known.write().unwrap_or_else(PoisonError::into_inner) = Known::new(record);
+                hub.quota.limits_changed(limit);
+            }
             None => drop(self.hubs.insert(name, Hub::new(record))),
         }
     }
@@ -202,7 +223,7 @@ impl Hubs {
     pub(super) async fn enter_start(&self, name: &str) -> Option<Starting> {
         let hub = self.get(name)?;
         let starting = Arc::clone(&hub.starts).read_owned().await;
-        Some(Starting { _busy: hub.enter()?, _starting: starting })
+        Some(Starting { busy: hub.enter()?, _starting: starting })
     }
 
     /// Waits until no start is under way in this hub; none begins as long as this is held.
@@ -253,6 +274,14 @@ impl Engine {
     #[must_use]
     pub fn hub_of_key(&self, id: KeyId) -> Option<Arc<HubRecord>> {
         self.inner.hubs.of_key(id)
+    }
+
+    /// A request for this hub comes; what the hub refuses is not to be answered.
+    ///
+    /// # Errors
+    /// The hub is at its limit.
+    pub fn admit_request(&self, hub: &str) -> Result<(), QuotaExceeded> {
+        self.inner.hubs.get(hub).map_or(Ok(()), |hub| hub.take_request(self.inner.now()))
     }
 
     /// Creates a hub; durable on return. False: it existed. The name is the caller's to check.

@@ -17,6 +17,7 @@ mod hubs;
 mod mail;
 mod manage;
 mod query;
+mod quota;
 mod retention;
 pub mod routes;
 pub mod session;
@@ -40,6 +41,7 @@ pub use client::{
 use executor::Executor;
 pub use hubs::{DEFAULT_HUB, HubError};
 pub use query::{PurgeError, PurgeOptions};
+pub use quota::QuotaExceeded;
 pub use versions::{AppError, Needs};
 
 use crate::store::{AppRecord, HubName, InstanceNumber, SharedStore, StoreError};

@@ -1,6 +1,6 @@
 //! Starting an instance: the start and, when it ends in time, the first episode in one durable commit.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use durawasm_core::model::{Tags, check_instance_id};
@@ -90,13 +90,15 @@ impl Inner {
             return Err(StoreError::Unavailable("the host is shutting down".to_owned()).into());
         }
         let starting = self.hubs.enter_start(&request.hub).await;
-        let _starting = starting.ok_or_else(|| StartError::NoHub(request.hub.clone()))?;
+        let starting = starting.ok_or_else(|| StartError::NoHub(request.hub.clone()))?;
         let mut live = self.prepare(&request)?;
         live.waiter = waiter;
         let id = live.record.id.clone();
         if request.instance_id.is_some() {
             self.refuse_taken(&live.record, reuse).await?;
         }
+        starting.hub().take_starts(1, self.now())?;
+        let _place = self.reserve(starting.hub(), 1).await?;
         self.begin(live, (reuse, Vec::new()), FirstEpisode::Now).await.map_err(refused)?;
         Ok(id)
     }
@@ -110,7 +112,7 @@ impl Inner {
             return Err(StartError::TooMany { count: requests.len(), limit: STARTS_AT_ONCE });
         }
         let (mut commits, mut ids, mut timers) = (Vec::new(), Vec::new(), Vec::new());
-        let _starting = self.enter_all(&requests).await?;
+        let all = self.enter_all(&requests).await?;
         for request in &requests {
             let reuse = match request.reuse {
                 Reuse::Never => store::Reuse::Never,
@@ -131,6 +133,11 @@ impl Inner {
             commits.push(commit);
             timers.push(effects);
         }
+        let mut places = Vec::new();
+        for (starting, count) in &all {
+            starting.hub().take_starts(*count, self.now())?;
+            places.push(self.reserve(starting.hub(), *count).await?);
+        }
         let committed = self.store.commit_all(commits).await.map_err(refused)?;
         for (Committed { number, .. }, effects) in committed.into_iter().zip(timers) {
             for effect in effects {
@@ -143,12 +150,15 @@ impl Inner {
         Ok(ids)
     }
 
-    /// Begins starts in all hubs that are meant, in one order, so that no two wait for each other.
-    async fn enter_all(&self, requests: &[StartRequest]) -> Result<Vec<Starting>, StartError> {
-        let hubs: BTreeSet<_> = requests.iter().map(|request| request.hub.clone()).collect();
+    /// Begins starts in all hubs that are meant, so many in each, in one order, so that no two wait for each other.
+    async fn enter_all(&self, requests: &[StartRequest]) -> Result<Vec<(Starting, u64)>, StartError> {
+        let mut hubs = BTreeMap::<HubName, u64>::new();
+        for request in requests {
+            *hubs.entry(request.hub.clone()).or_default() += 1;
+        }
         let mut all = Vec::new();
-        for hub in hubs {
-            all.push(self.hubs.enter_start(&hub).await.ok_or(StartError::NoHub(hub))?);
+        for (hub, count) in hubs {
+            all.push((self.hubs.enter_start(&hub).await.ok_or(StartError::NoHub(hub))?, count));
         }
         Ok(all)
     }

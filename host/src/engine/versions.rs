@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use super::actor::Content;
 use super::client::SendError;
 use super::hubs::HubError;
+use super::quota::component_bytes;
 use super::{Engine, Inner};
 use crate::store::{AppRecord, AppVersion, Digest, Filter, HubName, InstanceRecord, ListQuery, StoreError};
 
@@ -107,6 +108,13 @@ impl Engine {
     #[must_use]
     pub fn apps(&self, hub: &HubName) -> Vec<AppRecord> {
         self.inner.apps.of_hub(hub)
+    }
+
+    /// How many apps a hub has, and the bytes of the components of all their versions.
+    #[must_use]
+    pub fn deployed(&self, hub: &HubName) -> (u64, u64) {
+        let apps = self.apps(hub);
+        (apps.len() as u64, component_bytes(&apps, None))
     }
 
     /// How many instances are on each version of an app; those without are left out. Looks at every instance of the hub

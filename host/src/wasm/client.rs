@@ -325,7 +325,7 @@ async fn start_error(client: &GuestClient, error: StartError) -> Error {
         StartError::BadInstanceId(_) | StartError::UnknownFunction { .. } | StartError::NoHub(_) => {
             Error::Invalid(text)
         }
-        StartError::TooMany { .. } | StartError::InputTooLarge { .. } => Error::Limit(text),
+        StartError::TooMany { .. } | StartError::InputTooLarge { .. } | StartError::Quota(_) => Error::Limit(text),
         StartError::Store(error) => store_error(error),
     }
 }
