@@ -131,12 +131,20 @@ impl Apps {
         (app, digest): (&str, Digest),
         (kind, name): (FunctionKind, &str),
     ) -> Option<Found> {
-        let own = self.get(hub, app).filter(|record| !record.options.current_activities).and_then(|record| {
-            let version = record.versions.iter().find(|version| version.digest == digest)?;
-            let declared = version.functions.iter().any(|(k, n)| *k == kind && n == name);
-            declared.then(|| Found { label: version.label.clone(), ..Found::at(&record, digest) })
-        });
-        own.or_else(|| self.find(hub, kind, name))
+        self.find_own(hub, (app, digest), (kind, name)).or_else(|| self.find(hub, kind, name))
+    }
+
+    fn find_own(
+        &self,
+        hub: &HubName,
+        (app, digest): (&str, Digest),
+        (kind, name): (FunctionKind, &str),
+    ) -> Option<Found> {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let app = table.get(hub)?.get(app).filter(|app| !app.options.current_activities)?;
+        let version = app.versions.iter().find(|version| version.digest == digest)?;
+        let declared = version.functions.iter().any(|(k, n)| *k == kind && n == name);
+        declared.then(|| Found { label: version.label.clone(), ..Found::at(app, digest) })
     }
 
     /// The component for an activity call, see [`Apps::find_for`].

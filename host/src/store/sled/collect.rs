@@ -6,10 +6,8 @@ use std::collections::HashSet;
 use super::encoding::{self, PayloadRow, PieceRow, SLOT_PIECES};
 use super::keys::{self, KeyRange};
 use super::read::failed;
+use super::rows::{Changes, Rows};
 use crate::store::StoreError;
-
-/// Rows to write (or, without a value, to remove) in one batch.
-pub(super) type Changes = Vec<(Vec<u8>, Option<Vec<u8>>)>;
 
 /// What is to be removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +77,7 @@ impl Task {
     /// Adds the removal of at most `limit` rows. True: nothing is left. `keep`: pieces that slots still refer to.
     pub(super) fn collect(
         self,
-        tree: &sled::Tree,
+        tree: &Rows,
         limit: usize,
         keep: &HashSet<(u64, u32)>,
         changes: &mut Changes,
@@ -116,7 +114,7 @@ impl Task {
     }
 
     /// Goes on with it in the background: the rows that slots refer to are looked up now.
-    pub(super) fn go_on(self, tree: &sled::Tree, limit: usize, changes: &mut Changes) -> Result<bool, StoreError> {
+    pub(super) fn go_on(self, tree: &Rows, limit: usize, changes: &mut Changes) -> Result<bool, StoreError> {
         let keep = match self {
             Self::HistoryBefore { number, .. } => {
                 slot_pieces(tree, number)?.into_iter().map(|(_, piece)| (piece.revision, piece.piece)).collect()
@@ -128,7 +126,7 @@ impl Task {
 }
 
 /// The slots of an instance whose payloads lie in pieces.
-pub(super) fn slot_pieces(tree: &sled::Tree, number: u64) -> Result<Vec<(u8, PieceRow)>, StoreError> {
+pub(super) fn slot_pieces(tree: &Rows, number: u64) -> Result<Vec<(u8, PieceRow)>, StoreError> {
     let (from, until) = keys::all_slots(number);
     let mut found = Vec::new();
     for row in tree.range(from..until) {
@@ -142,7 +140,7 @@ pub(super) fn slot_pieces(tree: &sled::Tree, number: u64) -> Result<Vec<(u8, Pie
 }
 
 /// All that garbage rows remember.
-pub(super) fn remembered(tree: &sled::Tree) -> Result<Vec<Task>, StoreError> {
+pub(super) fn remembered(tree: &Rows) -> Result<Vec<Task>, StoreError> {
     let (from, until) = keys::all_garbage();
     tree.range(from..until).keys().map(|key| Task::of_key(&key.map_err(failed)?)).collect()
 }

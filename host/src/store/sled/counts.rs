@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 
 use durawasm_core::Status;
 
-use super::collect::Changes;
 use super::encoding;
 use super::keys;
 use super::read::failed;
+use super::rows::Changes;
+use super::rows::Rows;
 use crate::store::{Counts, StatusCounts, StoreError};
 
 /// Changes of counts: the key of the count's row, the status, how many more.
@@ -27,7 +28,7 @@ impl Counting {
 }
 
 /// The count rows as they are after a batch. What earlier batches changed is in the tree by now.
-pub(super) fn rows(tree: &sled::Tree, counting: Counting) -> Result<Changes, StoreError> {
+pub(super) fn rows(tree: &Rows, counting: Counting) -> Result<Changes, StoreError> {
     let mut changes = Changes::new();
     for (key, differences) in counting.0 {
         if differences.values().all(|difference| *difference == 0) {
@@ -47,7 +48,7 @@ pub(super) fn rows(tree: &sled::Tree, counting: Counting) -> Result<Changes, Sto
 }
 
 /// The counts of a hub.
-pub(super) fn of_hub(tree: &sled::Tree, hub: &str) -> Result<Counts, StoreError> {
+pub(super) fn of_hub(tree: &Rows, hub: &str) -> Result<Counts, StoreError> {
     let (from, until) = keys::counts(hub);
     let mut counts = Counts::default();
     for row in tree.range(from..until) {

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use super::collect::{self, Changes, Task};
+use super::collect::{self, Task};
 use super::counts::Counted;
 use super::encoding::{self, Head, NumberRow};
 use super::index;
@@ -11,6 +11,8 @@ use super::keys;
 use super::mail;
 use super::prepare::{MAX_VALUE, Prepared};
 use super::read::{self, failed};
+use super::rows::Changes;
+use super::rows::Rows;
 use crate::store::{
     AppRecord, CommitError, Committed, Expect, InstanceNumber, InstanceRecord, MailId, Reuse, StoreError, TimerRow,
 };
@@ -61,12 +63,7 @@ impl Decision {
         self.changes.push((key, None));
     }
 
-    pub(super) fn collect(
-        &mut self,
-        tree: &sled::Tree,
-        task: Task,
-        keep: &HashSet<(u64, u32)>,
-    ) -> Result<(), StoreError> {
+    pub(super) fn collect(&mut self, tree: &Rows, task: Task, keep: &HashSet<(u64, u32)>) -> Result<(), StoreError> {
         if !task.collect(tree, INLINE_REMOVALS, keep, &mut self.changes)? {
             self.write(task.key(), Vec::new());
             self.garbage.push(task);
@@ -84,7 +81,7 @@ impl Touched {
     /// Decides a commit. None: it must wait for the next group.
     pub(super) fn commit(
         &mut self,
-        tree: &sled::Tree,
+        tree: &Rows,
         prepared: &Prepared,
         next: Next,
     ) -> Result<Option<Decision>, CommitError> {
@@ -101,11 +98,7 @@ impl Touched {
     }
 
     /// Takes messages. None: the group has taken one of them already, so the next one is told that it is gone.
-    pub(super) fn take_mail(
-        &self,
-        tree: &sled::Tree,
-        taken: &[MailId],
-    ) -> Result<Option<(Changes, Vec<Task>)>, CommitError> {
+    pub(super) fn take_mail(&self, tree: &Rows, taken: &[MailId]) -> Result<Option<(Changes, Vec<Task>)>, CommitError> {
         if taken.iter().any(|id| self.mail.contains(id)) {
             return Ok(None);
         }
@@ -123,7 +116,7 @@ impl Touched {
 
     fn start(
         &mut self,
-        tree: &sled::Tree,
+        tree: &Rows,
         prepared: &Prepared,
         reuse: Reuse,
         Next { number, mail }: Next,
@@ -149,7 +142,7 @@ impl Touched {
 
     fn advance(
         &mut self,
-        tree: &sled::Tree,
+        tree: &Rows,
         prepared: &Prepared,
         (revision, first_mail): (u64, u64),
     ) -> Result<Option<Decision>, CommitError> {
@@ -172,7 +165,7 @@ impl Touched {
     /// Decides an app's record. None: it must wait for the next group.
     pub(super) fn put_app(
         &mut self,
-        tree: &sled::Tree,
+        tree: &Rows,
         app: &AppRecord,
         expected: u32,
     ) -> Result<Option<Changes>, CommitError> {
@@ -198,7 +191,7 @@ impl Touched {
 }
 
 /// Removes the instance that a start replaces, if it may.
-fn replace(tree: &sled::Tree, (old, reuse): (u64, Reuse), decision: &mut Decision) -> Result<(), CommitError> {
+fn replace(tree: &Rows, (old, reuse): (u64, Reuse), decision: &mut Decision) -> Result<(), CommitError> {
     let Some(row) = tree.get(keys::instance(old)).map_err(failed)? else {
         return Err(
             StoreError::Corrupt(format!("instance number {old} has no record, though an id leads to it")).into()
@@ -218,7 +211,7 @@ fn replace(tree: &sled::Tree, (old, reuse): (u64, Reuse), decision: &mut Decisio
 
 /// Removes all rows of an instance but the one that leads from its id to it.
 pub(super) fn remove_rows(
-    tree: &sled::Tree,
+    tree: &Rows,
     (head, record): (&Head, &InstanceRecord),
     decision: &mut Decision,
 ) -> Result<(), StoreError> {
@@ -232,7 +225,7 @@ pub(super) fn remove_rows(
 }
 
 /// Removes the large payloads that this commit replaces, and the history that it drops.
-fn drop_old_payloads(tree: &sled::Tree, prepared: &Prepared, decision: &mut Decision) -> Result<(), StoreError> {
+fn drop_old_payloads(tree: &Rows, prepared: &Prepared, decision: &mut Decision) -> Result<(), StoreError> {
     if prepared.slots.is_empty() && !prepared.fresh_history {
         return Ok(());
     }

@@ -1,23 +1,30 @@
-//! The journal: a file that holds, in order, every batch since the last checkpoint. A group is durable once it is in
-//! there and synced, which is one short write into space that the file has already; sled's own log is flushed and
-//! synced only at a checkpoint, after which the journal is written from its beginning again.
+//! The journal: a file that holds, in order, every batch since the last checkpoint. A batch is durable once it is in
+//! there and synced, which is one short write into space that the file has already. Only then are its rows given to
+//! sled, which writes them when its buffers are full; at a checkpoint sled is made to write what it has, and the
+//! journal begins anew.
 //!
-//! Opening applies what sled lacks. A batch has a sequence number, which sled's rows carry too, so that none is applied
-//! twice. The journal's readable beginning ends at the first record that is torn, belongs to an earlier run (each
+//! Opening applies all batches of the journal once more: sled may have written any part of their rows, in their order.
+//! The journal's readable beginning ends at the first record that is torn, belongs to an earlier run (each
 //! time it begins anew, a run has a new random number), or does not follow its predecessor.
+//!
+//! Writes go past the system's cache where the file system allows it: a cache may hold such a file in pieces of
+//! megabytes, and then writes megabytes for each small change. So they consist of whole blocks.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use super::collect::Changes;
 use super::encoding::{self, MetaRow};
 use super::keys;
+use super::rows::Changes;
 use crate::store::StoreError;
 
 /// The file, whose whole length is written when it is made: then a sync need not also write where the file's bytes lie.
-pub(super) const JOURNAL_BYTES: usize = 2 << 20;
+pub(super) const JOURNAL_BYTES: usize = 8 << 20;
+
+/// Each write begins at a multiple of this and is a multiple of it long.
+const BLOCK: usize = 4096;
 
 const NAME: &str = "journal";
 
@@ -42,15 +49,9 @@ impl Record {
         encoding::decode(row, "the row about the store")
     }
 
-    fn batch(self) -> sled::Batch {
-        let mut batch = sled::Batch::default();
-        for (key, value) in self.rows {
-            match value {
-                Some(value) => batch.insert(key, value),
-                None => batch.remove(key),
-            }
-        }
-        batch
+    /// What it changes.
+    pub(super) fn rows(self) -> Changes {
+        self.rows
     }
 }
 
@@ -66,33 +67,40 @@ pub(super) fn read(directory: &Path) -> io::Result<Vec<Record>> {
     }
 }
 
-fn records(mut bytes: &[u8]) -> Vec<Record> {
+fn records(bytes: &[u8]) -> Vec<Record> {
     let mut records: Vec<Record> = Vec::new();
-    let mut first_run = None;
-    while let Some((run, record, rest)) = record(bytes) {
+    let (mut at, mut first_run) = (0, None);
+    // One write holds records side by side; the next write begins with the next block.
+    while let Some((run, record, length)) = record_at(bytes, at).or_else(|| {
+        at = at.next_multiple_of(BLOCK);
+        record_at(bytes, at)
+    }) {
         let follows = records.last().is_none_or(|last| last.sequence.checked_add(1) == Some(record.sequence));
         if !follows || *first_run.get_or_insert(run) != run {
             break;
         }
         records.push(record);
-        bytes = rest;
+        at += length;
     }
     records
 }
 
-fn record(bytes: &[u8]) -> Option<(u64, Record, &[u8])> {
+/// The run of the record at this place, the record, and its length.
+fn record_at(bytes: &[u8], at: usize) -> Option<(u64, Record, usize)> {
+    let bytes = bytes.get(at..)?;
     let (checksum, checked) = bytes.split_first_chunk::<4>()?;
     let (length, rest) = checked.split_first_chunk::<4>()?;
     let (run, rest) = rest.split_first_chunk::<8>()?;
     let (sequence, rest) = rest.split_first_chunk::<8>()?;
     let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
-    let (rows, rest) = rest.split_at_checked(length)?;
+    let rows = rest.get(..length)?;
     let checked = checked.get(..HEADER - 4 + length)?;
     // An empty record is no record: it would be what untouched space looks like.
     if rows.is_empty() || crc32fast::hash(checked) != u32::from_le_bytes(*checksum) {
         return None;
     }
-    Some((u64::from_le_bytes(*run), Record { sequence: u64::from_le_bytes(*sequence), rows: decode(rows)? }, rest))
+    let record = Record { sequence: u64::from_le_bytes(*sequence), rows: decode(rows)? };
+    Some((u64::from_le_bytes(*run), record, HEADER + length))
 }
 
 fn decode(mut bytes: &[u8]) -> Option<Changes> {
@@ -114,24 +122,19 @@ fn decode(mut bytes: &[u8]) -> Option<Changes> {
     Some(rows)
 }
 
-/// How far the store comes with these records: the row about the store after the last one that continues it.
+/// Whether the store comes further with these records. If they begin where it ends or before, all of them are applied:
+/// of what they change sled may have written a part by itself.
+pub(super) fn continues(stored: MetaRow, records: &[Record]) -> bool {
+    let (Some(first), Some(last)) = (records.first(), records.last()) else { return false };
+    first.sequence <= stored.sequence + 1 && last.sequence >= stored.sequence
+}
+
+/// How far the store comes with these records.
 pub(super) fn reached(stored: MetaRow, records: &[Record]) -> Result<MetaRow, StoreError> {
-    missing(stored, records).last().map_or(Ok(stored), Record::meta)
-}
-
-/// The records that continue what is stored; none, if there is a gap between.
-fn missing(stored: MetaRow, records: &[Record]) -> &[Record] {
-    let next = stored.sequence + 1;
-    records.iter().position(|record| record.sequence == next).map_or(&[], |first| &records[first..])
-}
-
-/// Applies what the store lacks. True: there was something, which is not durable yet in the store itself.
-pub(super) fn replay(tree: &sled::Tree, stored: MetaRow, mut records: Vec<Record>) -> Result<bool, StoreError> {
-    let count = missing(stored, &records).len();
-    for record in records.drain(records.len() - count..) {
-        tree.apply_batch(record.batch()).map_err(super::read::failed)?;
+    match records.last() {
+        Some(last) if continues(stored, records) => last.meta(),
+        Some(_) | None => Ok(stored),
     }
-    Ok(count > 0)
 }
 
 /// The journal, open for writing from its beginning.
@@ -141,8 +144,8 @@ pub(super) struct Journal {
     run: u64,
     /// Where the next write goes.
     at: usize,
-    /// Records to be written.
-    pending: Vec<u8>,
+    /// The record to be written, from [`Journal::begin`] on, within which it begins at a multiple of a block's length.
+    buffer: Vec<u8>,
 }
 
 impl Journal {
@@ -152,61 +155,35 @@ impl Journal {
     /// When the file cannot be made.
     pub(super) fn open(directory: &Path) -> io::Result<Self> {
         let path = directory.join(NAME);
-        let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(path)?;
+        let file = OpenOptions::new().create(true).truncate(false).read(true).write(true).open(&path)?;
         let length = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX).min(JOURNAL_BYTES);
         if length < JOURNAL_BYTES {
             file.write_all_at(&vec![0; JOURNAL_BYTES - length], length as u64)?;
-            file.sync_all()?;
         }
-        Ok(Self { file, run: new_run(), at: 0, pending: Vec::new() })
+        file.sync_all()?;
+        Ok(Self { file: uncached(&path).unwrap_or(file), run: new_run(), at: 0, buffer: Vec::new() })
     }
 
-    /// Adds a batch to what is to be written. False: there is no room for it.
-    pub(super) fn add(&mut self, sequence: u64, rows: &[(Vec<u8>, Option<Vec<u8>>)]) -> bool {
-        let size = |(key, value): &(Vec<u8>, Option<Vec<u8>>)| 8 + key.len() + value.as_ref().map_or(0, Vec::len);
-        let length: usize = rows.iter().map(size).sum();
-        if self.at + self.pending.len() + HEADER + length > JOURNAL_BYTES {
-            return false;
-        }
-        let length_field = |length: usize| u32::try_from(length).unwrap_or(REMOVED).to_le_bytes();
-        let begin = self.pending.len();
-        self.pending.extend_from_slice(&[0; 4]);
-        self.pending.extend_from_slice(&length_field(length));
-        self.pending.extend_from_slice(&self.run.to_le_bytes());
-        self.pending.extend_from_slice(&sequence.to_le_bytes());
-        for (key, value) in rows {
-            self.pending.extend_from_slice(&length_field(key.len()));
-            match value {
-                Some(value) => {
-                    self.pending.extend_from_slice(&length_field(value.len()));
-                    self.pending.extend_from_slice(key);
-                    self.pending.extend_from_slice(value);
-                }
-                None => {
-                    self.pending.extend_from_slice(&REMOVED.to_le_bytes());
-                    self.pending.extend_from_slice(key);
-                }
-            }
-        }
-        let checksum = crc32fast::hash(&self.pending[begin + 4..]);
-        self.pending[begin..begin + 4].copy_from_slice(&checksum.to_le_bytes());
-        true
-    }
-
-    /// True: nothing waits to be written.
-    pub(super) fn is_written(&self) -> bool {
-        self.pending.is_empty()
-    }
-
-    /// Writes what was added. It is durable after [`Journal::sync`].
+    /// Writes a batch; it is durable after [`Journal::sync`]. False: there is no room for it.
     ///
     /// # Errors
     /// The file system's; what is in the file then is unknown.
-    pub(super) fn write(&mut self) -> io::Result<()> {
-        self.file.write_all_at(&self.pending, self.at as u64)?;
-        self.at += self.pending.len();
-        self.pending.clear();
-        Ok(())
+    pub(super) fn write(&mut self, sequence: u64, rows: &Changes) -> io::Result<bool> {
+        let size = |(key, value): &(Vec<u8>, Option<Vec<u8>>)| 8 + key.len() + value.as_ref().map_or(0, Vec::len);
+        let length: usize = rows.iter().map(size).sum();
+        let written = (HEADER + length).next_multiple_of(BLOCK);
+        if self.at + written > JOURNAL_BYTES {
+            return Ok(false);
+        }
+        self.buffer.clear();
+        self.buffer.reserve(written + BLOCK);
+        let begin = self.buffer.as_ptr().align_offset(BLOCK).min(BLOCK);
+        self.buffer.resize(begin, 0);
+        encode(&mut self.buffer, (self.run, sequence, length), rows);
+        self.buffer.resize(begin + written, 0);
+        self.file.write_all_at(&self.buffer[begin..], self.at as u64)?;
+        self.at += written;
+        Ok(true)
     }
 
     /// Makes what was written durable.
@@ -217,12 +194,45 @@ impl Journal {
         self.file.sync_data()
     }
 
-    /// Everything added so far is durable elsewhere: begins anew.
+    /// Everything written so far is durable elsewhere: begins anew.
     pub(super) fn restart(&mut self) {
         self.at = 0;
-        self.pending.clear();
         self.run = new_run();
     }
+}
+
+/// The file once more, past the system's cache; none, if its file system does not offer that.
+#[cfg(target_os = "linux")]
+fn uncached(path: &Path) -> Option<File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let file = OpenOptions::new().write(true).custom_flags(libc::O_DIRECT).open(path).ok()?;
+    let block = vec![0; 2 * BLOCK];
+    let begin = block.as_ptr().align_offset(BLOCK).min(BLOCK);
+    // Behind the journal: whether such writes work is only seen by trying.
+    file.write_all_at(&block[begin..begin + BLOCK], JOURNAL_BYTES as u64).ok()?;
+    Some(file)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn uncached(_path: &Path) -> Option<File> {
+    None
+}
+
+fn encode(buffer: &mut Vec<u8>, (run, sequence, length): (u64, u64, usize), rows: &Changes) {
+    let length_field = |length: usize| u32::try_from(length).unwrap_or(REMOVED).to_le_bytes();
+    let begin = buffer.len();
+    buffer.extend_from_slice(&[0; 4]);
+    buffer.extend_from_slice(&length_field(length));
+    buffer.extend_from_slice(&run.to_le_bytes());
+    buffer.extend_from_slice(&sequence.to_le_bytes());
+    for (key, value) in rows {
+        buffer.extend_from_slice(&length_field(key.len()));
+        buffer.extend_from_slice(&value.as_ref().map_or(REMOVED.to_le_bytes(), |value| length_field(value.len())));
+        buffer.extend_from_slice(key);
+        buffer.extend_from_slice(value.as_deref().unwrap_or_default());
+    }
+    let checksum = crc32fast::hash(&buffer[begin + 4..]);
+    buffer[begin..begin + 4].copy_from_slice(&checksum.to_le_bytes());
 }
 
 /// What an earlier run left further behind in the file must never be taken for a continuation of this one.
@@ -249,9 +259,8 @@ mod tests {
     fn written(directory: &Path, sequences: std::ops::Range<u64>) -> Journal {
         let mut journal = Journal::open(directory).unwrap();
         for sequence in sequences {
-            assert!(journal.add(sequence, &rows(sequence, &[7; 100])));
+            assert!(journal.write(sequence, &rows(sequence, &[7; 100])).unwrap());
         }
-        journal.write().unwrap();
         journal.sync().unwrap();
         journal
     }
@@ -268,10 +277,19 @@ mod tests {
         assert_eq!(sequences(directory.path()), [4, 5, 6]);
         assert_eq!(read(directory.path()).unwrap()[1].rows, rows(5, &[7; 100]));
         assert_eq!(read(directory.path()).unwrap()[1].meta().unwrap().sequence, 5);
-        assert!(journal.add(7, &rows(7, b"")));
-        assert_eq!(sequences(directory.path()), [4, 5, 6], "only added");
-        journal.write().unwrap();
-        assert_eq!(sequences(directory.path()), [4, 5, 6, 7]);
+        // Longer than a block, and exactly one or two blocks long.
+        let empty = 8 + encode_length(&rows(7, b""));
+        for (sequence, length) in
+            [(7, 9_000), (8, BLOCK - HEADER - empty + 8), (9, 2 * BLOCK - HEADER - empty + 8), (10, 0)]
+        {
+            assert!(journal.write(sequence, &rows(sequence, &vec![9; length])).unwrap());
+        }
+        assert_eq!(sequences(directory.path()), [4, 5, 6, 7, 8, 9, 10]);
+        assert_eq!(read(directory.path()).unwrap()[3].rows, rows(7, &[9; 9_000]));
+    }
+
+    fn encode_length(rows: &Changes) -> usize {
+        rows.iter().map(|(key, value)| 8 + key.len() + value.as_ref().map_or(0, Vec::len)).sum()
     }
 
     /// The new records have the length of the old ones, so that the old ones behind them begin where one is expected,
@@ -281,8 +299,7 @@ mod tests {
         let directory = TempDir::new().unwrap();
         let mut journal = written(directory.path(), 1..5);
         journal.restart();
-        assert!(journal.add(1, &rows(1, &[8; 100])));
-        journal.write().unwrap();
+        assert!(journal.write(1, &rows(1, &[8; 100])).unwrap());
         assert_eq!(sequences(directory.path()), [1]);
     }
 
@@ -291,18 +308,17 @@ mod tests {
         let directory = TempDir::new().unwrap();
         drop(written(directory.path(), 1..4));
         let whole = fs::read(directory.path().join(NAME)).unwrap();
-        let record = HEADER
-            + rows(1, &[7; 100]).iter().map(|(k, v)| 8 + k.len() + v.as_ref().map_or(0, Vec::len)).sum::<usize>();
-        for at in 0..3 * record {
+        let record = HEADER + encode_length(&rows(1, &[7; 100]));
+        for (block, at) in (0..3).flat_map(|block| (0..record).map(move |at| (block, at))) {
             let mut torn = whole.clone();
-            torn[at] ^= 1;
-            assert_eq!(records(&torn).len(), at / record, "byte {at}");
+            torn[block * BLOCK + at] ^= 1;
+            assert_eq!(records(&torn).len(), block, "byte {at} of record {block}");
         }
-        assert_eq!(records(&whole[..2 * record + 5]).len(), 2);
+        assert_eq!(records(&whole[..2 * BLOCK + 5]).len(), 2);
     }
 
     #[test]
-    fn only_what_follows_is_missing() {
+    fn records_are_applied_where_they_fit() {
         let record = |sequence| Record { sequence, rows: rows(sequence, b"v") };
         let stored = |sequence| MetaRow { sequence, next_number: 1, last_mail: None };
         let records = [record(5), record(6), record(7)];
@@ -310,15 +326,16 @@ mod tests {
         assert_eq!((reached(4), reached(5), reached(6), reached(7)), (7, 7, 7, 7));
         assert_eq!(reached(9), 9, "the store is further");
         assert_eq!(reached(2), 2, "there is a gap");
+        assert!(continues(stored(7), &records), "sled may have written a part of the last one only");
     }
 
     #[test]
     fn what_does_not_fit_is_refused() {
         let directory = TempDir::new().unwrap();
         let mut journal = Journal::open(directory.path()).unwrap();
-        assert!(!journal.add(1, &rows(1, &vec![0; JOURNAL_BYTES])));
-        assert!(journal.is_written());
-        assert!(journal.add(1, &rows(1, &vec![0; JOURNAL_BYTES / 2])));
-        assert!(!journal.add(2, &rows(2, &vec![0; JOURNAL_BYTES / 2])));
+        assert!(!journal.write(1, &rows(1, &vec![0; JOURNAL_BYTES])).unwrap());
+        assert!(journal.write(1, &rows(1, &vec![0; JOURNAL_BYTES / 2])).unwrap());
+        assert!(!journal.write(2, &rows(2, &vec![0; JOURNAL_BYTES / 2])).unwrap());
+        assert_eq!(sequences(directory.path()), [1]);
     }
 }

@@ -10,6 +10,7 @@ use durawasm_core::{InstanceId, Status};
 use super::encoding::{self, NumberRow};
 use super::keys::{self, Ordered};
 use super::read::{self, failed};
+use super::rows::Rows;
 use super::{counts, index};
 use crate::store::{
     EXAMINED, Filter, HubName, InstanceNumber, InstanceRecord, ListQuery, Page, Position, StatusCounts, StoreError,
@@ -21,7 +22,7 @@ type Row = (Position, InstanceNumber);
 type Source<'a> = Box<dyn Iterator<Item = Result<Row, StoreError>> + 'a>;
 
 /// One page.
-pub(super) fn page(tree: &sled::Tree, hub: &HubName, query: &ListQuery) -> Result<Page, StoreError> {
+pub(super) fn page(tree: &Rows, hub: &HubName, query: &ListQuery) -> Result<Page, StoreError> {
     let mut rows = Merge::new(sources(tree, hub, query)?)?;
     let mut page = Page::default();
     let mut examined = 0;
@@ -42,7 +43,7 @@ pub(super) fn page(tree: &sled::Tree, hub: &HubName, query: &ListQuery) -> Resul
 
 /// Children of an instance.
 pub(super) fn children(
-    tree: &sled::Tree,
+    tree: &Rows,
     (hub, parent): (&str, &str),
     after: InstanceNumber,
     limit: usize,
@@ -62,7 +63,7 @@ pub(super) fn children(
 }
 
 /// The record with this number; none if it is gone, for a scan is no snapshot.
-fn record(tree: &sled::Tree, number: InstanceNumber) -> Result<Option<InstanceRecord>, StoreError> {
+fn record(tree: &Rows, number: InstanceNumber) -> Result<Option<InstanceRecord>, StoreError> {
     let Some(row) = tree.get(keys::instance(number.0)).map_err(failed)? else { return Ok(None) };
     encoding::decode_record(number.0, &row).map(|(_, record)| Some(record))
 }
@@ -76,7 +77,7 @@ fn position(record: &InstanceRecord) -> Position {
 }
 
 /// The indexes that have all rows the question is about.
-fn sources<'a>(tree: &'a sled::Tree, hub: &HubName, query: &ListQuery) -> Result<Vec<Source<'a>>, StoreError> {
+fn sources<'a>(tree: &'a Rows, hub: &HubName, query: &ListQuery) -> Result<Vec<Source<'a>>, StoreError> {
     if let Some(rows) = few_with_prefix(tree, hub, query)? {
         return Ok(vec![rows]);
     }
@@ -99,7 +100,7 @@ fn sources<'a>(tree: &'a sled::Tree, hub: &HubName, query: &ListQuery) -> Result
 }
 
 /// The instances whose ids begin as asked, if a page may look at them all.
-fn few_with_prefix<'a>(tree: &sled::Tree, hub: &HubName, query: &ListQuery) -> Result<Option<Source<'a>>, StoreError> {
+fn few_with_prefix<'a>(tree: &Rows, hub: &HubName, query: &ListQuery) -> Result<Option<Source<'a>>, StoreError> {
     let Some(prefix) = query.filter.id_prefix.as_deref().filter(|prefix| !prefix.is_empty()) else { return Ok(None) };
     let (from, until) = keys::numbers(hub, prefix);
     let mut numbers = Vec::new();
@@ -116,11 +117,7 @@ fn few_with_prefix<'a>(tree: &sled::Tree, hub: &HubName, query: &ListQuery) -> R
 
 /// The index by status, if it has all that is asked for: not what has completed, and not what is open when there is
 /// too much that never waited.
-fn by_status<'a>(
-    tree: &'a sled::Tree,
-    hub: &HubName,
-    query: &ListQuery,
-) -> Result<Option<Vec<Source<'a>>>, StoreError> {
+fn by_status<'a>(tree: &'a Rows, hub: &HubName, query: &ListQuery) -> Result<Option<Vec<Source<'a>>>, StoreError> {
     let statuses = &query.filter.statuses;
     if statuses.is_empty() || statuses.contains(&Status::Completed) {
         return Ok(None);
@@ -143,7 +140,7 @@ fn by_status<'a>(
 
 /// These instances, put in order.
 fn collected<'a>(
-    tree: &sled::Tree,
+    tree: &Rows,
     (hub, query): (&HubName, &ListQuery),
     numbers: &[InstanceNumber],
 ) -> Result<Source<'a>, StoreError> {
@@ -163,7 +160,7 @@ fn collected<'a>(
 }
 
 /// The rows of an index from where the page begins to the last moment asked for.
-fn scan<'a>(tree: &'a sled::Tree, index: Ordered, query: &ListQuery) -> Source<'a> {
+fn scan<'a>(tree: &'a Rows, index: Ordered, query: &ListQuery) -> Source<'a> {
     let (mut from, mut until) = index.all();
     let Filter { created_from, created_to, .. } = &query.filter;
     if let Some(at) = created_from {

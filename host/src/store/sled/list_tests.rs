@@ -33,7 +33,7 @@ pub(super) async fn recounted(store: &SledStore) -> Counts {
 
 /// All keys that are there, but for the one row about the store.
 fn kinds(store: &SledStore) -> String {
-    let keys = store.shared.tree.iter().keys().map(|key| key.unwrap());
+    let keys = store.shared.tree.scan_prefix(b"").keys().map(|key| key.unwrap());
     keys.filter(|key| *key != keys::META).map(|key| char::from(key[0])).collect()
 }
 

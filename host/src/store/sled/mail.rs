@@ -1,10 +1,12 @@
 //! Messages between instances: a row each, large ones with their bytes in parts beside it.
 
-use super::collect::{Changes, Task};
+use super::collect::Task;
 use super::encoding::{self, MailHead};
 use super::keys;
 use super::prepare::{MAIL_INLINE, MAX_VALUE};
 use super::read::failed;
+use super::rows::Changes;
+use super::rows::Rows;
 use crate::store::{CommitError, MAIL_PAGE_BYTES, Mail, MailId, StoreError};
 
 /// The row of a message with this number.
@@ -24,7 +26,7 @@ pub(super) fn parts(id: u64, bytes: &[u8]) -> impl Iterator<Item = (Vec<u8>, Opt
 }
 
 /// Removes a message that is taken; its parts are removed behind. A message that is not there is a conflict.
-pub(super) fn take(tree: &sled::Tree, id: MailId, changes: &mut Changes) -> Result<Option<Task>, CommitError> {
+pub(super) fn take(tree: &Rows, id: MailId, changes: &mut Changes) -> Result<Option<Task>, CommitError> {
     let Some(row) = tree.get(keys::mail(id.0)).map_err(failed)? else { return Err(CommitError::Conflict) };
     let head: MailHead<'_> = encoding::decode(&row, "a message between instances")?;
     changes.push((keys::mail(id.0), None));
@@ -37,7 +39,7 @@ pub(super) fn take(tree: &sled::Tree, id: MailId, changes: &mut Changes) -> Resu
 }
 
 /// The messages that wait, in order.
-pub(super) fn waiting(tree: &sled::Tree, after: Option<MailId>, limit: usize) -> Result<Vec<Mail>, StoreError> {
+pub(super) fn waiting(tree: &Rows, after: Option<MailId>, limit: usize) -> Result<Vec<Mail>, StoreError> {
     let (from, until) = keys::mail_after(after);
     let (mut found, mut bytes) = (Vec::new(), 0);
     if from >= until {
@@ -63,7 +65,7 @@ fn length(row: &[u8]) -> Result<usize, StoreError> {
 }
 
 /// None: it was taken while its parts were read.
-fn read(tree: &sled::Tree, id: MailId, row: &[u8]) -> Result<Option<Mail>, StoreError> {
+fn read(tree: &Rows, id: MailId, row: &[u8]) -> Result<Option<Mail>, StoreError> {
     let head: MailHead<'_> = encoding::decode(row, "a message between instances")?;
     let length = match (head.whole, head.length) {
         (Some(bytes), _) => return encoding::decode_mail(id, bytes).map(Some),

@@ -8,6 +8,7 @@ mod crash;
 mod disk;
 mod durable;
 mod encoding;
+mod fdatasync;
 mod gate;
 mod group;
 mod index;
@@ -27,6 +28,7 @@ mod power_cut;
 mod prepare;
 mod purge;
 mod read;
+mod rows;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -47,6 +49,7 @@ pub use open::OpenError;
 use self::disk::Disk;
 use self::durable::Durable;
 use self::prepare::Prepared;
+use self::rows::Rows;
 use self::settings::Setting;
 use self::writer::{Job, Work, Writer};
 use super::{
@@ -78,7 +81,7 @@ impl Default for SledOptions {
 /// What writer and readers share.
 struct Shared {
     db: sled::Db,
-    tree: sled::Tree,
+    tree: Rows,
     durable: Durable,
     options: SledOptions,
     _lock: File,
@@ -104,10 +107,11 @@ impl SledStore {
     /// read or written.
     pub fn open(path: &Path, options: SledOptions) -> Result<Self, OpenError> {
         let open::Opened { db, data, lock, sidecar, journal, meta } = open::open(path, &options)?;
-        let tree = sled::Tree::clone(&db);
+        let tree = Rows::new(sled::Tree::clone(&db));
         let shared = Arc::new(Shared { db, tree, durable: Durable::new(meta.sequence), options, _lock: lock });
         let (sender, jobs) = mpsc::channel();
-        let mut writer = Writer::new(shared.clone(), jobs, Disk::new(shared.clone(), data, sidecar, journal), meta);
+        let mut writer =
+            Writer::new(shared.clone(), jobs, Disk::new(shared.clone(), (data, sidecar, journal), meta.sequence), meta);
         collect::remembered(&shared.tree)
             .and_then(|tasks| writer.recover(tasks))
             .map_err(|error| open::store_error(path, error))?;
@@ -156,7 +160,7 @@ impl SledStore {
     /// Reads on a thread that may block for long.
     async fn read_aside<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&sled::Tree) -> Result<T, StoreError> + Send + 'static,
+        read: impl FnOnce(&Rows) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let shared = self.shared.clone();
         tokio::task::spawn_blocking(move || read(&shared.tree))

@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::encoding::{self, MetaRow};
 use super::journal::{self, Journal, Record};
+use super::rows::Rows;
 use super::{SledOptions, inspect, keys};
 use crate::store::StoreError;
 
@@ -29,6 +30,9 @@ pub(super) const SEGMENT_BYTES: usize = 4 << 20;
 /// A lock may linger for a moment: in a child process between fork and exec, or in a store that is being dropped.
 const LOCK_PATIENCE: Duration = Duration::from_millis(300);
 const LOCK_STEP: Duration = Duration::from_millis(10);
+
+/// Bytes of the checksum in the file `sequence`.
+const CHECKSUM: usize = 8;
 
 /// Why a data directory cannot be used. Nothing in it was changed, unless said otherwise.
 #[derive(Debug, thiserror::Error)]
@@ -165,8 +169,12 @@ pub(super) fn open(path: &Path, options: &SledOptions) -> Result<Opened, OpenErr
         sync_reopened(path, &data)?;
     }
     let unusable = |error| store_error(path, error);
-    if journal::replay(&db, stored_meta(&db).map_err(unusable)?, records).map_err(unusable)? {
-        db.flush().map_err(|error| unusable(super::read::failed(error)))?;
+    let stored = stored_meta(&db).map_err(unusable)?;
+    if journal::continues(stored, &records) {
+        let failed = |error| store_error(path, super::read::failed(error));
+        let rows = Rows::new(sled::Tree::clone(&db));
+        records.into_iter().try_for_each(|record| rows.apply(record.rows())).map_err(failed)?;
+        db.flush().map_err(failed)?;
         data.sync_data().map_err(io_error("cannot sync", &log))?;
     }
     let meta = stored_meta(&db).map_err(unusable)?;
@@ -207,8 +215,12 @@ fn check(path: &Path, records: &[Record]) -> Result<(), OpenError> {
     let sequence = path.join("sequence");
     match fs::read(&sequence) {
         Ok(bytes) => {
-            let reached = journal::reached(finding.meta, records).map_err(|error| store_error(path, error))?;
-            compare(path, reached, promise_in(&bytes).unwrap_or_default(), finding.gap)?;
+            let promised = Promise::decode(&bytes).unwrap_or_default();
+            // What sled's log had durably must be in it. The journal may have it, too; but sled may have used the
+            // places again in which the rows were before.
+            let lost = finding.meta.sequence < promised.checkpoint;
+            let reached = if lost { Ok(finding.meta) } else { journal::reached(finding.meta, records) };
+            compare(path, reached.map_err(|error| store_error(path, error))?, promised, finding.gap)?;
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(io_error("cannot read", &sequence)(error)),
@@ -221,7 +233,7 @@ fn check(path: &Path, records: &[Record]) -> Result<(), OpenError> {
     finding.put_aside(path).and_then(|()| inspect::finish_snapshots(path)).map_err(io_error("cannot write in", path))
 }
 
-fn compare(path: &Path, stored: MetaRow, promised: MetaRow, gap: Option<u64>) -> Result<(), OpenError> {
+fn compare(path: &Path, stored: MetaRow, promised: Promise, gap: Option<u64>) -> Result<(), OpenError> {
     if promised.sequence <= stored.sequence {
         return Ok(());
     }
@@ -356,7 +368,7 @@ pub(super) struct Sidecar(File);
 
 impl Sidecar {
     /// The file, and what it says; nothing, if it is not there or was torn.
-    fn open(path: &Path) -> Result<(Self, MetaRow), OpenError> {
+    fn open(path: &Path) -> Result<(Self, Promise), OpenError> {
         let path = path.join("sequence");
         let mut file = OpenOptions::new()
             .create(true)
@@ -367,39 +379,51 @@ impl Sidecar {
             .map_err(io_error("cannot open", &path))?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(io_error("cannot read", &path))?;
-        let meta = promise_in(&bytes);
-        if meta.is_none() && !bytes.is_empty() {
+        let promise = Promise::decode(&bytes);
+        if promise.is_none() && !bytes.is_empty() {
             tracing::warn!(path = %path.display(), "the file is torn; whether acknowledged work is missing cannot be checked");
         }
-        Ok((Self(file), meta.unwrap_or_default()))
+        Ok((Self(file), promise.unwrap_or_default()))
     }
 
     /// Everything up to here is about to be acknowledged. A failure makes the next check weaker, nothing else.
-    pub(super) fn promise(&self, meta: MetaRow) {
-        if let Err(error) = self.0.write_all_at(&encode_promise(meta), 0) {
+    pub(super) fn write(&self, promise: Promise) {
+        if let Err(error) = self.0.write_all_at(&promise.encode(), 0) {
             tracing::warn!(%error, "the file 'sequence' in the data directory could not be written");
         }
     }
 }
 
-/// None: there is none, or it was torn.
-fn promise_in(bytes: &[u8]) -> Option<MetaRow> {
-    decode_promise(bytes.try_into().ok()?)
+/// How far acknowledgements went, and how far sled's own log was durable by then.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Promise {
+    sequence: u64,
+    next_number: u64,
+    checkpoint: u64,
 }
 
-fn encode_promise(meta: MetaRow) -> [u8; 24] {
-    let mut bytes = [0; 24];
-    bytes[..8].copy_from_slice(&meta.sequence.to_be_bytes());
-    bytes[8..16].copy_from_slice(&meta.next_number.to_be_bytes());
-    let checksum = Sha256::digest(&bytes[..16]);
-    bytes[16..].copy_from_slice(&checksum[..8]);
-    bytes
-}
+impl Promise {
+    pub(super) fn new(meta: MetaRow, checkpoint: u64) -> Self {
+        Self { sequence: meta.sequence, next_number: meta.next_number, checkpoint }
+    }
 
-fn decode_promise(bytes: &[u8; 24]) -> Option<MetaRow> {
-    let (sequence, rest) = bytes.split_first_chunk::<8>()?;
-    let next_number = rest.first_chunk::<8>()?;
-    let (sequence, next_number) = (u64::from_be_bytes(*sequence), u64::from_be_bytes(*next_number));
-    let meta = MetaRow { sequence, next_number, last_mail: None };
-    (encode_promise(meta) == *bytes).then_some(meta)
+    /// None: it was torn.
+    fn decode(bytes: &[u8]) -> Option<Self> {
+        let (numbers, checksum) = bytes.split_at_checked(bytes.len().checked_sub(CHECKSUM)?)?;
+        if Sha256::digest(numbers)[..CHECKSUM] != *checksum {
+            return None;
+        }
+        let mut numbers = numbers.chunks_exact(8).filter_map(|bytes| Some(u64::from_be_bytes(bytes.try_into().ok()?)));
+        let (sequence, next_number) = (numbers.next()?, numbers.next()?);
+        // Before there was a journal, all that was acknowledged was in sled's log.
+        Some(Self { sequence, next_number, checkpoint: numbers.next().unwrap_or(sequence) })
+    }
+
+    fn encode(self) -> Vec<u8> {
+        let numbers = [self.sequence, self.next_number, self.checkpoint];
+        let mut bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_be_bytes()).collect();
+        let checksum = Sha256::digest(&bytes);
+        bytes.extend_from_slice(&checksum[..CHECKSUM]);
+        bytes
+    }
 }

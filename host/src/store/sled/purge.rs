@@ -4,6 +4,7 @@ use super::encoding;
 use super::group::{self, Decision, Touched};
 use super::keys;
 use super::read::failed;
+use super::rows::Rows;
 use crate::store::CommitError;
 
 /// Remove this instance, if it is at this revision.
@@ -15,7 +16,7 @@ pub(super) struct Purge {
 
 impl Touched {
     /// Decides a purge. None: it must wait for the next group.
-    pub(super) fn purge(&mut self, tree: &sled::Tree, purge: Purge) -> Result<Option<Decision>, CommitError> {
+    pub(super) fn purge(&mut self, tree: &Rows, purge: Purge) -> Result<Option<Decision>, CommitError> {
         let Purge { number, revision } = purge;
         if self.has(number) {
             return Ok(None);

@@ -6,6 +6,7 @@ use durawasm_core::{HistoryEvent, Timestamp};
 use super::encoding::{self, HistoryRow, LoadPieces, NumberRow, PayloadRow, PieceRow};
 use super::keys;
 use super::prepare::SLOTS;
+use super::rows::Rows;
 use crate::store::{AppRecord, InstanceNumber, InstanceRecord, PayloadParts, Payloads, Snapshot, StoreError, TimerRow};
 
 /// An error of sled, in words for the operator.
@@ -24,14 +25,14 @@ pub(super) fn failed(error: sled::Error) -> StoreError {
 pub(super) const SHORT_HISTORY: u64 = 32;
 
 /// The number that hub and id lead to.
-pub(super) fn number(tree: &sled::Tree, key: &[u8]) -> Result<Option<u64>, StoreError> {
+pub(super) fn number(tree: &Rows, key: &[u8]) -> Result<Option<u64>, StoreError> {
     let Some(row) = tree.get(key).map_err(failed)? else { return Ok(None) };
     let row: NumberRow = encoding::decode(&row, "the row that leads from an id to its instance")?;
     Ok(Some(row.number))
 }
 
 /// An instance by hub and id.
-pub(super) fn instance(tree: &sled::Tree, hub: &str, id: &str) -> Result<Option<InstanceRecord>, StoreError> {
+pub(super) fn instance(tree: &Rows, hub: &str, id: &str) -> Result<Option<InstanceRecord>, StoreError> {
     let key = keys::number(hub, id);
     loop {
         let Some(number) = number(tree, &key)? else { return Ok(None) };
@@ -47,7 +48,7 @@ pub(super) fn instance(tree: &sled::Tree, hub: &str, id: &str) -> Result<Option<
 
 /// Large values of one instance.
 struct PieceReader<'a> {
-    tree: &'a sled::Tree,
+    tree: &'a Rows,
     number: u64,
 }
 
@@ -80,7 +81,7 @@ impl LoadPieces for PieceReader<'_> {
 
 /// Reads with `read` until the instance's record is the same before and after.
 fn settled<T>(
-    tree: &sled::Tree,
+    tree: &Rows,
     number: InstanceNumber,
     mut read: impl FnMut(&encoding::Head, InstanceRecord) -> Result<T, StoreError>,
 ) -> Result<Option<T>, StoreError> {
@@ -100,7 +101,7 @@ fn settled<T>(
 }
 
 /// The rows of history that an instance may have; none if it is gone.
-pub(super) fn history_rows(tree: &sled::Tree, number: InstanceNumber) -> Result<Option<u64>, StoreError> {
+pub(super) fn history_rows(tree: &Rows, number: InstanceNumber) -> Result<Option<u64>, StoreError> {
     let Some(row) = tree.get(keys::instance(number.0)).map_err(failed)? else { return Ok(None) };
     let head = encoding::decode_head(&row)?;
     Ok(Some(head.revision.saturating_sub(head.history_from).saturating_add(1)))
@@ -108,7 +109,7 @@ pub(super) fn history_rows(tree: &sled::Tree, number: InstanceNumber) -> Result<
 
 /// Record and history.
 pub(super) fn history(
-    tree: &sled::Tree,
+    tree: &Rows,
     number: InstanceNumber,
 ) -> Result<Option<(InstanceRecord, Vec<HistoryEvent>)>, StoreError> {
     settled(tree, number, |head, record| {
@@ -134,13 +135,13 @@ pub(super) fn history(
 }
 
 /// Input, output and custom status.
-pub(super) fn payloads(tree: &sled::Tree, number: InstanceNumber) -> Result<Payloads, StoreError> {
+pub(super) fn payloads(tree: &Rows, number: InstanceNumber) -> Result<Payloads, StoreError> {
     Ok(snapshot(tree, number, PayloadParts::ALL)?.map(|(_, payloads)| payloads).unwrap_or_default())
 }
 
 /// Record and payloads.
 pub(super) fn snapshot(
-    tree: &sled::Tree,
+    tree: &Rows,
     number: InstanceNumber,
     parts: PayloadParts,
 ) -> Result<Option<Snapshot>, StoreError> {
@@ -166,7 +167,7 @@ pub(super) fn snapshot(
 
 /// Instances with work in flight.
 pub(super) fn ready(
-    tree: &sled::Tree,
+    tree: &Rows,
     after: Option<InstanceNumber>,
     limit: usize,
 ) -> Result<Vec<InstanceNumber>, StoreError> {
@@ -180,7 +181,7 @@ pub(super) fn ready(
 /// Timers that are due, and those among them whose instance is gone: the latter are left behind by a replaced
 /// instance, because no row leads from an instance to its timers.
 pub(super) fn timers(
-    tree: &sled::Tree,
+    tree: &Rows,
     until: Timestamp,
     limit: usize,
 ) -> Result<(Vec<TimerRow>, Vec<TimerRow>), StoreError> {
@@ -201,7 +202,7 @@ pub(super) fn timers(
 }
 
 /// All apps. A record that changes while its chunks are read is read again.
-pub(super) fn apps(tree: &sled::Tree) -> Result<Vec<AppRecord>, StoreError> {
+pub(super) fn apps(tree: &Rows) -> Result<Vec<AppRecord>, StoreError> {
     let (from, until) = keys::all_apps();
     let mut names: Vec<Vec<u8>> = Vec::new();
     for key in tree.range(from..until).keys() {
@@ -215,13 +216,13 @@ pub(super) fn apps(tree: &sled::Tree) -> Result<Vec<AppRecord>, StoreError> {
 }
 
 /// The app whose chunks' keys begin with this.
-pub(super) fn app(tree: &sled::Tree, prefix: &[u8]) -> Result<Option<AppRecord>, StoreError> {
+pub(super) fn app(tree: &Rows, prefix: &[u8]) -> Result<Option<AppRecord>, StoreError> {
     let bytes = settled_bytes(tree, prefix)?;
     if bytes.is_empty() { Ok(None) } else { encoding::decode_app(&bytes).map(Some) }
 }
 
 /// A record in chunks, all of them of one moment.
-pub(super) fn settled_bytes(tree: &sled::Tree, prefix: &[u8]) -> Result<Vec<u8>, StoreError> {
+pub(super) fn settled_bytes(tree: &Rows, prefix: &[u8]) -> Result<Vec<u8>, StoreError> {
     loop {
         let first = chunked_bytes(tree, prefix)?;
         if first == chunked_bytes(tree, prefix)? {
@@ -230,7 +231,7 @@ pub(super) fn settled_bytes(tree: &sled::Tree, prefix: &[u8]) -> Result<Vec<u8>,
     }
 }
 
-fn chunked_bytes(tree: &sled::Tree, prefix: &[u8]) -> Result<Vec<u8>, StoreError> {
+fn chunked_bytes(tree: &Rows, prefix: &[u8]) -> Result<Vec<u8>, StoreError> {
     let mut bytes = Vec::new();
     for row in tree.scan_prefix(prefix) {
         bytes.extend_from_slice(&row.map_err(failed)?.1);

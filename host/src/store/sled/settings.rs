@@ -1,11 +1,11 @@
 //! Records of hubs, and the end of records of apps: each change replaces what its sender saw, or nothing.
 
-use super::collect::Changes;
 use super::encoding;
 use super::group::Touched;
 use super::keys::{self, KeyRange};
 use super::prepare::MAX_VALUE;
 use super::read::{self, failed};
+use super::rows::{Changes, Rows};
 use crate::store::{CommitError, HubName, HubRecord, StoreError, TimerRow};
 
 /// Rows of timers that one call looks at.
@@ -24,7 +24,7 @@ pub(super) enum Setting {
 
 impl Touched {
     /// Decides a change. None: it must wait for the next group.
-    pub(super) fn set(&mut self, tree: &sled::Tree, setting: &Setting) -> Result<Option<Changes>, CommitError> {
+    pub(super) fn set(&mut self, tree: &Rows, setting: &Setting) -> Result<Option<Changes>, CommitError> {
         let ((from, until), expected) = match setting {
             Setting::Hub(hub, expected) => (keys::hub_chunks(&hub.name), *expected),
             Setting::NoHub(name, expected) => (keys::hub_chunks(name), *expected),
@@ -57,7 +57,7 @@ impl Touched {
 }
 
 /// All hubs that have a record.
-pub(super) fn hubs(tree: &sled::Tree) -> Result<Vec<HubRecord>, StoreError> {
+pub(super) fn hubs(tree: &Rows) -> Result<Vec<HubRecord>, StoreError> {
     let (from, until) = keys::all_hubs();
     let mut prefixes: Vec<Vec<u8>> = Vec::new();
     for key in tree.range(from..until).keys() {
@@ -70,14 +70,14 @@ pub(super) fn hubs(tree: &sled::Tree) -> Result<Vec<HubRecord>, StoreError> {
     prefixes.iter().filter_map(|prefix| hub(tree, prefix).transpose()).collect()
 }
 
-fn hub(tree: &sled::Tree, prefix: &[u8]) -> Result<Option<HubRecord>, StoreError> {
+fn hub(tree: &Rows, prefix: &[u8]) -> Result<Option<HubRecord>, StoreError> {
     let bytes = read::settled_bytes(tree, prefix)?;
     if bytes.is_empty() { Ok(None) } else { encoding::decode_hub(&bytes).map(Some) }
 }
 
 /// Timers of instances that are gone, of those after `after`, and how far they were looked at; none: to the end.
 pub(super) fn stale_timers(
-    tree: &sled::Tree,
+    tree: &Rows,
     after: Option<TimerRow>,
 ) -> Result<(Vec<TimerRow>, Option<TimerRow>), StoreError> {
     let (from, until): KeyRange = keys::timers_after(after);

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use durawasm_core::{Status, TaskId};
+use sha2::Digest as _;
 use tempfile::TempDir;
 use tokio::time::timeout;
 
@@ -124,6 +125,66 @@ async fn a_creation_that_was_cut_short_begins_anew_and_a_complete_one_never_does
     assert_eq!(fs::read(directory.path().join("db")).unwrap(), b"half a log");
 }
 
+/// What the version before wrote: the same rows, no journal, and two numbers in the file `sequence`.
+#[tokio::test]
+async fn a_store_without_a_journal_is_taken_over() {
+    let directory = TempDir::new().unwrap();
+    let store = open(directory.path());
+    let done = store.commit(start("a")).await.unwrap();
+    drop(store);
+    fs::remove_file(directory.path().join("journal")).unwrap();
+    fs::write(directory.path().join("format"), super::open::WITHOUT_JOURNAL).unwrap();
+    let sequence = |last: u64| {
+        let mut bytes = [last.to_be_bytes(), 2u64.to_be_bytes()].concat();
+        let checksum = sha2::Sha256::digest(&bytes);
+        bytes.extend_from_slice(&checksum[..8]);
+        fs::write(directory.path().join("sequence"), bytes).unwrap();
+    };
+    sequence(2);
+    assert!(matches!(
+        SledStore::open(directory.path(), SledOptions::default()),
+        Err(OpenError::Shortfall { stored: 1, promised: 2, .. })
+    ));
+    assert!(!directory.path().join("journal").exists());
+    sequence(1);
+    let store = open(directory.path());
+    assert_eq!(fs::read_to_string(directory.path().join("format")).unwrap(), super::open::FORMAT);
+    assert_eq!(store.instance(&hub(), "a").await.unwrap().unwrap().number, done.number);
+    store.commit(next("a", done)).await.unwrap();
+}
+
+/// Copies of a store at work: what sled lacks is in the journal, and damage to that is noticed.
+#[tokio::test]
+async fn the_journal_has_what_sled_lacks() {
+    let directory = TempDir::new().unwrap();
+    let (data, copied) = (directory.path().join("data"), directory.path().join("copied"));
+    let store = open(&data);
+    let mut done = store.commit(start("a")).await.unwrap();
+    for _ in 0..100 {
+        let commit = Commit { events: vec![completed(0, 10)], ..next("a", done) };
+        done = store.commit(commit).await.unwrap();
+    }
+    copy(&data, &copied);
+    let journal = fs::read(copied.join("journal")).unwrap();
+    let opened = open(&copied);
+    assert_eq!(opened.instance(&hub(), "a").await.unwrap().unwrap().revision, done.revision);
+    let (record, events) = opened.history(done.number).await.unwrap().unwrap();
+    assert_eq!(events.len() as u64 + 1, record.revision, "the start has none");
+    drop(opened);
+    for block in [0, 50, 100] {
+        fs::remove_dir_all(&copied).unwrap();
+        copy(&data, &copied);
+        let mut damaged = journal.clone();
+        damaged[block * 4096 + 30] ^= 4;
+        fs::write(copied.join("journal"), &damaged).unwrap();
+        match SledStore::open(&copied, SledOptions::default()) {
+            Err(OpenError::Shortfall { stored, promised: 101, .. }) => assert_eq!(stored, block as u64),
+            other => panic!("{other:?}"),
+        }
+        assert!(fs::read(copied.join("journal")).unwrap() == damaged);
+    }
+}
+
 #[tokio::test]
 async fn a_log_that_lost_commits_is_refused() {
     let directory = TempDir::new().unwrap();
@@ -136,7 +197,7 @@ async fn a_log_that_lost_commits_is_refused() {
     drop(store);
     fs::copy(data.join("sequence"), old.join("sequence")).unwrap();
     match SledStore::open(&old, SledOptions::default()) {
-        Err(OpenError::Shortfall { stored: 1, promised: 3, instances: 1, .. }) => {}
+        Err(OpenError::Shortfall { stored: 0, promised: 3, instances: 2, .. }) => {}
         other => panic!("{other:?}"),
     }
     fs::remove_file(old.join("sequence")).unwrap();
@@ -153,13 +214,12 @@ async fn nothing_is_shown_before_it_is_durable() {
         let store = store.clone();
         async move { store.commit(start("a")).await }
     });
-    // Until the row is visible inside.
-    while super::read::instance(&store.shared.tree, "hub", "a").unwrap().is_none() {
+    // Until it is in the journal.
+    while !gate.is_waiting() {
         tokio::task::yield_now().await;
     }
-    assert!(timeout(SOON, store.instance(&hub(), "a")).await.is_err());
-    assert!(timeout(SOON, store.ready(None, 9)).await.is_err());
-    assert!(timeout(SOON, store.history(before.number)).await.is_err());
+    assert!(store.instance(&hub(), "a").await.unwrap().is_none());
+    assert_eq!(store.ready(None, 9).await.unwrap(), [before.number]);
     let mut second = tokio::spawn({
         let store = store.clone();
         async move { store.commit(start("a")).await }
@@ -170,6 +230,41 @@ async fn nothing_is_shown_before_it_is_durable() {
     let first = first.await.unwrap().unwrap();
     assert!(matches!(second.await.unwrap(), Err(CommitError::Exists(found)) if found.number == first.number));
     assert!(store.instance(&hub(), "a").await.unwrap().is_some());
+}
+
+/// It does not fit into the journal, so that its rows are visible before they are durable: whoever sees one waits.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_of_a_batch_larger_than_the_journal_is_shown_before_it_is_durable() {
+    let directory = TempDir::new().unwrap();
+    let (store, gate) = gated(directory.path());
+    let many = |name: &str| {
+        let one = |id: i32| Commit { events: vec![completed(0, 250_000)], ..start(&format!("{name}{id}")) };
+        (0..50).map(one).collect::<Vec<_>>()
+    };
+    store.commit_all(many("before")).await.unwrap();
+    gate.hold();
+    let large = tokio::spawn({
+        let (store, large) = (store.clone(), many("a"));
+        async move { store.commit_all(large).await }
+    });
+    while super::read::instance(&store.shared.tree, "hub", "a0").unwrap().is_none() {
+        tokio::task::yield_now().await;
+        // The first sync is that of the checkpoint before it.
+        if gate.is_waiting() && super::read::instance(&store.shared.tree, "hub", "a0").unwrap().is_none() {
+            gate.release();
+            gate.hold();
+        }
+    }
+    assert!(timeout(SOON, store.instance(&hub(), "a0")).await.is_err());
+    assert!(timeout(SOON, store.ready(None, 9)).await.is_err());
+    gate.release();
+    let done = large.await.unwrap().unwrap();
+    drop(store);
+    let store = open(directory.path());
+    for done in done {
+        let (record, events) = store.history(done.number).await.unwrap().unwrap();
+        assert_eq!((record.revision, events.len()), (1, 1));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -183,17 +278,14 @@ async fn a_failed_sync_stops_the_store() {
         let store = store.clone();
         async move { store.commit(next("a", first)).await }
     });
-    while super::read::instance(&store.shared.tree, "hub", "a").unwrap().unwrap().revision < 2 {
+    while !gate.is_waiting() {
         tokio::task::yield_now().await;
     }
-    let reading = tokio::spawn({
-        let store = store.clone();
-        async move { store.instance(&hub(), "a").await }
-    });
+    assert_eq!(store.instance(&hub(), "a").await.unwrap().unwrap().revision, 1);
     gate.release();
     let unavailable = |error: &StoreError| error.to_string().contains("the disk is gone");
     assert!(matches!(failing.await.unwrap(), Err(CommitError::Store(error)) if unavailable(&error)));
-    assert!(matches!(reading.await.unwrap(), Err(error) if unavailable(&error)));
+    assert!(matches!(store.instance(&hub(), "a").await, Err(error) if unavailable(&error)));
     assert!(matches!(store.commit(start("b")).await, Err(CommitError::Store(error)) if unavailable(&error)));
     assert!(matches!(store.ready(None, 1).await, Err(error) if unavailable(&error)));
     assert!(store.failed().unwrap().contains("the disk is gone"));

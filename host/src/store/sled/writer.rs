@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use super::collect::{Changes, Task};
+use super::collect::Task;
 use super::counts::{self, Counting};
 use super::disk::Disk;
 use super::encoding::{self, MetaRow};
 use super::group::{Decision, Next, Touched};
 use super::prepare::{MAIL_INLINE, Prepared};
 use super::purge::Purge;
+use super::rows::Changes;
 use super::settings::Setting;
 use super::{Shared, keys, mail};
 use crate::store::{AppRecord, CommitError, Committed, MailId, StoreError, TimerRow};
@@ -195,7 +196,6 @@ impl Writer {
 
     /// Writes a group and answers it. An error is final: whether the rows are on the disk is unknown.
     fn write(&mut self, group: Vec<Job>) -> Result<(), StoreError> {
-        let before = self.meta.sequence;
         let mut touched = Touched::default();
         let mut answers = Vec::with_capacity(group.len());
         let mut places = Vec::with_capacity(group.len());
@@ -267,9 +267,6 @@ impl Writer {
         }
         self.remove_garbage(&touched)?;
         self.apply_pending()?;
-        if self.meta.sequence > before {
-            self.disk.sync(self.meta)?;
-        }
         self.acknowledged = answers.len();
         answers.into_iter().for_each(Answer::send);
         self.acknowledged_at = Instant::now();
@@ -464,7 +461,6 @@ impl Writer {
     /// Removes what earlier processes left behind by writing ahead. It must be gone before the first commit, which
     /// may write the same keys.
     pub(super) fn recover(&mut self, remembered: Vec<Task>) -> Result<(), StoreError> {
-        let before = self.meta.sequence;
         for task in remembered {
             match task {
                 Task::Ahead { .. } => loop {
@@ -484,7 +480,7 @@ impl Writer {
                 }
             }
         }
-        if self.meta.sequence > before { self.disk.sync(self.meta) } else { Ok(()) }
+        Ok(())
     }
 }
 
