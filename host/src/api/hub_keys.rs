@@ -227,7 +227,7 @@ pub(super) async fn rotate(call: Call) -> Result<Response, ApiError> {
         record.previous = (!overlap.is_zero()).then_some((record.hash, until));
         record.hash = hash;
         record.rotated = Some(now);
-        record.generation += 1;
+        record.generation = record.generation.saturating_add(1);
         Ok(KeyView::new(record, now, Some(&key)))
     });
     Ok(wire::json(StatusCode::OK, &rotated.await??))

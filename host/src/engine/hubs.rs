@@ -175,9 +175,16 @@ struct Table {
 }
 
 impl Table {
+    fn forget_keys(&mut self, name: &HubName) {
+        let Some(hub) = self.hubs.get(name) else { return };
+        for key in &hub.record().keys {
+            self.keys.remove(&key.id);
+        }
+    }
+
     fn put(&mut self, record: HubRecord) {
         let name = record.name.clone();
-        self.keys.retain(|_, hub| *hub != name);
+        self.forget_keys(&name);
         self.keys.extend(record.keys.iter().map(|key| (key.id, name.clone())));
         match self.hubs.get(&name) {
             Some(hub) => {
@@ -252,8 +259,8 @@ impl Hubs {
 
     fn remove(&self, name: &HubName) {
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        table.forget_keys(name);
         table.hubs.remove(name);
-        table.keys.retain(|_, hub| hub != name);
     }
 }
 
@@ -342,11 +349,14 @@ impl Engine {
             Err(HubError::Deleting(_)) => return Ok(()),
             other => other?,
         };
+        // What is not counted yet is durable, or refused, before this goes on.
+        let _no_starts = inner.hubs.without_starts(name).await;
         let open = inner.store.counts(name).await?.all().open();
         if open > 0 && !force {
             return Err(HubError::Busy { hub: name.clone(), open });
         }
-        inner.put_hub(HubRecord { state: HubState::Deleting, keys: Vec::new(), ..HubRecord::clone(&before) }).await?;
+        let marked = HubRecord { config: HubConfig::default(), keys: Vec::new(), ..HubRecord::clone(&before) };
+        inner.put_hub(HubRecord { state: HubState::Deleting, ..marked }).await?;
         inner.begin_deletion(name);
         Ok(())
     }
