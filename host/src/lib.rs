@@ -6,6 +6,7 @@ pub mod api;
 pub mod cli;
 pub mod engine;
 mod listener;
+pub mod net;
 pub mod origin;
 pub mod server;
 pub mod store;

@@ -16,6 +16,8 @@ use crate::engine::executor::Executor;
 use crate::engine::guest_client::Outside;
 use crate::engine::{self, Engine, Settings};
 use crate::listener;
+use crate::net::egress::Egress;
+use crate::net::rules::Rules;
 use crate::origin::{Origin, Pages};
 use crate::store::SharedStore;
 use crate::store::memory::MemoryStore;
@@ -66,6 +68,10 @@ pub struct ServerOptions {
     pub retention: Option<Duration>,
     /// Whose web pages may use the server; none by default.
     pub cors_origins: Vec<Pages>,
+    /// What guests may reach.
+    pub egress: Rules,
+    /// Certificates that TLS trusts beside the public ones; a file of PEM.
+    pub egress_ca: Option<PathBuf>,
     /// Added to every sync of the store; for benchmarks that imitate a slower disk.
     pub sync_delay: Option<Duration>,
 }
@@ -87,6 +93,7 @@ impl Server {
     pub async fn start(options: ServerOptions) -> Result<Self, String> {
         let address = resolve(&options.listen).await?;
         check_exposure(address, &options)?;
+        let egress = Arc::new(Egress::new(options.egress, options.egress_ca.as_deref())?);
         let listener = TcpListener::bind(address).await.map_err(|error| cannot_listen(address, &error))?;
         let address = listener.local_addr().map_err(|error| error.to_string())?;
         if options.admin_key.as_ref().is_some_and(|key| key.len() < SHORT_KEY) {
@@ -109,7 +116,8 @@ impl Server {
         let router = api::router(state);
         let http = tokio::spawn(listener::serve(listener, router, stopping));
         let settings = Settings { retention: options.retention, ..Settings::default() };
-        let opening = tokio::spawn(open_engine((options.store, options.sync_delay), settings, (slot, outside)));
+        let opening =
+            tokio::spawn(open_engine((options.store, options.sync_delay), (settings, egress), (slot, outside)));
         Ok(Self { address, http, opening, folder: None, stop })
     }
 
@@ -191,14 +199,14 @@ async fn resolve(listen: &str) -> Result<SocketAddr, String> {
 
 async fn open_engine(
     (choice, sync_delay): (StoreChoice, Option<Duration>),
-    settings: Settings,
+    (settings, egress): (Settings, Arc<Egress>),
     (slot, outside): (EngineSlot, Arc<dyn Outside>),
 ) -> Result<(Engine, DataFolder), String> {
     // Opening reads and repairs files: not for the threads that answer health checks.
     let opened = tokio::task::spawn_blocking(move || {
         let store = open_store(&choice, sync_delay)?;
         let folder = DataFolder::of(&choice)?;
-        let executor = open_executor(folder.path())?;
+        let executor = open_executor(folder.path(), egress)?;
         Ok::<_, String>((store, executor, folder))
     });
     let (store, executor, folder) = opened.await.map_err(|error| format!("opening the store failed: {error}"))??;
@@ -247,9 +255,10 @@ fn open_store(choice: &StoreChoice, sync_delay: Option<Duration>) -> Result<Shar
 }
 
 /// Opens what runs guests; it keeps components and compiled code under `data`. Blocks.
-fn open_executor(data: &Path) -> Result<Arc<dyn Executor>, String> {
+fn open_executor(data: &Path, egress: Arc<Egress>) -> Result<Arc<dyn Executor>, String> {
     let program = std::env::current_exe().map_err(|error| format!("cannot find the program itself: {error}"))?;
-    let config = wasm::Config { compiler: wasm::Compiler::Child(program), ..wasm::Config::new(data.to_owned()) };
+    let config =
+        wasm::Config { compiler: wasm::Compiler::Child(program), ..wasm::Config::new(data.to_owned(), egress) };
     let executor = WasmExecutor::new(config);
     Ok(Arc::new(executor.map_err(|error| format!("cannot run guests from {}: {error:#}", data.display()))?))
 }
@@ -286,6 +295,8 @@ mod tests {
                 trust_proxy: false,
                 retention: None,
                 cors_origins: pages.to_vec(),
+                egress: Rules::default(),
+                egress_ca: None,
                 sync_delay: None,
             };
             check_exposure(address.parse().unwrap(), &options)

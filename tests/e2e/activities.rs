@@ -10,6 +10,7 @@ use durawasm_core::model::Outcome;
 use durawasm_host::engine::executor::{
     ActivityRun, AdmitError, Executor, FunctionAnswer, FunctionRun, HostFault, OrchestratorRun, RunEnd,
 };
+use durawasm_host::engine::http::{HttpEnd, HttpRun};
 use durawasm_host::engine::{Settings, system_clock};
 use durawasm_host::store::memory::MemoryStore;
 use durawasm_host::store::{AppVersion, BoxFuture};
@@ -93,6 +94,10 @@ impl Executor for Telling {
 
     fn run_function(&self, run: FunctionRun) -> BoxFuture<'static, Result<Result<FunctionAnswer, Failure>, HostFault>> {
         executor().run_function(run)
+    }
+
+    fn call_http(&self, run: HttpRun) -> BoxFuture<'static, HttpEnd> {
+        executor().call_http(run)
     }
 
     fn admit(&self, component: Bytes) -> BoxFuture<'_, Result<AppVersion, AdmitError>> {

@@ -39,7 +39,7 @@ async fn configurations_over_http() {
     let host = Host::with(Arc::new(MemoryStore::default()), Settings::default(), ManualClock::new().clock()).await;
     assert_eq!(host.send("PUT", "/admin/hubs/tenant", "").await.status, 201);
     let mut all = Transcript::default();
-    let full = r#"{"env":{"REGION":"north"},"secrets":{"TOKEN":"of nobody's business"},"egress":["https://example.org"],"limits":{"apps":3},"retention":"30d","routePrefix":"v1"}"#;
+    let full = r#"{"env":{"REGION":"north"},"secrets":{"TOKEN":"of nobody's business"},"egress":["example.org"],"limits":{"apps":3},"retention":"30d","routePrefix":"v1"}"#;
     for (request, body) in [
         ("GET /admin/hubs/tenant/config", ""),
         ("PUT /admin/hubs/tenant/config", full),

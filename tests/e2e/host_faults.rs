@@ -12,6 +12,7 @@ use durawasm_core::{Command, Failure, Payload, Timestamp};
 use durawasm_host::engine::executor::{
     ActivityRun, AdmitError, Executor, FunctionAnswer, FunctionRun, HostFault, OrchestratorRun, RunEnd,
 };
+use durawasm_host::engine::http::{HttpEnd, HttpRun};
 use durawasm_host::engine::{Engine, OptionChanges, Reuse, Settings, StartRequest, Waited, system_clock};
 use durawasm_host::store::memory::MemoryStore;
 use durawasm_host::store::{AppVersion, BoxFuture, Digest, FunctionKind, HubName};
@@ -61,6 +62,10 @@ impl Executor for Failing {
 
     fn run_function(&self, run: FunctionRun) -> BoxFuture<'static, Result<Result<FunctionAnswer, Failure>, HostFault>> {
         Box::pin(async move { Err(HostFault(format!("no function '{}' here", run.name))) })
+    }
+
+    fn call_http(&self, run: HttpRun) -> BoxFuture<'static, HttpEnd> {
+        panic!("nobody calls {run:?}")
     }
 
     fn admit(&self, component: Bytes) -> BoxFuture<'_, Result<AppVersion, AdmitError>> {

@@ -1,5 +1,6 @@
 //! A host in the test's process, spoken to through its real router.
 
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -12,7 +13,10 @@ use durawasm_host::api::{ApiSettings, ApiState, EngineSlot};
 use durawasm_host::engine::executor::{
     ActivityRun, AdmitError, Executor, FunctionAnswer, FunctionRun, HostFault, OrchestratorRun, RunEnd,
 };
+use durawasm_host::engine::http::{HttpEnd, HttpRun};
 use durawasm_host::engine::{Clock, Engine, Settings, Waited, system_clock};
+use durawasm_host::net::egress::Egress;
+use durawasm_host::net::rules::{Rule, Rules};
 use durawasm_host::store::memory::MemoryStore;
 use durawasm_host::store::{AppVersion, BoxFuture, HubName, SharedStore};
 use durawasm_host::wasm::{Config, WasmExecutor};
@@ -76,6 +80,10 @@ impl Executor for Shared {
         self.0.run_function(run)
     }
 
+    fn call_http(&self, run: HttpRun) -> BoxFuture<'static, HttpEnd> {
+        self.0.call_http(run)
+    }
+
     fn admit(&self, component: Bytes) -> BoxFuture<'_, Result<AppVersion, AdmitError>> {
         self.0.admit(component)
     }
@@ -87,12 +95,23 @@ pub fn executor() -> Arc<dyn Executor> {
     static EXECUTOR: OnceLock<Arc<WasmExecutor>> = OnceLock::new();
     let executor = EXECUTOR.get_or_init(|| {
         let folder = std::env::temp_dir().join(format!("durawasm-e2e-{}", std::process::id()));
-        match WasmExecutor::new(Config::new(folder)) {
+        match WasmExecutor::new(Config::new(folder, egress(&["127.0.0.1", "localhost"], None))) {
             Ok(executor) => Arc::new(executor),
             Err(error) => panic!("no executor: {error}"),
         }
     });
     Arc::new(Shared(Arc::clone(executor)))
+}
+
+/// A way out under these rules.
+///
+/// # Panics
+/// When they cannot be read, or the file with authorities.
+#[must_use]
+pub fn egress(rules: &[&str], authorities: Option<&Path>) -> Arc<Egress> {
+    let rules: Result<Vec<Rule>, _> = rules.iter().map(|rule| rule.parse()).collect();
+    let rules = rules.unwrap_or_else(|error| panic!("{error}"));
+    Arc::new(Egress::new(Rules::new(rules), authorities).unwrap_or_else(|error| panic!("{error}")))
 }
 
 impl Host {

@@ -69,7 +69,9 @@ impl WatchedStore {
         for event in events {
             if let EventKind::TaskCompleted { task, .. } | EventKind::TaskFailed { task, .. } = &event.kind {
                 recorded.insert(format!("{execution}:{task}"));
-            } else if let EventKind::TaskAttemptFailed { task, attempt, .. } = &event.kind {
+            } else if let EventKind::TaskAttemptFailed { task, attempt, .. }
+            | EventKind::TaskPostponed { task, attempt, .. } = &event.kind
+            {
                 recorded.insert(format!("{execution}:{task}:{attempt}"));
             }
         }

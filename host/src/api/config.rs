@@ -17,6 +17,7 @@ use utoipa::ToSchema;
 
 use super::error::{AdminError, ApiError};
 use super::{Call, body, wire};
+use crate::net::rules::Rule;
 use crate::store::{HubConfig, HubLimits, HubRecord, Keep, Secret};
 
 /// Variables and secrets together.
@@ -48,7 +49,8 @@ pub(super) struct ConfigView<'a> {
     /// goes. Without this field all stay.
     #[schema(value_type = BTreeMap<String, Option<String>>)]
     secrets: BTreeMap<&'a str, ()>,
-    /// Where guests may connect to.
+    /// Rules for where guests may connect to, in the form of the server's `--egress`. They are kept; what counts so far are
+    /// the server's.
     egress: &'a [String],
     limits: LimitsView,
     /// How long ended instances are kept: days, a duration like `12h` or `30d`, or `forever`; null: as the server says.
@@ -279,18 +281,16 @@ fn egress(value: &Value, problems: &mut Problems) -> Vec<String> {
     let mut egress = Vec::new();
     for (number, rule) in rules.iter().enumerate().take(MOST_RULES) {
         match rule.as_str() {
-            Some(rule) if is_rule(rule) => egress.push(rule.to_owned()),
+            Some(text) if text.len() <= LONGEST_RULE => match text.parse::<Rule>() {
+                Ok(_) => egress.push(text.to_owned()),
+                Err(error) => problems.add(&format!("egress[{number}]"), &format!("is wrong: {error}")),
+            },
             Some(_) | None => {
-                let what = format!("must be a text of 1 to {LONGEST_RULE} bytes without blanks and control characters");
-                problems.add(&format!("egress[{number}]"), &what);
+                problems.add(&format!("egress[{number}]"), &format!("must be a text of at most {LONGEST_RULE} bytes"));
             }
         }
     }
     egress
-}
-
-fn is_rule(rule: &str) -> bool {
-    (1..=LONGEST_RULE).contains(&rule.len()) && !rule.chars().any(|c| c.is_control() || c.is_whitespace())
 }
 
 fn limits(value: &Value, problems: &mut Problems) -> HubLimits {
@@ -409,7 +409,7 @@ mod tests {
         let full = json!({
             "env": {"A": "1", "_b2": ""},
             "secrets": {"TOKEN": "t"},
-            "egress": ["https://example.org", "*.example.org:443"],
+            "egress": ["example.org", "*.example.org:443"],
             "limits": {"openInstances": 5, "apps": 0, "startsPerSecond": null},
             "retention": "12h",
             "routePrefix": "v1/api",

@@ -10,6 +10,7 @@ use super::duration::Retention;
 use super::hubs::HubVerb;
 use super::instances::{ListArgs, PurgeArgs};
 use super::keys::KeyVerb;
+use crate::net::rules::{Rule, Rules};
 use crate::origin::{Origin, Pages};
 use crate::server::{ServerOptions, StoreChoice};
 
@@ -90,12 +91,24 @@ pub(super) struct ServeArgs {
     /// Let web pages of this origin use the server; may be repeated ('*', all of them, needs --admin-key) [default: none]
     #[arg(long = "cors-origin", env = "DURAWASM_CORS_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
     cors_origins: Vec<Pages>,
+    /// A host that functions may reach: HOST[:PORT], *.DOMAIN, an address or network, or * for all public ones; may be repeated [default: none; of dev all public ones]
+    #[arg(long, env = "DURAWASM_EGRESS", value_name = "HOST[:PORT]", value_delimiter = ',')]
+    egress: Vec<Rule>,
+    /// Certificates (PEM) that functions' TLS trusts beside the public authorities
+    #[arg(long, env = "DURAWASM_EGRESS_CA", value_name = "FILE")]
+    egress_ca: Option<PathBuf>,
     /// For benchmarks: microseconds added to every sync, as a slower disk would
     #[arg(long, hide = true, value_name = "MICROSECONDS")]
     bench_sync_delay_us: Option<u64>,
 }
 
 impl ServeArgs {
+    /// The options of a server for development: functions may reach everything public.
+    pub(super) fn open_options(self) -> ServerOptions {
+        let egress = Rules::everything_public_and(self.egress.clone());
+        ServerOptions { egress, ..self.options() }
+    }
+
     pub(super) fn options(self) -> ServerOptions {
         ServerOptions {
             listen: self.listen,
@@ -105,6 +118,8 @@ impl ServeArgs {
             trust_proxy: self.trust_proxy,
             retention: self.retention.map(|retention| retention.0),
             cors_origins: self.cors_origins,
+            egress: Rules::new(self.egress),
+            egress_ca: self.egress_ca,
             sync_delay: self.bench_sync_delay_us.map(Duration::from_micros),
         }
     }

@@ -179,9 +179,7 @@ impl Inner {
                     continue;
                 }
                 Content::Message(message) => {
-                    if let Message::ActivityEnded { task, attempt, .. } = &message {
-                        taken.outcomes.push((*task, *attempt));
-                    }
+                    taken.outcomes.extend(attempt_of(&message));
                     let delivery = live.session.with(|orchestration| orchestration.deliver(message, now));
                     taken.run |= delivery == Delivery::Recorded;
                     match delivery {
@@ -364,8 +362,24 @@ fn is_same_call(one: &AwaitedBy, two: &AwaitedBy) -> bool {
 
 fn outcome_of(envelope: &Envelope) -> Option<(TaskId, u32)> {
     match &envelope.content {
-        Content::Message(Message::ActivityEnded { task, attempt, .. }) => Some((*task, *attempt)),
-        Content::Message(_) | Content::Look | Content::Rewind(_) | Content::CallAgain(..) => None,
+        Content::Message(message) => attempt_of(message),
+        Content::Look | Content::Rewind(_) | Content::CallAgain(..) => None,
+    }
+}
+
+/// The attempt of an activity that the message brings the outcome of.
+fn attempt_of(message: &Message) -> Option<(TaskId, u32)> {
+    match message {
+        Message::ActivityEnded { task, attempt, .. } | Message::ActivityPostponed { task, attempt, .. } => {
+            Some((*task, *attempt))
+        }
+        Message::ChildEnded { .. }
+        | Message::ParentRewound { .. }
+        | Message::TimerDue { .. }
+        | Message::EventRaised { .. }
+        | Message::Suspend { .. }
+        | Message::Resume { .. }
+        | Message::Terminate { .. } => None,
     }
 }
 

@@ -9,10 +9,11 @@ use durawasm_core::model::Outcome;
 use durawasm_core::{Failure, Payload};
 
 use super::guest_client::GuestClient;
+use super::http::{HttpEnd, HttpRun};
 use super::session::Session;
 use crate::store::{AppVersion, BoxFuture, Digest, HubName};
 
-/// Runs guests. Knows components; knows no store, no mailbox and no HTTP.
+/// Runs guests, and reaches the outside on their behalf. Knows components; knows no store and no mailbox.
 pub trait Executor: Send + Sync + 'static {
     /// A run of an orchestrator from its beginning. Nothing happens until the future is polled. While the session
     /// says that the guest is blocked, the future returns `Pending` without arranging to be woken: whoever unblocks the
@@ -35,6 +36,9 @@ pub trait Executor: Send + Sync + 'static {
     fn kept(&self) -> BoxFuture<'_, Vec<Digest>> {
         Box::pin(async { Vec::new() })
     }
+
+    /// Makes an attempt of an orchestrator's HTTP call. Dropping the future stops it.
+    fn call_http(&self, run: HttpRun) -> BoxFuture<'static, HttpEnd>;
 
     /// Checks, compiles and keeps a component durably, and asks it what it holds. Refused components leave nothing
     /// behind. Deploying the same bytes again is cheap.

@@ -13,6 +13,7 @@ pub mod executor;
 pub mod functions;
 pub mod guest_client;
 mod hot;
+pub mod http;
 mod hubs;
 mod mail;
 mod manage;
@@ -58,6 +59,8 @@ pub struct Settings {
     pub activities: usize,
     /// How long an activity attempt may take when its call does not say.
     pub activity_timeout: Duration,
+    /// HTTP calls of orchestrators that are under way at once.
+    pub http_calls: usize,
     /// How long an activity that was cancelled may go on before it is stopped; its heartbeats tell it.
     pub cancel_grace: Duration,
     /// HTTP, manual and timer functions that run at once.
@@ -78,6 +81,7 @@ impl Default for Settings {
             hot_guests: 1_000,
             activities: 256,
             activity_timeout: Duration::from_secs(300),
+            http_calls: 256,
             cancel_grace: Duration::from_secs(30),
             functions: 256,
             function_patience: Duration::from_secs(10),
@@ -122,6 +126,7 @@ pub(crate) struct Inner {
     retention: retention::Retention,
     versions: versions::Versions,
     activity_permits: Arc<Semaphore>,
+    http_permits: Semaphore,
     function_permits: Semaphore,
     outside: OnceLock<Arc<dyn guest_client::Outside>>,
     recovered: AtomicBool,
@@ -158,6 +163,7 @@ impl Engine {
             retention: retention::Retention::default(),
             versions: versions::Versions::default(),
             activity_permits: Arc::new(Semaphore::new(settings.activities)),
+            http_permits: Semaphore::new(settings.http_calls),
             function_permits: Semaphore::new(settings.functions),
             outside: OnceLock::new(),
             recovered: AtomicBool::new(false),

@@ -12,6 +12,7 @@ use super::serve::{log, stop_signal};
 use super::{CliError, show};
 use crate::api::DEFAULT_HUB;
 use crate::engine::{Engine, OptionChanges};
+use crate::net::egress::LOG;
 use crate::server::Server;
 use crate::store::{AppVersion, FunctionKind, HubName};
 
@@ -19,11 +20,12 @@ use apps::App;
 use hints::Hints;
 
 pub(super) async fn dev(args: DevArgs) -> Result<(), CliError> {
-    log("warn");
+    // What functions reach is allowed here and would have to be named on a server.
+    log(&format!("warn,{LOG}=debug"));
     let apps = apps::find(&args.path)?;
     build::ensure_target(&args.path).await?;
     let key = args.serve.admin_key.clone();
-    let mut server = Server::start(args.serve.options()).await.map_err(CliError::Usage)?;
+    let mut server = Server::start(args.serve.open_options()).await.map_err(CliError::Usage)?;
     let hints = Hints::new(server.address(), key);
     let engine = tokio::select! {
         engine = server.engine() => engine.map_err(CliError::Refused)?,
