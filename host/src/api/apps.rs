@@ -11,12 +11,12 @@ use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::codes::Codes;
+use super::codes::Mint;
 use super::error::{AdminError, ApiError, ErrorBody};
 use super::query::Query;
 use super::{ApiSettings, Call, body, functions, links, wire};
 use crate::engine::OptionChanges;
-use crate::store::{AppRecord, AuthLevel, Digest, FunctionKind, HttpTrigger, Trigger, TriggerKind};
+use crate::store::{AppRecord, AuthLevel, Digest, FunctionKind, HttpTrigger, HubRecord, Trigger, TriggerKind};
 
 /// An app's version, as the administration shows it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -110,7 +110,7 @@ fn trigger(trigger: &Trigger, url: impl Fn(&str, &HttpTrigger) -> String) -> Fun
         (status = 404, description = "No such hub.", body = AdminError),
         (status = 408, description = "The body did not arrive within 5 minutes.", body = ErrorBody),
         (status = 409, description = "Another app of the hub has a function of the same name.", body = AdminError),
-        (status = 413, description = "The component is larger than 64 MiB.", body = AdminError),
+        (status = 413, description = "The component is larger than 64 MiB, or the hub's limit `componentBytes` has no room.", body = AdminError),
     ),
 )]
 pub(super) async fn put(call: Call) -> Result<Response, ApiError> {
@@ -154,20 +154,23 @@ pub(super) fn get(call: &Call) -> Result<Response, ApiError> {
 }
 
 /// From where an app is looked at: decides the URLs of its functions.
-struct Viewpoint {
+pub(super) struct Viewpoint {
     settings: Arc<ApiSettings>,
-    codes: Option<Codes>,
+    hub: Arc<HubRecord>,
+    /// None: the server is keyless, or who looks may not call all functions of the hub.
+    mint: Option<Mint>,
     origin: String,
 }
 
 impl Viewpoint {
-    fn of(call: &Call) -> Self {
+    pub(super) fn of(call: &Call) -> Self {
         let origin = links::origin(&call.settings, &call.parts);
-        Self { settings: Arc::clone(&call.settings), codes: call.codes.clone(), origin }
+        let mint = call.mint.clone().filter(Mint::is_of_admin);
+        Self { settings: Arc::clone(&call.settings), hub: Arc::clone(&call.record), mint, origin }
     }
 }
 
-fn view(from: &Viewpoint, record: &AppRecord, digest: Digest, changed: Option<bool>) -> Option<AppView> {
+pub(super) fn view(from: &Viewpoint, record: &AppRecord, digest: Digest, changed: Option<bool>) -> Option<AppView> {
     let version = record.versions.iter().find(|version| version.digest == digest)?;
     let function = |(kind, name): &(FunctionKind, String)| FunctionView {
         name: name.clone(),
@@ -179,7 +182,7 @@ fn view(from: &Viewpoint, record: &AppRecord, digest: Digest, changed: Option<bo
         schedule: None,
     };
     let url = |name: &str, http: &HttpTrigger| {
-        functions::invoke_url((&from.settings, from.codes.as_ref()), &from.origin, &record.hub, (name, http))
+        functions::invoke_url((&from.settings, from.mint.as_ref()), &from.origin, &from.hub, (name, http))
     };
     let triggers = version.triggers.iter().map(|declared| trigger(declared, url));
     Some(AppView {
@@ -224,7 +227,7 @@ fn options(query: &Query) -> Result<OptionChanges, ApiError> {
 }
 
 /// The path's app, if its name has the form `[a-z0-9][a-z0-9-]{0,62}`.
-fn app_name(call: &Call) -> Result<String, ApiError> {
+pub(super) fn app_name(call: &Call) -> Result<String, ApiError> {
     let name = call.param(1);
     if is_app_name(name) {
         return Ok(name.to_owned());
@@ -245,7 +248,7 @@ fn is_app_name(name: &str) -> bool {
         && name.bytes().next().is_some_and(plain)
 }
 
-fn no_such_app(hub: &str, app: &str) -> ApiError {
+pub(super) fn no_such_app(hub: &str, app: &str) -> ApiError {
     ApiError::Admin {
         status: StatusCode::NOT_FOUND,
         code: "no-such-app",

@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::apps::AppVerb;
 use super::duration::Retention;
+use super::hubs::HubVerb;
 use super::instances::{ListArgs, PurgeArgs};
+use super::keys::KeyVerb;
 use crate::engine::routes::Route;
 use crate::net::rules::{Rule, Rules};
 use crate::origin::{Origin, Pages};
@@ -56,6 +59,15 @@ pub(super) enum Verb {
     Restart(RestartArgs),
     /// Print what the clients of the SDKs are constructed from, as JSON
     Binding(TargetArgs),
+    /// List and delete apps, and choose among their versions
+    #[command(subcommand)]
+    App(AppVerb),
+    /// Create, list, show and delete task hubs
+    #[command(subcommand)]
+    Hub(HubVerb),
+    /// Make, list, rotate and revoke the keys of a task hub
+    #[command(subcommand)]
+    Key(KeyVerb),
     /// Compile a component (run by the server)
     #[command(hide = true)]
     Compile(CompileArgs),

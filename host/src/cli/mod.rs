@@ -2,12 +2,16 @@
 //!
 //! Exit codes: 0 done, 1 refused or not found, 2 wrong usage, 3 the server cannot be reached.
 
+mod apps;
 mod args;
 mod build;
 mod client;
+mod config;
 mod dev;
 mod duration;
+mod hubs;
 mod instances;
+mod keys;
 mod manage;
 mod new;
 mod serve;
@@ -93,6 +97,9 @@ async fn dispatch(verb: Verb) -> Result<(), CliError> {
         Verb::Rewind(args) => manage::with_reason(args, "rewind").await,
         Verb::Restart(args) => manage::restart(args).await,
         Verb::Binding(args) => manage::binding(args).await,
+        Verb::App(verb) => apps::run(verb).await,
+        Verb::Hub(verb) => hubs::run(verb).await,
+        Verb::Key(verb) => keys::run(verb).await,
         Verb::Compile(_) => Ok(()),
     }
 }

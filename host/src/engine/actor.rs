@@ -121,6 +121,14 @@ impl Actors {
         drop(dropped);
     }
 
+    /// Stops the activities of an instance that is gone.
+    pub(super) fn stop_activities(&self, number: InstanceNumber) {
+        let Some(actor) = self.lock().get(&number).cloned() else { return };
+        for (_, running) in actor.lock().in_flight.drain() {
+            running.handle.abort();
+        }
+    }
+
     /// Gives a freshly started instance its actor. False: it has one already, which has loaded it from the store.
     pub(super) fn adopt(&self, number: InstanceNumber, live: Box<Live>) -> Option<Arc<Actor>> {
         let mut actors = self.lock();

@@ -102,6 +102,10 @@ impl Inner {
                 }
             },
         };
+        if !self.is_hub_open(&live.record.hub) {
+            // It is about to be removed with its hub.
+            return refuse(batch, &SendError::Unknown, Step::Over);
+        }
         let mut taken = self.take(&mut live, batch);
         let mut decision = live.session.with(Orchestration::take_decision);
         let host_fault = taken.run && self.run(&mut live).await;
@@ -207,6 +211,9 @@ impl Inner {
 
     /// Rewinds a failed instance in memory; the step saves it.
     fn rewind_live(&self, live: &mut Live, rewind: Rewind, taken: &mut Taken) -> Result<(), SendError> {
+        if !self.apps.has_version(&live.record.hub, &live.record.app, live.record.digest) {
+            return Err(SendError::NoVersion);
+        }
         let Some(history) = live.failed_history.take() else { return Err(SendError::NotFailed) };
         let Ok(rewound) = Orchestration::rewind(&history, rewind, self.now()) else {
             return Err(SendError::NotFailed);

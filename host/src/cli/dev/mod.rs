@@ -24,11 +24,12 @@ pub(super) async fn dev(args: DevArgs) -> Result<(), CliError> {
     build::prepare(&apps, &args.path).await?;
     let key = args.serve.admin_key.clone();
     let mut server = Server::start(args.serve.open_options()).await.map_err(CliError::Usage)?;
-    let hints = Hints::new(server.address(), key, server.surface().clone());
     let engine = tokio::select! {
         engine = server.engine() => engine.map_err(CliError::Refused)?,
         () = stop_signal() => return Ok(()),
     };
+    let hub = engine.hub(DEFAULT_HUB).ok_or_else(|| CliError::Refused("the default hub is missing".to_owned()))?;
+    let hints = Hints::new(server.address(), key, (server.surface().clone(), hub));
     let session = Session { apps, hints, engine: engine.clone() };
     tokio::select! {
         result = session.run() => result?,
