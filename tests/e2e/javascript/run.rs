@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use durawasm_host::engine::{Settings, system_clock};
 use durawasm_host::store::memory::MemoryStore;
-use durawasm_tests::{Host, World};
+use durawasm_tests::{Host, Outside, World};
 use serde_json::{Value, json};
 
 use super::{ENGINES, guest, skipped};
@@ -275,5 +275,35 @@ async fn what_functions_log_is_in_the_log_once() {
             let found: Vec<_> = text.lines().filter(|found| found.contains(&format!("guest: {line} "))).collect();
             assert!(found.len() == 1 && found[0].contains(level), "{app}: {level} {line}: {found:?}\n{text}");
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn javascript_makes_http_calls() {
+    if skipped() {
+        return;
+    }
+    for app in ENGINES {
+        let outside = Outside::new().await;
+        let component = guest(app).await;
+        let run = async |input: Value| {
+            let mut world = World::new("flow", component.clone(), &[]).await.evicting(1);
+            world.start("Http", ROOT, &input).await;
+            world.run_out().await;
+            world.status(ROOT).await
+        };
+        let posted =
+            json!({"url": outside.url("/echo"), "method": "post", "body": {"a": "ä"}, "headers": {"X-One": "1"}});
+        let answer = run(posted).await;
+        let content: Value = serde_json::from_str(answer["output"][1].as_str().unwrap()).unwrap();
+        assert_eq!((&answer["output"][0], &content["body"]), (&json!(200), &json!("{\"a\":\"ä\"}")), "{answer}");
+        let asked = &outside.asked()[0];
+        assert_eq!((&*asked.headers["x-one"], &*asked.headers["content-type"]), ("1", "application/json"));
+        let job = run(json!({"url": outside.url("/job?left=2"), "method": "POST"})).await;
+        assert_eq!(end(&job), json!(["Completed", [200, "done"]]), "{job}");
+        let before = outside.asked().len();
+        let failed = run(json!({"url": outside.url("/status?code=503"), "attempts": 3})).await;
+        assert_eq!(failed["runtimeStatus"], "Failed", "{failed}");
+        assert_eq!(outside.asked().len() - before, 3);
     }
 }

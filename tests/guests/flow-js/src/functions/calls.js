@@ -85,6 +85,13 @@ df.app.orchestration("Race", function* (context) {
     return [sleeps.indexOf(first), first.result];
 });
 
+df.app.orchestration("Http", function* (context) {
+    const { attempts = 1, ...request } = context.df.getInput();
+    const retry = attempts > 1 ? new df.RetryOptions(1000, attempts) : undefined;
+    const answer = yield context.df.callHttp({ ...request, retry });
+    return [answer.statusCode, answer.content];
+});
+
 // The same as async functions.
 
 df.app.orchestration("Sequence async", async (context) => {
