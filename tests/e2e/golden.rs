@@ -24,11 +24,11 @@ use crate::scenario::ROOT;
 
 /// A capability: the file's name, the function, its input (`{outside}` stands for a service's origin), and what happens from outside once all is quiet: a request,
 /// or, empty, that all timers are due.
-type Recording = (&'static str, &'static str, Value, &'static [(&'static str, &'static str)]);
+pub(crate) type Recording = (&'static str, &'static str, Value, &'static [(&'static str, &'static str)]);
 
 const RUN_OUT: (&str, &str) = ("", "");
 
-fn recordings() -> Vec<Recording> {
+pub(crate) fn recordings() -> Vec<Recording> {
     let program = |step: Value| json!({"step": step});
     let http = |call: Value| program(json!({"http": call}));
     let child = |step: Value| json!({"child": {"label": "c", "step": step}});
@@ -126,7 +126,7 @@ fn recordings() -> Vec<Recording> {
     ]
 }
 
-fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     root().join("tests/golden/0.1")
 }
 
@@ -154,7 +154,7 @@ async fn record((_, function, input, acts): &Recording) -> Vec<HistoryEvent> {
 }
 
 /// A history without what the code did in its last episode, and that by itself.
-fn before_the_last_episode(history: &[HistoryEvent]) -> (Vec<HistoryEvent>, Vec<EventKind>) {
+pub(crate) fn before_the_last_episode(history: &[HistoryEvent]) -> (Vec<HistoryEvent>, Vec<EventKind>) {
     let begins = |event: &HistoryEvent| {
         matches!(event.kind, EventKind::EpisodeCompleted { .. } | EventKind::ExecutionRewound { .. })
     };
@@ -184,7 +184,7 @@ fn before_the_last_episode(history: &[HistoryEvent]) -> (Vec<HistoryEvent>, Vec<
 
 /// Replays a history with today's code on the real executor, up to where the code waits or ends. What it does that is
 /// not in the history.
-async fn replay(history: &[HistoryEvent], digest: Digest) -> Result<Vec<EventKind>, String> {
+pub(crate) async fn replay(history: &[HistoryEvent], digest: Digest) -> Result<Vec<EventKind>, String> {
     let session = Arc::new(Session::new(Orchestration::replay(history).map_err(|error| error.to_string())?));
     let started = session.started();
     let (name, input) = (started.name, started.input);

@@ -3,9 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod activities;
+mod apps;
 mod bad_input;
 mod children;
 mod clients;
+mod config;
+mod conformance;
 mod connections;
 mod crash;
 #[cfg(target_os = "linux")]
@@ -18,11 +21,15 @@ mod host_faults;
 mod hostile;
 mod hostile_http;
 mod http_calls;
+mod hubs;
+mod javascript;
 mod kills;
 mod layers;
 mod network;
 mod program;
+mod python;
 mod queries;
+mod quotas;
 mod random;
 mod replay;
 mod restart;
@@ -33,4 +40,6 @@ mod singleton;
 mod sleepers;
 mod start_options;
 mod surface;
+mod tenants;
 mod timers;
+mod versions;

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use durawasm_core::Timestamp;
 use durawasm_host::store::{
-    AppRecord, BoxFuture, Commit, CommitError, Committed, Counts, HubName, InstanceNumber, InstanceRecord, ListQuery,
-    Mail, MailId, NewMail, Page, PayloadParts, Payloads, RecordedHistory, Revision, ScheduleKey, ScheduleState,
-    SharedStore, Snapshot, Store, StoreError, TimerRow,
+    AppRecord, BoxFuture, Commit, CommitError, Committed, Counts, HubName, HubRecord, InstanceNumber, InstanceRecord,
+    ListQuery, Mail, MailId, NewMail, Page, PayloadParts, Payloads, RecordedHistory, Revision, ScheduleKey,
+    ScheduleState, SharedStore, Snapshot, Store, StoreError, TimerRow,
 };
 
 /// See the module.
@@ -152,5 +152,25 @@ impl Store for DyingStore {
             return Box::pin(async { Err(dead().into()) });
         }
         self.inner.put_schedule(key, before, after)
+    }
+
+    fn remove_app(&self, hub: &HubName, app: &str, expected: u32) -> BoxFuture<'_, Result<(), CommitError>> {
+        self.inner.remove_app(hub, app, expected)
+    }
+
+    fn hubs(&self) -> BoxFuture<'_, Result<Vec<HubRecord>, StoreError>> {
+        self.inner.hubs()
+    }
+
+    fn put_hub(&self, hub: HubRecord, expected: u32) -> BoxFuture<'_, Result<(), CommitError>> {
+        self.inner.put_hub(hub, expected)
+    }
+
+    fn remove_hub(&self, hub: &HubName, expected: u32) -> BoxFuture<'_, Result<(), CommitError>> {
+        self.inner.remove_hub(hub, expected)
+    }
+
+    fn forget_timers(&self, after: Option<TimerRow>) -> BoxFuture<'_, Result<Option<TimerRow>, StoreError>> {
+        self.inner.forget_timers(after)
     }
 }

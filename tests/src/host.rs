@@ -7,13 +7,18 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
+use durawasm_core::Failure;
+use durawasm_core::model::Outcome;
 use durawasm_host::api::{ApiSettings, ApiState, EngineSlot};
-use durawasm_host::engine::executor::Executor;
+use durawasm_host::engine::executor::{
+    ActivityRun, AdmitError, Executor, FunctionAnswer, FunctionRun, HostFault, OrchestratorRun, RunEnd,
+};
+use durawasm_host::engine::http::{HttpEnd, HttpRun};
 use durawasm_host::engine::{Clock, Engine, Settings, Waited, system_clock};
 use durawasm_host::net::egress::Egress;
 use durawasm_host::net::rules::{Rule, Rules};
 use durawasm_host::store::memory::MemoryStore;
-use durawasm_host::store::{HubName, SharedStore};
+use durawasm_host::store::{AppVersion, BoxFuture, HubName, SharedStore};
 use durawasm_host::wasm::{Config, WasmExecutor};
 use serde_json::Value;
 use tower::ServiceExt;
@@ -59,7 +64,32 @@ pub struct Host {
     router: Router,
 }
 
-/// One executor for all tests of a run: each component is compiled once.
+/// The executor that all tests of a run share. What one of them needs no more another one may need.
+struct Shared(Arc<WasmExecutor>);
+
+impl Executor for Shared {
+    fn orchestrate(&self, run: OrchestratorRun) -> BoxFuture<'static, RunEnd> {
+        self.0.orchestrate(run)
+    }
+
+    fn run_activity(&self, run: ActivityRun) -> BoxFuture<'static, Result<Outcome, HostFault>> {
+        self.0.run_activity(run)
+    }
+
+    fn run_function(&self, run: FunctionRun) -> BoxFuture<'static, Result<Result<FunctionAnswer, Failure>, HostFault>> {
+        self.0.run_function(run)
+    }
+
+    fn call_http(&self, run: HttpRun) -> BoxFuture<'static, HttpEnd> {
+        self.0.call_http(run)
+    }
+
+    fn admit(&self, component: Bytes) -> BoxFuture<'_, Result<AppVersion, AdmitError>> {
+        self.0.admit(component)
+    }
+}
+
+/// One executor for all tests of a run: each component is compiled once, and kept until the run ends.
 #[must_use]
 pub fn executor() -> Arc<dyn Executor> {
     static EXECUTOR: OnceLock<Arc<WasmExecutor>> = OnceLock::new();
@@ -70,7 +100,7 @@ pub fn executor() -> Arc<dyn Executor> {
             Err(error) => panic!("no executor: {error}"),
         }
     });
-    Arc::clone(executor) as Arc<dyn Executor>
+    Arc::new(Shared(Arc::clone(executor)))
 }
 
 /// A way out under these rules.

@@ -39,7 +39,9 @@ pub(super) async fn rewind(call: Call) -> Result<Response, ApiError> {
         None => match call.engine.rewind(&call.hub, id, reason).await {
             Ok(()) => Ok(wire::empty(StatusCode::ACCEPTED)),
             Err(SendError::NotFailed | SendError::Ended | SendError::Full) => Ok(not_failed()),
-            Err(error @ (SendError::Unknown | SendError::Changed | SendError::Store(_))) => Err(error.into()),
+            Err(error @ (SendError::Unknown | SendError::NoVersion | SendError::Changed | SendError::Store(_))) => {
+                Err(error.into())
+            }
         },
         Some((true, _)) => match call.engine.rewind_to_current(&call.hub, id, reason).await {
             Ok(_) => Ok(wire::empty(StatusCode::ACCEPTED)),
@@ -47,6 +49,7 @@ pub(super) async fn rewind(call: Call) -> Result<Response, ApiError> {
             Err(
                 error @ (MoveError::Unknown
                 | MoveError::UnknownVersion { .. }
+                | MoveError::VersionGone
                 | MoveError::Diverges { .. }
                 | MoveError::Busy
                 | MoveError::Check(_)

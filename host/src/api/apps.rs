@@ -12,12 +12,12 @@ use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::codes::Codes;
+use super::codes::Mint;
 use super::error::{AdminError, ApiError, ErrorBody};
 use super::query::Query;
 use super::{ApiSettings, Call, body, functions, links, moves, wire};
 use crate::engine::{Bounds, OptionChanges};
-use crate::store::{AppRecord, AuthLevel, Digest, FunctionKind, HttpTrigger, Trigger, TriggerKind};
+use crate::store::{AppRecord, AuthLevel, Digest, FunctionKind, HttpTrigger, HubRecord, Trigger, TriggerKind};
 
 /// An app's version, as the administration shows it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -117,7 +117,7 @@ fn trigger(trigger: &Trigger, url: impl Fn(&str, &HttpTrigger) -> String) -> Fun
         (status = 404, description = "No such hub.", body = AdminError),
         (status = 408, description = "The body did not arrive within 5 minutes.", body = ErrorBody),
         (status = 409, description = "Another app of the hub has a function of the same name.", body = AdminError),
-        (status = 413, description = "The component is larger than 64 MiB.", body = AdminError),
+        (status = 413, description = "The component is larger than 64 MiB, or the hub's limit `componentBytes` has no room.", body = AdminError),
     ),
 )]
 pub(super) async fn put(call: Call) -> Result<Response, ApiError> {
@@ -165,16 +165,19 @@ pub(super) fn get(call: &Call) -> Result<Response, ApiError> {
 }
 
 /// From where an app is looked at: decides the URLs of its functions.
-struct Viewpoint {
+pub(super) struct Viewpoint {
     settings: Arc<ApiSettings>,
-    codes: Option<Codes>,
+    hub: Arc<HubRecord>,
+    /// None: the server is keyless, or who looks may not call all functions of the hub.
+    mint: Option<Mint>,
     origin: String,
 }
 
 impl Viewpoint {
-    fn of(call: &Call) -> Self {
+    pub(super) fn of(call: &Call) -> Self {
         let origin = links::origin(&call.settings, &call.parts);
-        Self { settings: Arc::clone(&call.settings), codes: call.codes.clone(), origin }
+        let mint = call.mint.clone().filter(Mint::is_of_admin);
+        Self { settings: Arc::clone(&call.settings), hub: Arc::clone(&call.record), mint, origin }
     }
 }
 
@@ -188,7 +191,7 @@ fn bounds(query: &Query) -> Bounds {
     }
 }
 
-fn view(from: &Viewpoint, record: &AppRecord, digest: Digest, changed: Option<bool>) -> Option<AppView> {
+pub(super) fn view(from: &Viewpoint, record: &AppRecord, digest: Digest, changed: Option<bool>) -> Option<AppView> {
     let version = record.versions.iter().find(|version| version.digest == digest)?;
     let function = |(kind, name): &(FunctionKind, String)| FunctionView {
         name: name.clone(),
@@ -200,7 +203,7 @@ fn view(from: &Viewpoint, record: &AppRecord, digest: Digest, changed: Option<bo
         schedule: None,
     };
     let url = |name: &str, http: &HttpTrigger| {
-        functions::invoke_url((&from.settings, from.codes.as_ref()), &from.origin, &record.hub, (name, http))
+        functions::invoke_url((&from.settings, from.mint.as_ref()), &from.origin, &from.hub, (name, http))
     };
     let triggers = version.triggers.iter().map(|declared| trigger(declared, url));
     Some(AppView {

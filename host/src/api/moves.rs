@@ -244,6 +244,7 @@ pub(super) async fn move_many(call: Call) -> Result<Response, ApiError> {
             | MoveError::Ended
             | MoveError::NotFailed
             | MoveError::UnknownVersion { .. }
+            | MoveError::VersionGone
             | MoveError::Busy
             | MoveError::Check(_)
             | MoveError::Store(_) => None,

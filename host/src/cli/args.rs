@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::apps::AppVerb;
 use super::duration::Retention;
+use super::hubs::HubVerb;
 use super::instances::{ListArgs, PurgeArgs};
+use super::keys::KeyVerb;
 use super::moves::MoveArgs;
 use super::replay::ReplayArgs;
 use crate::engine::routes::Route;
@@ -28,6 +31,10 @@ pub(super) enum Verb {
     Serve(ServeArgs),
     /// Build the apps under a folder, serve them, and rebuild them when they change
     Dev(DevArgs),
+    /// Make the files of a first app
+    New(NewArgs),
+    /// Build an app's component
+    Build(BuildArgs),
     /// Deploy a component as an app
     Deploy(DeployArgs),
     /// Start an orchestration
@@ -58,6 +65,15 @@ pub(super) enum Verb {
     Restart(RestartArgs),
     /// Print what the clients of the SDKs are constructed from, as JSON
     Binding(TargetArgs),
+    /// List and delete apps, and choose among their versions
+    #[command(subcommand)]
+    App(AppVerb),
+    /// Create, list, show and delete task hubs
+    #[command(subcommand)]
+    Hub(HubVerb),
+    /// Make, list, rotate and revoke the keys of a task hub
+    #[command(subcommand)]
+    Key(KeyVerb),
     /// Compile a component (run by the server)
     #[command(hide = true)]
     Compile(CompileArgs),
@@ -126,10 +142,45 @@ impl ServeArgs {
 
 #[derive(Clone, Debug, Args)]
 pub(super) struct DevArgs {
-    /// A Rust function app, or a folder with apps
+    /// A function app, or a folder with apps
     pub(super) path: PathBuf,
     #[command(flatten)]
     pub(super) serve: ServeArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct NewArgs {
+    /// The folder of the app; its name is the app's
+    #[arg(value_name = "NAME")]
+    pub(super) path: PathBuf,
+    /// The language
+    #[arg(long)]
+    pub(super) lang: LanguageArg,
+    /// The folder of the Rust SDK [default: guest-sdk/rust above the app or the program]
+    #[arg(long, value_name = "FOLDER")]
+    pub(super) sdk: Option<PathBuf>,
+}
+
+/// The language of a new app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum LanguageArg {
+    /// Rust
+    Rust,
+    /// Python
+    Python,
+    /// JavaScript
+    Js,
+    /// TypeScript
+    Ts,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BuildArgs {
+    /// The function app
+    pub(super) path: PathBuf,
+    /// Where the component goes [default: NAME.wasm in this folder]
+    #[arg(long, short, value_name = "FILE.wasm")]
+    pub(super) output: Option<PathBuf>,
 }
 
 /// Which server, and how to print.

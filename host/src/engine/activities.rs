@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use durawasm_core::model::{HTTP_ACTIVITY, Outcome};
 use durawasm_core::retry::duration_of_millis;
-use durawasm_core::{ActivityCall, Message};
+use durawasm_core::{ActivityCall, Failure, Message};
 use futures_util::FutureExt as _;
 
 use super::Inner;
@@ -78,6 +78,9 @@ impl Inner {
     }
 
     async fn attempt(self: &Arc<Self>, caller: &InstanceRecord, call: ActivityCall, pulse: &Arc<Pulse>) -> Outcome {
+        let Some(busy) = self.hubs.enter(&caller.hub) else {
+            return Err(Failure::new("HubDeleted", format!("the task hub '{}' is being deleted", caller.hub)));
+        };
         let digest = self.apps.find_activity(&caller.hub, (&caller.app, caller.digest), &call.name)?;
         let timeout = self.timeout_of(&call);
         let mut pause = FIRST_PAUSE;
@@ -92,10 +95,12 @@ impl Inner {
                 attempt: call.attempt,
                 idempotency_key: idempotency_key(caller, &call),
                 last_heartbeat: call.heartbeat.clone(),
+                env: busy.env(),
                 pulse: Arc::clone(pulse),
                 client: GuestClient::new(self, &caller.hub),
                 timeout,
             };
+            let _place = busy.hub().activity_place().await;
             // The semaphore is never closed; without a permit the attempt would only be less orderly.
             let permit = self.activity_permits.acquire().await.ok();
             // A panic of the host is a fault like another. The guest it met is gone with its future.

@@ -104,6 +104,10 @@ impl Inner {
                 }
             },
         };
+        if !self.is_hub_open(&live.record.hub) {
+            // It is about to be removed with its hub.
+            return refuse(batch, &SendError::Unknown, Step::Over);
+        }
         let mut taken = self.take(&mut live, batch);
         let mut decision = live.session.with(Orchestration::take_decision);
         let host_fault = taken.run && self.run(&mut live).await;
@@ -218,6 +222,10 @@ impl Inner {
         if onto.is_some_and(|(_, revision)| revision != live.record.revision) {
             return Err(SendError::Changed);
         }
+        let version = onto.map_or(live.record.digest, |(to, _)| to);
+        if !self.apps.has_version(&live.record.hub, &live.record.app, version) {
+            return Err(SendError::NoVersion);
+        }
         let Some(history) = live.failed_history.take() else { return Err(SendError::NotFailed) };
         let Ok(mut rewound) = Orchestration::rewind(&history, rewind, self.now()) else {
             return Err(SendError::NotFailed);
@@ -237,6 +245,9 @@ impl Inner {
     fn move_live(&self, live: &mut Live, change: &Change) -> Result<(), SendError> {
         if live.record.revision != change.revision {
             return Err(SendError::Changed);
+        }
+        if !self.apps.has_version(&live.record.hub, &live.record.app, change.to) {
+            return Err(SendError::NoVersion);
         }
         if let State::Ended { .. } | State::ContinuedAsNew { .. } =
             live.session.with(|orchestration| orchestration.state())

@@ -26,6 +26,17 @@ pub trait Executor: Send + Sync + 'static {
     /// Runs a call of an HTTP, manual or timer function in a fresh instance. Dropping the future stops it.
     fn run_function(&self, run: FunctionRun) -> BoxFuture<'static, Result<Result<FunctionAnswer, Failure>, HostFault>>;
 
+    /// Removes a component that no app has any more, with its compiled form. What runs of it goes on. Who keeps no
+    /// components has nothing to remove.
+    fn forget(&self, _digest: Digest) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
+
+    /// The components that it keeps.
+    fn kept(&self) -> BoxFuture<'_, Vec<Digest>> {
+        Box::pin(async { Vec::new() })
+    }
+
     /// Makes an attempt of an orchestrator's HTTP call. Dropping the future stops it.
     fn call_http(&self, run: HttpRun) -> BoxFuture<'static, HttpEnd>;
 
@@ -72,6 +83,9 @@ impl Pulse {
     }
 }
 
+/// Names and values of environment variables.
+pub type Environment = Arc<[(String, String)]>;
+
 /// An attempt of an activity to run.
 pub struct ActivityRun {
     /// The code.
@@ -92,6 +106,8 @@ pub struct ActivityRun {
     pub idempotency_key: String,
     /// What the attempt before said with its last heartbeat.
     pub last_heartbeat: Option<Payload>,
+    /// Its environment: variables and secrets of the hub. Not to be logged.
+    pub env: Environment,
     /// Its heartbeats.
     pub pulse: Arc<Pulse>,
     /// What it manages orchestrations with.
@@ -108,6 +124,8 @@ pub struct FunctionRun {
     pub name: String,
     /// A new one for every call.
     pub invocation_id: String,
+    /// Its environment: variables and secrets of the hub. Not to be logged.
+    pub env: Environment,
     /// What set it off.
     pub call: FunctionCall,
     /// What it manages orchestrations with; knows the hub.

@@ -107,6 +107,7 @@ impl Inner {
         (digest, name): (Digest, String),
         call: FunctionCall,
     ) -> Result<FunctionAnswer, FunctionError> {
+        let busy = self.hubs.enter(hub).ok_or(FunctionError::Unknown)?;
         // A queue without an end would only turn every answer into a timeout.
         let permit = tokio::time::timeout(self.settings.function_patience, self.function_permits.acquire());
         let Ok(_permit) = permit.await else { return Err(FunctionError::Busy) };
@@ -116,7 +117,15 @@ impl Inner {
             FunctionCall::Http(request) => client.answering(&request.origin),
             FunctionCall::Trigger(_) => client,
         };
-        let run = FunctionRun { digest, name, invocation_id: uuid::Uuid::now_v7().to_string(), call, client, timeout };
+        let run = FunctionRun {
+            digest,
+            name,
+            invocation_id: uuid::Uuid::now_v7().to_string(),
+            env: busy.env(),
+            call,
+            client,
+            timeout,
+        };
         match tokio::time::timeout(timeout, self.executor.run_function(run)).await {
             Ok(Ok(Ok(answer))) => Ok(answer),
             Ok(Ok(Err(failure))) => Err(FunctionError::Failed(failure)),

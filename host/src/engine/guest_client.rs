@@ -6,7 +6,7 @@ use durawasm_core::{HistoryEvent, InstanceId, Payload};
 
 use super::client::{StartError, StartRequest};
 use super::{Engine, Inner};
-use crate::store::HubName;
+use crate::store::{HubName, HubRecord};
 
 /// Manages the orchestrations of one hub. Cheap to clone.
 #[derive(Clone)]
@@ -20,7 +20,7 @@ pub struct GuestClient {
 /// How the outside sees instances: implemented by the HTTP surface.
 pub trait Outside: Send + Sync + 'static {
     /// The URLs by which an instance is managed, on this origin; none: on the server's public one.
-    fn management_payload(&self, hub: &HubName, id: &str, origin: Option<&str>) -> ManagementPayload;
+    fn management_payload(&self, hub: &HubRecord, id: &str, origin: Option<&str>) -> ManagementPayload;
 
     /// A history as the management API shows it: a JSON array.
     fn history(&self, events: &[HistoryEvent], detail: HistoryDetail) -> Payload;
@@ -83,9 +83,9 @@ impl GuestClient {
     /// The URLs by which an instance is managed; empty while there is no HTTP surface.
     #[must_use]
     pub fn management_payload(&self, id: &str) -> ManagementPayload {
-        match self.engine.inner.outside.get() {
-            Some(outside) => outside.management_payload(&self.hub, id, self.origin.as_deref()),
-            None => ManagementPayload { id: id.to_owned(), ..ManagementPayload::default() },
+        match (self.engine.inner.outside.get(), self.engine.hub(&self.hub)) {
+            (Some(outside), Some(hub)) => outside.management_payload(&hub, id, self.origin.as_deref()),
+            (None, _) | (_, None) => ManagementPayload { id: id.to_owned(), ..ManagementPayload::default() },
         }
     }
 

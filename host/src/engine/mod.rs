@@ -15,10 +15,12 @@ pub mod functions;
 pub mod guest_client;
 mod hot;
 pub mod http;
+mod hubs;
 mod mail;
 mod manage;
 mod moves;
 mod query;
+mod quota;
 mod retention;
 pub mod routes;
 mod schedules;
@@ -27,6 +29,7 @@ mod start;
 mod timers;
 mod trial;
 pub mod verdict;
+mod versions;
 mod waiters;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -42,9 +45,12 @@ pub use client::{
     StartRequest, Waited,
 };
 use executor::Executor;
+pub use hubs::{DEFAULT_HUB, HubError};
 pub use moves::{LISTED, MOST_MOVED, MoveError, MoveMany, Moved, MovedMany, Target};
 pub use query::{PurgeError, PurgeOptions};
+pub use quota::QuotaExceeded;
 pub use trial::{Bounds, Trial, TrialRefusal};
+pub use versions::{AppError, Needs};
 
 use crate::store::{AppRecord, HubName, InstanceNumber, SharedStore, StoreError};
 
@@ -54,7 +60,8 @@ pub struct Watch(Arc<waiters::Waiter>);
 /// Settings of an engine.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Guests that may wait in memory at once; more are dropped and replayed when needed.
+    /// Guests that may wait in memory at once; more are dropped and replayed when needed. One of a large component counts
+    /// as several.
     pub hot_guests: usize,
     /// Activities that run at once.
     pub activities: usize,
@@ -118,6 +125,7 @@ pub(crate) struct Inner {
     clock: Clock,
     actors: actor::Actors,
     apps: apps::Apps,
+    hubs: hubs::Hubs,
     timers: timers::Timers,
     hot: hot::Hot,
     mailroom: mail::Mailroom,
@@ -125,6 +133,7 @@ pub(crate) struct Inner {
     waiters: waiters::Waiters,
     retention: retention::Retention,
     schedules: schedules::Schedules,
+    versions: versions::Versions,
     activity_permits: Arc<Semaphore>,
     http_permits: Semaphore,
     function_permits: Semaphore,
@@ -153,10 +162,12 @@ impl Engine {
         clock: Clock,
     ) -> Result<Self, StoreError> {
         let apps = apps::Apps::load(&*store).await?;
+        let hubs = hubs::Hubs::load(&*store, apps.hubs()).await?;
         let (mailroom, lanes) = mail::Mailroom::open(&store).await?;
         let inner = Arc::new(Inner {
             actors: actor::Actors::default(),
             apps,
+            hubs,
             timers: timers::Timers::default(),
             hot: hot::Hot::new(settings.hot_guests),
             mailroom,
@@ -164,6 +175,7 @@ impl Engine {
             waiters: waiters::Waiters::default(),
             retention: retention::Retention::default(),
             schedules: schedules::Schedules::new(clock()),
+            versions: versions::Versions::default(),
             activity_permits: Arc::new(Semaphore::new(settings.activities)),
             http_permits: Semaphore::new(settings.http_calls),
             function_permits: Semaphore::new(settings.functions),
@@ -181,9 +193,9 @@ impl Engine {
         tokio::spawn(schedules::run(Arc::downgrade(&inner)));
         mail::run(&inner, lanes);
         tokio::spawn(Arc::clone(&inner).recover());
-        if let Some(keep) = inner.settings.retention {
-            tokio::spawn(retention::run(Arc::downgrade(&inner), keep));
-        }
+        inner.resume_deletions();
+        tokio::spawn(retention::run(Arc::downgrade(&inner)));
+        tokio::spawn(versions::run(Arc::downgrade(&inner)));
         Ok(Self { inner })
     }
 
@@ -351,6 +363,7 @@ impl Engine {
         self.inner.timers.look_again();
         self.inner.retention.look_again();
         self.inner.schedules.look_again();
+        self.inner.versions.look_again();
     }
 
     /// Stops taking up new work. What has been acknowledged is durable already; what runs is taken up at the next start.

@@ -62,6 +62,9 @@ pub enum MoveError {
         /// What was asked for.
         version: String,
     },
+    /// The version was removed meanwhile.
+    #[error("the version was removed meanwhile; deploy it again")]
+    VersionGone,
     /// The version does something else than the instance's history says.
     #[error("version {to} does not repeat the instance's history: {divergence}")]
     Diverges {
@@ -193,6 +196,7 @@ impl Engine {
                     | MoveError::Busy
                     | MoveError::Check(_)
                     | MoveError::NotFailed
+                    | MoveError::VersionGone
                     | MoveError::UnknownVersion { .. }),
                 ) => {
                     done.refused += 1;
@@ -229,6 +233,11 @@ impl Inner {
             if dry_run {
                 return Ok(moved);
             }
+            // A version that is not current could be collected while nobody is on it.
+            let _stays = match to {
+                Target::Current => None,
+                Target::Version(_) => Some(self.apps.decide().await),
+            };
             let change = Box::new(Change { to: version.digest, revision: record.revision, history });
             match self.deliver(record.number, Content::Move(change)).await {
                 Err(SendError::Changed) => {}
@@ -276,6 +285,7 @@ fn refused(error: SendError) -> MoveError {
         SendError::Ended => MoveError::Ended,
         SendError::NotFailed => MoveError::NotFailed,
         SendError::Full | SendError::Changed => MoveError::Busy,
+        SendError::NoVersion => MoveError::VersionGone,
         SendError::Store(error) => error.into(),
     }
 }

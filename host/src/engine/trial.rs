@@ -91,7 +91,8 @@ impl Engine {
         component: bytes::Bytes,
         bounds: Bounds,
     ) -> Result<Trial, DeployError> {
-        let version = self.inner.admit_for(hub, app, component).await?;
+        let (version, kept) = self.inner.admit_for_trial(hub, app, component).await?;
+        let digest = version.digest;
         // Compiling has limits of its own.
         let deadline = Instant::now() + bounds.time;
         let trial = Trial {
@@ -105,9 +106,12 @@ impl Engine {
             complete: false,
         };
         let mut looking = Looking { engine: self, hub, app, deadline, trial };
-        looking.open(bounds.instances).await?;
-        looking.closed(bounds.instances).await?;
-        Ok(looking.trial)
+        let looked = looking.at_all(bounds.instances).await;
+        let trial = looking.trial;
+        drop(kept);
+        self.inner.forget_components(vec![digest]).await;
+        looked?;
+        Ok(trial)
     }
 }
 
@@ -125,6 +129,11 @@ impl Looking<'_> {
         let page = self.engine.inner.store.list(self.hub, query).await?;
         let of_app = page.records.into_iter().filter(|record| record.app == self.app);
         Ok((of_app.collect(), page.next))
+    }
+
+    async fn at_all(&mut self, most: usize) -> Result<(), StoreError> {
+        self.open(most).await?;
+        self.closed(most).await
     }
 
     async fn open(&mut self, most: usize) -> Result<(), StoreError> {

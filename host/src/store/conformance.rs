@@ -1,5 +1,6 @@
 //! What every store promises, each promise a test of its own, run on every backend.
 
+mod hubs;
 mod mail;
 mod together;
 
@@ -548,20 +549,10 @@ pub(super) async fn the_ready_index_follows_the_records(store: Arc<dyn Store>) {
     assert_eq!(store.ready(None, 9).await.unwrap(), of(&[0, 2, 3, 4]));
 }
 
-pub(super) async fn apps_are_replaced_only_as_seen(store: Arc<dyn Store>) {
-    store.put_app(app("b"), 0).await.unwrap();
-    store.put_app(app("a"), 0).await.unwrap();
-    assert!(matches!(store.put_app(app("a"), 0).await, Err(CommitError::Conflict)));
-    assert!(matches!(store.put_app(app("c"), 1).await, Err(CommitError::Conflict)));
-    let mut large = AppRecord { generation: 2, ..app("a") };
-    large.versions[0].imports = (0..5000).map(|index| format!("import {index}")).collect();
-    store.put_app(large.clone(), 1).await.unwrap();
-    assert_eq!(store.apps().await.unwrap(), [large, app("b")]);
-    let small = AppRecord { generation: 3, ..app("a") };
-    store.put_app(small.clone(), 2).await.unwrap();
-    assert_eq!(store.apps().await.unwrap(), [small, app("b")]);
-}
-
+use hubs::{
+    apps_are_removed_only_as_seen, apps_are_replaced_only_as_seen, hubs_are_replaced_only_as_seen,
+    of_concurrent_changes_of_a_hub_one_wins, timers_of_purged_instances_are_forgotten,
+};
 use mail::{
     a_refused_commit_leaves_its_mail, an_answer_takes_the_place_of_mail, every_letter_comes_back, mail_is_taken_once,
     of_concurrent_takers_one_wins,
@@ -580,7 +571,9 @@ macro_rules! conformance {
             fresh_history_begins_anew_and_keeps_payloads timers_come_in_order_until_cleared
             the_ready_index_follows_the_records apps_are_replaced_only_as_seen
             every_letter_comes_back mail_is_taken_once of_concurrent_takers_one_wins a_refused_commit_leaves_its_mail
-            several_starts_are_one_commit of_several_starts_one_refused_refuses_all an_answer_takes_the_place_of_mail);
+            several_starts_are_one_commit of_several_starts_one_refused_refuses_all an_answer_takes_the_place_of_mail
+            hubs_are_replaced_only_as_seen of_concurrent_changes_of_a_hub_one_wins apps_are_removed_only_as_seen
+            timers_of_purged_instances_are_forgotten);
     };
     ($backend:ident, $open:expr, $($promise:ident)*) => {
         mod $backend {

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use durawasm_core::{HistoryEvent, InstanceId, Timestamp};
 
 use super::{
-    AppRecord, BoxFuture, Commit, CommitError, Committed, Counts, EXAMINED, Expect, HubName, InstanceNumber,
+    AppRecord, BoxFuture, Commit, CommitError, Committed, Counts, EXAMINED, Expect, HubName, HubRecord, InstanceNumber,
     InstanceRecord, ListQuery, Mail, MailId, NewMail, Page, PayloadChanges, PayloadParts, Payloads, Position,
     RecordedHistory, Reuse, Revision, ScheduleKey, ScheduleState, Snapshot, Store, StoreError, TimerRow,
 };
@@ -30,6 +30,7 @@ struct Rows {
     children: BTreeSet<(HubName, InstanceId, InstanceNumber)>,
     apps: BTreeMap<(HubName, String), AppRecord>,
     schedules: BTreeMap<ScheduleKey, ScheduleState>,
+    hubs: BTreeMap<HubName, HubRecord>,
 }
 
 #[derive(Clone, Debug)]
@@ -196,6 +197,11 @@ impl Rows {
         self.apps.insert(key, app);
         Ok(())
     }
+}
+
+/// Whether a record is as its changer saw it.
+fn seen(found: Option<u32>, expected: u32) -> Result<(), CommitError> {
+    if found.unwrap_or(0) == expected { Ok(()) } else { Err(CommitError::Conflict) }
 }
 
 fn place(record: &InstanceRecord) -> (HubName, Position) {
@@ -371,5 +377,43 @@ impl Store for MemoryStore {
             }
             Ok(())
         })
+    }
+
+    fn remove_app(&self, hub: &HubName, app: &str, expected: u32) -> BoxFuture<'_, Result<(), CommitError>> {
+        let key = (hub.clone(), app.to_owned());
+        Box::pin(async move {
+            let mut rows = self.rows();
+            seen(rows.apps.get(&key).map(|app| app.generation), expected)?;
+            rows.apps.remove(&key);
+            Ok(())
+        })
+    }
+
+    fn hubs(&self) -> BoxFuture<'_, Result<Vec<HubRecord>, StoreError>> {
+        Box::pin(async move { Ok(self.rows().hubs.values().cloned().collect()) })
+    }
+
+    fn put_hub(&self, hub: HubRecord, expected: u32) -> BoxFuture<'_, Result<(), CommitError>> {
+        Box::pin(async move {
+            let mut rows = self.rows();
+            seen(rows.hubs.get(&hub.name).map(|hub| hub.generation), expected)?;
+            rows.hubs.insert(hub.name.clone(), HubRecord { generation: expected + 1, ..hub });
+            Ok(())
+        })
+    }
+
+    fn remove_hub(&self, hub: &HubName, expected: u32) -> BoxFuture<'_, Result<(), CommitError>> {
+        let hub = hub.clone();
+        Box::pin(async move {
+            let mut rows = self.rows();
+            seen(rows.hubs.get(&hub).map(|hub| hub.generation), expected)?;
+            rows.hubs.remove(&hub);
+            Ok(())
+        })
+    }
+
+    fn forget_timers(&self, _after: Option<TimerRow>) -> BoxFuture<'_, Result<Option<TimerRow>, StoreError>> {
+        // An instance takes its timers along.
+        Box::pin(async { Ok(None) })
     }
 }

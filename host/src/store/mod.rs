@@ -4,6 +4,7 @@
 
 #[cfg(test)]
 mod conformance;
+pub mod hub;
 pub mod memory;
 pub mod model;
 pub mod query;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use durawasm_core::{HistoryEvent, Timestamp};
 
 pub use self::sled::portable;
+pub use hub::{HubConfig, HubLimits, HubRecord, HubState, Keep, KeyHash, KeyId, KeyRecord, KeyScope, Secret};
 pub use model::{
     AppOptions, AppRecord, AppVersion, AuthLevel, Commit, Committed, Digest, Expect, FunctionKind, HttpTrigger,
     HubName, InstanceNumber, InstanceRecord, Mail, MailId, NewMail, PayloadChanges, Payloads, Pinned, Reuse, Revision,
@@ -149,6 +151,23 @@ pub trait Store: Send + Sync + 'static {
         before: Option<ScheduleState>,
         after: Option<ScheduleState>,
     ) -> BoxFuture<'_, Result<(), CommitError>>;
+
+    /// Removes an app's record, if it is at this generation; durable on return.
+    fn remove_app(&self, hub: &HubName, app: &str, expected: u32) -> BoxFuture<'_, Result<(), CommitError>>;
+
+    /// All hubs that have a record.
+    fn hubs(&self) -> BoxFuture<'_, Result<Vec<HubRecord>, StoreError>>;
+
+    /// Writes a hub's record; durable on return. `expected`: the generation the caller saw (0: none yet); another one
+    /// is a conflict.
+    fn put_hub(&self, hub: HubRecord, expected: u32) -> BoxFuture<'_, Result<(), CommitError>>;
+
+    /// Removes a hub's record, if it is at this generation; durable on return. Nothing else of the hub is removed.
+    fn remove_hub(&self, hub: &HubName, expected: u32) -> BoxFuture<'_, Result<(), CommitError>>;
+
+    /// Looks at some timers after `after` and removes those whose instance is gone. Returns how far it came; none: to
+    /// the end.
+    fn forget_timers(&self, after: Option<TimerRow>) -> BoxFuture<'_, Result<Option<TimerRow>, StoreError>>;
 
     /// Why the store has stopped for good, if it has. The process should end and be started again: only opening the
     /// store anew shows what is durable.

@@ -247,7 +247,7 @@ pub struct Trigger {
 pub enum TriggerKind {
     /// Requests to a route.
     Http(HttpTrigger),
-    /// Somebody with the admin key.
+    /// Somebody with a key that manages the hub.
     Manual,
     /// Time.
     Timer(TimerTrigger),
@@ -307,7 +307,7 @@ pub enum AuthLevel {
     /// The function's, or one that opens more.
     #[default]
     Function,
-    /// The admin key.
+    /// The admin key, or one that manages the hub.
     Admin,
 }
 

@@ -119,9 +119,16 @@ impl Guest {
 impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         let (log, reach) = (&self.log, &self.reach);
+        // An orchestrator has none: what it sees must be the same in every replay, and configurations change.
+        let env: &[(String, String)] = match &self.role {
+            Role::Activity(run) => &run.env,
+            Role::Function(run) => &run.env,
+            Role::Describe | Role::Orchestrator(_) => &[],
+        };
         let ctx = self.wasi.get_or_insert_with(|| {
             let mut builder = WasiCtxBuilder::new();
             builder
+                .envs(env)
                 .stdout(Stream::stdout(Arc::clone(log)))
                 .stderr(Stream::stderr(Arc::clone(log)))
                 .allow_tcp(false)

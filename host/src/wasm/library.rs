@@ -168,6 +168,44 @@ impl Library {
         Ok(())
     }
 
+    /// Removes a component and its compiled forms. What cannot be removed costs space, nothing else.
+    pub(super) async fn forget(&self, digest: Digest) {
+        // Nobody compiles it again meanwhile.
+        let _turn = self.turn_to_compile().await;
+        self.loaded.write().unwrap_or_else(PoisonError::into_inner).remove(&digest);
+        let paths = [self.component_path(digest), self.artifact_path(digest)];
+        let removed = blocking(move || {
+            for path in paths {
+                match std::fs::remove_file(&path) {
+                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+                    Ok(()) | Err(_) => {}
+                }
+            }
+            Ok(())
+        });
+        if let Err(error) = removed.await {
+            tracing::warn!(%digest, error, "a component that nobody needs cannot be removed");
+        }
+    }
+
+    /// All components. A folder that cannot be read has none to be removed.
+    pub(super) async fn kept(&self) -> Vec<Digest> {
+        let folder = self.components.clone();
+        let names = blocking(move || {
+            let mut kept = Vec::new();
+            for entry in std::fs::read_dir(folder)? {
+                let name = entry?.file_name();
+                let mut digest = [0; 32];
+                let stem = name.to_str().and_then(|name| name.strip_suffix(".wasm"));
+                if stem.is_some_and(|stem| hex::decode_to_slice(stem, &mut digest).is_ok()) {
+                    kept.push(Digest(digest));
+                }
+            }
+            Ok(kept)
+        });
+        names.await.unwrap_or_default()
+    }
+
     async fn compile(&self, component: &Path) -> Result<(TempPath, Loaded), CompileError> {
         let artifact = unfinished(&self.cache).map_err(|error| CompileError::Host(error.to_string()))?.into_temp_path();
         self.compiler.compile(&self.engine, component, &artifact, self.limits.compile_time).await?;

@@ -41,7 +41,7 @@ use crate::engine::executor::{
 use crate::engine::http::{HttpEnd, HttpRun};
 use crate::net::call;
 use crate::net::egress::Egress;
-use crate::store::{AppVersion, BoxFuture};
+use crate::store::{AppVersion, BoxFuture, Digest};
 use engine::Runtime;
 use library::Library;
 use run::Stage;
@@ -120,6 +120,14 @@ impl Executor for WasmExecutor {
             let loaded = library.get(run.digest).await?;
             stage.run_function(&loaded, run).await
         })
+    }
+
+    fn forget(&self, digest: Digest) -> BoxFuture<'_, ()> {
+        Box::pin(self.library.forget(digest))
+    }
+
+    fn kept(&self) -> BoxFuture<'_, Vec<Digest>> {
+        Box::pin(self.library.kept())
     }
 
     fn call_http(&self, run: HttpRun) -> BoxFuture<'static, HttpEnd> {

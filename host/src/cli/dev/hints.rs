@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
-use crate::api::{ApiState, DEFAULT_HUB, encode};
+use crate::api::{ApiState, encode};
 use crate::cli::show;
-use crate::store::{AppVersion, FunctionKind, Trigger, TriggerKind};
+use crate::store::{AppVersion, FunctionKind, HubRecord, Trigger, TriggerKind};
 
 /// How to reach the server from another terminal.
 pub(super) struct Hints {
@@ -16,10 +17,12 @@ pub(super) struct Hints {
     /// Flags that a verb needs to find the server.
     flags: String,
     surface: ApiState,
+    hub: Arc<HubRecord>,
 }
 
 impl Hints {
-    pub(super) fn new(address: SocketAddr, key: Option<String>, surface: ApiState) -> Self {
+    /// `surface`: what is served, and the hub that apps are deployed to.
+    pub(super) fn new(address: SocketAddr, key: Option<String>, (surface, hub): (ApiState, Arc<HubRecord>)) -> Self {
         // An address like 0.0.0.0 is for listening, not for calling.
         let host = if address.ip().is_unspecified() { "127.0.0.1".to_owned() } else { host_of(address) };
         let url = format!("http://{host}:{}", address.port());
@@ -30,7 +33,7 @@ impl Hints {
         if let Some(key) = &key {
             flags.push_str(&format!(" --key {}", quote(key)));
         }
-        Self { url, key, program: program(), flags, surface }
+        Self { url, key, program: program(), flags, surface, hub }
     }
 
     pub(super) fn url(&self) -> &str {
@@ -57,7 +60,7 @@ impl Hints {
         let how = match &trigger.kind {
             TriggerKind::Http(http) => {
                 let methods = if http.methods.is_empty() { "any method".to_owned() } else { http.methods.join(", ") };
-                format!("{methods} {}", self.surface.invoke_url(&self.url, DEFAULT_HUB, (name, http)))
+                format!("{methods} {}", self.surface.invoke_url(&self.url, &self.hub, (name, http)))
             }
             TriggerKind::Manual => format!("POST {}/admin/functions/{}", self.url, encode(name)),
             TriggerKind::Timer(timer) => timer.schedule.clone(),
@@ -143,11 +146,13 @@ fn program() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::DEFAULT_HUB;
     use crate::api::{ApiSettings, EngineSlot};
     use crate::store::{AuthLevel, HttpTrigger};
 
-    fn surface() -> ApiState {
-        ApiState::new(EngineSlot::new(), ApiSettings::new("http://localhost"))
+    fn surface() -> (ApiState, Arc<HubRecord>) {
+        let hub = HubRecord::new(DEFAULT_HUB.into(), None, [0; 16]);
+        (ApiState::new(EngineSlot::new(), ApiSettings::new("http://localhost")), Arc::new(hub))
     }
 
     #[test]

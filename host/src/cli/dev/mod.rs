@@ -1,13 +1,12 @@
 //! `durawasm dev`: builds the apps under a folder, serves them, and rebuilds them when they change.
 
-mod apps;
-mod build;
 mod hints;
 mod watch;
 
 use std::collections::BTreeSet;
 
 use super::args::DevArgs;
+use super::build::{self, App};
 use super::serve::{log, stop_signal};
 use super::{CliError, show};
 use crate::api::DEFAULT_HUB;
@@ -16,21 +15,21 @@ use crate::net::egress::LOG;
 use crate::server::Server;
 use crate::store::{AppVersion, HubName};
 
-use apps::App;
 use hints::Hints;
 
 pub(super) async fn dev(args: DevArgs) -> Result<(), CliError> {
     // What functions reach is allowed here and would have to be named on a server.
     log(&format!("warn,{LOG}=debug"));
-    let apps = apps::find(&args.path)?;
-    build::ensure_target(&args.path).await?;
+    let apps = build::find(&args.path)?;
+    build::prepare(&apps, &args.path).await?;
     let key = args.serve.admin_key.clone();
     let mut server = Server::start(args.serve.open_options()).await.map_err(CliError::Usage)?;
-    let hints = Hints::new(server.address(), key, server.surface().clone());
     let engine = tokio::select! {
         engine = server.engine() => engine.map_err(CliError::Refused)?,
         () = stop_signal() => return Ok(()),
     };
+    let hub = engine.hub(DEFAULT_HUB).ok_or_else(|| CliError::Refused("the default hub is missing".to_owned()))?;
+    let hints = Hints::new(server.address(), key, (server.surface().clone(), hub));
     let session = Session { apps, hints, engine: engine.clone() };
     tokio::select! {
         result = session.run() => result?,
@@ -39,6 +38,9 @@ pub(super) async fn dev(args: DevArgs) -> Result<(), CliError> {
     show::line("stopping");
     server.stop(engine).await.map_err(CliError::Refused)
 }
+
+/// Bytes of a component that takes seconds to compile.
+const LARGE: usize = 4 << 20;
 
 struct Session {
     apps: Vec<App>,
@@ -71,6 +73,9 @@ impl Session {
             Ok(component) => component,
             Err(text) => return show::problem(&format!("{}: {text}", app.name)),
         };
+        if component.len() > LARGE {
+            show::note(&format!("deploying {} ({} MB), which compiles it ...", app.name, component.len() >> 20));
+        }
         match self.engine.deploy(&HubName::from(DEFAULT_HUB), &app.name, component, OptionChanges::default()).await {
             Err(error) => show::problem(&format!("{}: {error}", app.name)),
             Ok(deployed) => match (self.current(app), before) {

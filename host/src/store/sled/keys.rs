@@ -23,6 +23,7 @@ const READY: u8 = b'r';
 const STATUS: u8 = b's';
 const TIMER: u8 = b't';
 const SCHEDULE: u8 = b'w';
+const HUB: u8 = b'u';
 const SLOT: u8 = b'y';
 
 /// Keys from the first up to, but not including, the second.
@@ -262,6 +263,12 @@ pub(super) fn timers_until(until: Timestamp) -> KeyRange {
     (vec![TIMER], all(Key::new(TIMER).time(until)).1)
 }
 
+/// The timers after this one.
+pub(super) fn timers_after(after: Option<TimerRow>) -> KeyRange {
+    let (from, until) = all(Key::new(TIMER));
+    (after.map_or(from, |row| all(Key(timer(&row))).1), until)
+}
+
 /// The timer that a key says.
 pub(super) fn timer_row(key: &[u8]) -> Result<TimerRow, StoreError> {
     let mut parts = Parts(key.get(1..).unwrap_or_default());
@@ -327,8 +334,22 @@ pub(super) fn all_apps() -> KeyRange {
     all(Key::new(APP))
 }
 
-/// The part of an app chunk's key that all chunks of the app share.
-pub(super) fn app_of_chunk(key: &[u8]) -> &[u8] {
+/// One chunk of a hub's record.
+pub(super) fn hub(name: &str, chunk: u32) -> Vec<u8> {
+    Key::new(HUB).name(name).u32(chunk).0
+}
+
+/// The chunks of one hub's record.
+pub(super) fn hub_chunks(name: &str) -> KeyRange {
+    all(Key::new(HUB).name(name))
+}
+
+pub(super) fn all_hubs() -> KeyRange {
+    all(Key::new(HUB))
+}
+
+/// The part of a chunk's key that all chunks of a record share: of an app's or of a hub's.
+pub(super) fn record_of_chunk(key: &[u8]) -> &[u8] {
     &key[..key.len().saturating_sub(4)]
 }
 

@@ -210,7 +210,7 @@ pub(super) fn apps(tree: &Rows) -> Result<Vec<AppRecord>, StoreError> {
     let mut names: Vec<Vec<u8>> = Vec::new();
     for key in tree.range(from..until).keys() {
         let key = key.map_err(failed)?;
-        let app = keys::app_of_chunk(&key);
+        let app = keys::record_of_chunk(&key);
         if names.last().is_none_or(|last| last != app) {
             names.push(app.to_vec());
         }
@@ -220,15 +220,21 @@ pub(super) fn apps(tree: &Rows) -> Result<Vec<AppRecord>, StoreError> {
 
 /// The app whose chunks' keys begin with this.
 pub(super) fn app(tree: &Rows, prefix: &[u8]) -> Result<Option<AppRecord>, StoreError> {
+    let bytes = settled_bytes(tree, prefix)?;
+    if bytes.is_empty() { Ok(None) } else { encoding::decode_app(&bytes).map(Some) }
+}
+
+/// A record in chunks, all of them of one moment.
+pub(super) fn settled_bytes(tree: &Rows, prefix: &[u8]) -> Result<Vec<u8>, StoreError> {
     loop {
-        let first = app_bytes(tree, prefix)?;
-        if first == app_bytes(tree, prefix)? {
-            return if first.is_empty() { Ok(None) } else { encoding::decode_app(&first).map(Some) };
+        let first = chunked_bytes(tree, prefix)?;
+        if first == chunked_bytes(tree, prefix)? {
+            return Ok(first);
         }
     }
 }
 
-fn app_bytes(tree: &Rows, prefix: &[u8]) -> Result<Vec<u8>, StoreError> {
+fn chunked_bytes(tree: &Rows, prefix: &[u8]) -> Result<Vec<u8>, StoreError> {
     let mut bytes = Vec::new();
     for row in tree.scan_prefix(prefix) {
         bytes.extend_from_slice(&row.map_err(failed)?.1);

@@ -16,6 +16,7 @@ use super::group::{Decision, Next, ScheduleChange, Touched};
 use super::prepare::{MAIL_INLINE, Prepared};
 use super::purge::Purge;
 use super::rows::Changes;
+use super::settings::Setting;
 use super::{Shared, keys, mail};
 use crate::store::{AppRecord, CommitError, Committed, MailId, StoreError, TimerRow};
 
@@ -48,6 +49,8 @@ pub(super) enum Work {
     PutApp(Box<AppRecord>, u32, oneshot::Sender<Result<(), CommitError>>),
     /// Where a timer function is in its schedule.
     PutSchedule(Box<ScheduleChange>, oneshot::Sender<Result<(), CommitError>>),
+    /// A change of a hub's record, or the end of an app's.
+    Set(Setting, oneshot::Sender<Result<(), CommitError>>),
     /// An instance to remove.
     Purge(Purge, oneshot::Sender<Result<Committed, CommitError>>),
     /// Timers of instances that are gone.
@@ -241,6 +244,17 @@ impl Writer {
                     }
                     Ok(None) => {
                         self.later.push(Job { work: Work::PutSchedule(change, reply), place });
+                        continue;
+                    }
+                    Err(error) => answers.push(Answer::Row(reply, Err(error))),
+                },
+                Work::Set(setting, reply) => match touched.set(&self.shared.tree, &setting) {
+                    Ok(Some(changes)) => {
+                        self.add(changes)?;
+                        answers.push(Answer::Row(reply, Ok(())));
+                    }
+                    Ok(None) => {
+                        self.later.push(Job { work: Work::Set(setting, reply), place });
                         continue;
                     }
                     Err(error) => answers.push(Answer::Row(reply, Err(error))),
@@ -488,6 +502,6 @@ fn job_bytes(job: &Job) -> usize {
         Work::Commit(prepared, _) => prepared.piece_bytes(),
         Work::CommitAll(all, _) => all.iter().map(Prepared::piece_bytes).sum(),
         Work::AnswerMail(_, answer, _) => answer.as_ref().map_or(0, Vec::len),
-        Work::PutApp(..) | Work::PutSchedule(..) | Work::Purge(..) | Work::Forget(_) => 0,
+        Work::PutApp(..) | Work::PutSchedule(..) | Work::Set(..) | Work::Purge(..) | Work::Forget(_) => 0,
     }
 }

@@ -1,17 +1,16 @@
-//! Builds an app with cargo, and makes sure that the Wasm target is there.
+//! Rust apps: Cargo packages that make a `cdylib`, built with cargo, which needs the Wasm target.
 
 use std::io::{ErrorKind, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::Command;
 
-use super::apps::{App, cargo, no_cargo};
+use super::App;
+use super::progress::Progress;
 use crate::cli::{CliError, show};
 
 const TARGET: &str = "wasm32-wasip2";
@@ -31,15 +30,57 @@ const PROGRESS: [&str; 11] = [
     "Fresh",
 ];
 
+/// The name of the package in a folder, if it is an app.
+pub(super) fn detect(folder: &Path) -> Result<Option<String>, CliError> {
+    let manifest = folder.join("Cargo.toml");
+    if !std::fs::read_to_string(&manifest).is_ok_and(|text| text.contains("cdylib")) {
+        return Ok(None);
+    }
+    let output = std::process::Command::new(cargo())
+        .args(["metadata", "--no-deps", "--format-version", "1", "--manifest-path"])
+        .arg(&manifest)
+        .output()
+        .map_err(|error| CliError::Refused(no_cargo(&error)))?;
+    if !output.status.success() {
+        return Err(CliError::Refused(String::from_utf8_lossy(&output.stderr).trim_end().to_owned()));
+    }
+    let metadata: Value = serde_json::from_slice(&output.stdout)
+        .map_err(|error| CliError::Refused(format!("cargo metadata answered no JSON: {error}")))?;
+    Ok(package_name(&metadata, &manifest))
+}
+
+fn package_name(metadata: &Value, manifest: &Path) -> Option<String> {
+    let package = metadata
+        .get("packages")?
+        .as_array()?
+        .iter()
+        .find(|package| package.get("manifest_path").and_then(Value::as_str).map(Path::new) == Some(manifest))?;
+    let is_cdylib = |target: &Value| {
+        let types = target.get("crate_types").and_then(Value::as_array);
+        types.is_some_and(|types| types.iter().any(|kind| kind == "cdylib"))
+    };
+    let makes_component = package.get("targets")?.as_array()?.iter().any(is_cdylib);
+    if makes_component { Some(package.get("name")?.as_str()?.to_owned()) } else { None }
+}
+
+/// The cargo that runs us, if one does.
+fn cargo() -> std::ffi::OsString {
+    std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into())
+}
+
+/// What to do when cargo does not start.
+fn no_cargo(error: &std::io::Error) -> String {
+    format!("cannot run cargo ({error}): install Rust from https://rustup.rs")
+}
+
 /// Builds an app and returns its component. The error's text is what is left to say after cargo's own output.
-pub(super) async fn build(app: &App) -> Result<Bytes, String> {
-    let started = Instant::now();
-    let spinner = spinner(&app.name);
+pub(super) async fn build(app: &App, progress: &Progress) -> Result<Bytes, String> {
+    let manifest = app.folder.join("Cargo.toml");
     let mut command = Command::new(cargo());
     command
         .args(["build", "--release", "--target", TARGET, "--message-format", "json-render-diagnostics"])
         .arg("--manifest-path")
-        .arg(&app.manifest)
+        .arg(&manifest)
         .current_dir(&app.folder)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -50,43 +91,14 @@ pub(super) async fn build(app: &App) -> Result<Bytes, String> {
     }
     let mut child = command.spawn().map_err(|error| no_cargo(&error))?;
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
-    let (component, ()) = tokio::join!(read_messages(stdout, &app.manifest), follow(stderr, &spinner));
+    let is_progress = |line: &str| PROGRESS.iter().any(|word| line.starts_with(word));
+    let (component, ()) = tokio::join!(read_messages(stdout, &manifest), progress.follow(stderr, is_progress));
     let status = child.wait().await.map_err(|error| error.to_string())?;
-    spinner.finish_and_clear();
     if !status.success() {
         return Err("the build failed; fix it and save, it is built again then".to_owned());
     }
-    show::note(&format!("built {} in {:.1} s", app.name, started.elapsed().as_secs_f64()));
     let path = component.ok_or_else(|| "cargo built no component; is crate-type = [\"cdylib\"] set?".to_owned())?;
     tokio::fs::read(&path).await.map(Bytes::from).map_err(|error| format!("cannot read {}: {error}", path.display()))
-}
-
-fn spinner(app: &str) -> ProgressBar {
-    let spinner = ProgressBar::new_spinner();
-    if let Ok(style) = ProgressStyle::with_template("{spinner} {prefix} {wide_msg} {elapsed}") {
-        spinner.set_style(style);
-    }
-    spinner.set_prefix(format!("building {app}"));
-    spinner.enable_steady_tick(Duration::from_millis(100));
-    if spinner.is_hidden() {
-        show::note(&format!("building {app} ..."));
-    }
-    spinner
-}
-
-/// Shows cargo's progress in the spinner, and everything else as it is.
-async fn follow(stderr: Option<impl AsyncRead + Unpin>, spinner: &ProgressBar) {
-    let Some(stderr) = stderr else { return };
-    let mut lines = BufReader::new(stderr).lines();
-    // A line that is not text ends the show, not the build.
-    while let Ok(Some(line)) = lines.next_line().await {
-        let plain = without_colours(&line);
-        if PROGRESS.iter().any(|word| plain.trim_start().starts_with(word)) {
-            spinner.set_message(plain.trim().to_owned());
-        } else {
-            spinner.suspend(|| show::note(&line));
-        }
-    }
 }
 
 /// The component that cargo says it made.
@@ -105,21 +117,6 @@ fn component_of(message: &str, manifest: &Path) -> Option<PathBuf> {
         && message.get("manifest_path").and_then(Value::as_str).map(Path::new) == Some(manifest);
     let files = message.get("filenames").filter(|_| ours)?.as_array()?;
     files.iter().filter_map(Value::as_str).find(|file| file.ends_with(".wasm")).map(PathBuf::from)
-}
-
-/// Text without the escape sequences of colours.
-fn without_colours(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    let mut escaped = false;
-    for c in text.chars() {
-        match (escaped, c) {
-            (false, '\u{1b}') => escaped = true,
-            (true, 'm') => escaped = false,
-            (false, c) => plain.push(c),
-            (true, _) => {}
-        }
-    }
-    plain
 }
 
 /// Makes sure that the Wasm target is installed, for the toolchain that is used in `folder`.
@@ -175,10 +172,5 @@ mod tests {
         assert_eq!(component_of(&message("/app/Cargo.toml"), manifest), Some("/t/a.wasm".into()));
         assert_eq!(component_of(&message("/other/Cargo.toml"), manifest), None);
         assert_eq!(component_of("no json", manifest), None);
-    }
-
-    #[test]
-    fn colours_go() {
-        assert_eq!(without_colours("\u{1b}[1m\u{1b}[92m   Compiling\u{1b}[0m x"), "   Compiling x");
     }
 }
