@@ -11,7 +11,10 @@ use super::error::{AdminError, ApiError, DivergenceBody, ErrorBody};
 use super::query::Query;
 use super::{Call, apps, wire};
 use crate::engine::{MOST_MOVED, MoveError, MoveMany, Parts, Target, Trial, TrialRefusal};
-use crate::store::{Digest, Position, portable};
+use crate::store::{Position, portable};
+
+/// Digits of a digest that are enough to name a version.
+const SHORTEST_DIGEST: usize = 8;
 
 /// The version an instance ran on and runs on.
 #[derive(Debug, Serialize, ToSchema)]
@@ -173,7 +176,8 @@ pub(super) async fn history(call: Call) -> Result<Response, ApiError> {
     tag = "instances",
     params(
         ("id" = String, Path, description = "The instance."),
-        ("to" = String, Query, description = "`current`, or the digest of a version of the app."),
+        ("to" = String, Query, description = "`current`, or the digest of a version of the app; its \
+            first 8 digits are enough."),
     ),
     responses(
         (status = 200, description = "Moved, durably, or on that version already.", body = MovedView),
@@ -208,7 +212,8 @@ pub(super) async fn move_one(call: Call) -> Result<Response, ApiError> {
     params(
         ("hub" = String, Path, description = "The task hub."),
         ("app" = String, Path, description = "The app."),
-        ("to" = String, Query, description = "`current`, or the digest of a version of the app."),
+        ("to" = String, Query, description = "`current`, or the digest of a version of the app; its \
+            first 8 digits are enough."),
         ("dryRun" = Option<bool>, Query, description = "Only finds out what could be moved. Default: false."),
         ("top" = Option<u32>, Query, description = "How many of the hub's open instances to look at; at most and by \
             default 1000."),
@@ -274,9 +279,13 @@ fn target(query: &Query) -> Result<Target, String> {
     if text.eq_ignore_ascii_case("current") {
         return Ok(Target::Current);
     }
-    let digest = hex::decode(text).ok().and_then(|bytes| <[u8; 32]>::try_from(bytes).ok());
-    let unknown = || format!("'{text}' is neither 'current' nor the digest of a version: 64 hex digits.");
-    digest.map(|digest| Target::Version(Digest(digest))).ok_or_else(unknown)
+    let digest = text.to_ascii_lowercase();
+    if (SHORTEST_DIGEST..=64).contains(&digest.len()) && digest.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok(Target::Version(digest));
+    }
+    Err(format!(
+        "'{text}' is neither 'current' nor the digest of a version, or its first {SHORTEST_DIGEST} digits or more."
+    ))
 }
 
 #[cfg(test)]
@@ -287,8 +296,9 @@ mod tests {
     fn targets() {
         let of = |text: &str| target(&Query::parse(text));
         assert_eq!(of("to=Current"), Ok(Target::Current));
-        assert_eq!(of(&format!("to={}", "AB".repeat(32))), Ok(Target::Version(Digest([0xab; 32]))));
-        for wrong in ["", "to=", "to=abc", "to=latest"] {
+        assert_eq!(of(&format!("to={}", "AB".repeat(32))), Ok(Target::Version("ab".repeat(32))));
+        assert_eq!(of("to=0123abCD"), Ok(Target::Version("0123abcd".to_owned())));
+        for wrong in ["", "to=", "to=0123abc", "to=latest", "to=latest-one"] {
             assert!(of(wrong).is_err(), "{wrong}");
         }
     }

@@ -25,12 +25,12 @@ pub const LISTED: usize = 100;
 pub(super) const OPEN: [Status; 4] = [Status::Pending, Status::Running, Status::Suspended, Status::ContinuedAsNew];
 
 /// Where to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     /// The app's current version.
     Current,
-    /// This one of the app's versions.
-    Version(Digest),
+    /// That one of the app's versions whose digest begins like this, in lowercase.
+    Version(String),
 }
 
 /// A move that was made; both are the same if there was nothing to do.
@@ -127,7 +127,7 @@ impl Engine {
     /// # Errors
     /// See [`MoveError`].
     pub async fn move_instance(&self, hub: &HubName, id: &str, to: Target) -> Result<Moved, MoveError> {
-        self.inner.move_one((hub, id), to, false).await
+        self.inner.move_one((hub, id), &to, false).await
     }
 
     /// Rewinds a failed instance and moves it to its app's current version, in one step, if that repeats what the rewind
@@ -144,7 +144,7 @@ impl Engine {
                 return Err(MoveError::NotFailed);
             }
             let Some((record, history)) = inner.store.history(record.number).await? else { continue };
-            let version = inner.version(&record, Target::Current)?;
+            let version = inner.version(&record, &Target::Current)?;
             let moved = Moved { from: record.digest, to: version.digest };
             let mut onto = None;
             if moved.from != moved.to {
@@ -170,7 +170,7 @@ impl Engine {
     /// No such version, or the store's; what was moved before stays moved.
     pub async fn move_many(&self, hub: &HubName, request: MoveMany) -> Result<MovedMany, MoveError> {
         let (inner, begun) = (&self.inner, Instant::now());
-        inner.version_of(hub, &request.app, request.to)?;
+        inner.version_of(hub, &request.app, &request.to)?;
         let filter = Filter { statuses: OPEN.to_vec(), ..Filter::default() };
         let query = ListQuery { filter, after: request.after, limit: request.limit.clamp(1, MOST_MOVED) };
         let page = inner.store.list(hub, query).await?;
@@ -185,7 +185,7 @@ impl Engine {
             if record.app != request.app {
                 continue;
             }
-            match inner.move_one((hub, &record.id), request.to, request.dry_run).await {
+            match inner.move_one((hub, &record.id), &request.to, request.dry_run).await {
                 Ok(moved) if moved.from == moved.to => done.unchanged += 1,
                 Ok(_) => done.moved += 1,
                 // It has ended by itself: nothing is left to be moved.
@@ -214,7 +214,7 @@ impl Inner {
     async fn move_one(
         self: &std::sync::Arc<Self>,
         (hub, id): (&HubName, &str),
-        to: Target,
+        to: &Target,
         dry_run: bool,
     ) -> Result<Moved, MoveError> {
         for _ in 0..ATTEMPTS {
@@ -258,24 +258,28 @@ impl Inner {
         verdict::check(&*self.executor, version, history).await
     }
 
-    fn version(&self, record: &InstanceRecord, to: Target) -> Result<AppVersion, MoveError> {
+    fn version(&self, record: &InstanceRecord, to: &Target) -> Result<AppVersion, MoveError> {
         self.version_of(&record.hub, &record.app, to)
     }
 
-    fn version_of(&self, hub: &HubName, app: &str, to: Target) -> Result<AppVersion, MoveError> {
+    fn version_of(&self, hub: &HubName, app: &str, to: &Target) -> Result<AppVersion, MoveError> {
         let unknown = || {
             let version = match to {
                 Target::Current => "that is current".to_owned(),
-                Target::Version(digest) => digest.to_string(),
+                Target::Version(digest) => format!("'{digest}'"),
             };
             MoveError::UnknownVersion { app: app.to_owned(), version }
         };
         let app = self.apps.get(hub, app).ok_or_else(unknown)?;
-        let digest = match to {
-            Target::Current => app.current,
-            Target::Version(digest) => digest,
+        let fits = |version: &AppVersion| match to {
+            Target::Current => version.digest == app.current,
+            Target::Version(digest) => version.digest.to_string().starts_with(digest),
         };
-        app.versions.into_iter().find(|version| version.digest == digest).ok_or_else(unknown)
+        let mut found = app.versions.iter().filter(|version| fits(version));
+        match (found.next(), found.next()) {
+            (Some(version), None) => Ok(version.clone()),
+            (None | Some(_), _) => Err(unknown()),
+        }
     }
 }
 
