@@ -3,6 +3,10 @@
 use std::sync::Arc;
 
 use durawasm_host::api::ApiSettings;
+use durawasm_host::engine::verdict;
+use durawasm_host::store::memory::MemoryStore;
+use durawasm_host::store::{SharedStore, portable};
+use durawasm_tests::host::executor;
 use durawasm_tests::{Answer, Host, World, guests};
 use serde_json::{Value, json};
 
@@ -81,7 +85,7 @@ async fn an_instance_stays_where_it_is_if_the_version_does_something_else() {
     let body = refused.json();
     assert_eq!(
         (&body["Position"], &body["Expected"], &body["Found"]),
-        (&json!(1), &json!("call activity 'A' with null"), &json!("call activity 'B' with null")),
+        (&json!(1), &json!("call activity 'A'"), &json!("call activity 'B'")),
         "{body}"
     );
     assert!(body["Message"].as_str().unwrap().contains("at history event 1"), "{body}");
@@ -162,23 +166,22 @@ async fn a_move_and_events_do_not_overlook_each_other() {
 async fn a_move_outlives_its_host_whenever_that_dies() {
     let mut ends = Vec::new();
     for lives in 0..8 {
-        let mut world = World::new("nondet", guests::guest("nondet-v1"), &[usize::MAX]).await;
-        world.host.deploy("nondet", guests::guest("nondet-v2")).await;
-        world.host.deploy("nondet", guests::guest("nondet-v1")).await;
-        let mut world = World::on(world.store.clone(), ("nondet", guests::guest("nondet-v1")), &[lives]).await;
+        let store: SharedStore = Arc::new(MemoryStore::default());
+        let deploying = Host::on(Arc::clone(&store)).await;
+        let digest = deploying.deploy("nondet", guests::guest("nondet-v2")).await["digest"].clone();
+        deploying.engine.stop();
+        let digest = digest.as_str().unwrap();
+        let mut world = World::on(store, ("nondet", guests::guest("nondet-v1")), &[lives]).await;
         world.start("Versions", "root", &json!(0)).await;
         world.settle().await;
-        // Current for those to come only.
-        let digest = world.host.deploy("nondet", guests::guest("nondet-v2")).await["digest"].clone();
-        world.mourn().await;
-        assert_eq!(world.post("root/move?to=current", "").await, 200);
+        assert_eq!(world.post(&format!("root/move?to={digest}"), "").await, 200);
         world.settle().await;
         assert_eq!(world.post("root/raiseEvent/Go", "null").await, 202);
         world.settle().await;
         let status = world.status("root").await;
         assert_eq!(status["output"], json!(["B", "B"]), "{lives} {status}");
         assert_eq!(moves(&status).len(), 1, "{status}");
-        assert!(moves(&status)[0].ends_with(digest.as_str().unwrap()));
+        assert!(moves(&status)[0].ends_with(digest));
         ends.push(status["historyEvents"].as_array().unwrap().len());
     }
     assert!(ends.iter().all(|length| *length == ends[0]), "{ends:?}");
@@ -289,11 +292,34 @@ async fn a_component_is_checked_before_it_is_deployed() {
     assert_eq!((&verdict["complete"], &verdict["compatible"]), (&json!(true), &json!(false)));
     let first = &verdict["diverging"][0];
     assert_eq!((&first["instanceId"], &first["position"]), (&json!("open-order"), &json!(1)), "{verdict}");
-    assert_eq!(first["expected"], "call activity 'A' with null");
+    assert_eq!(first["expected"], "call activity 'A'");
     assert_eq!(host.send("GET", APP, "").await.json()["digest"], current);
     let limited = host.send("PUT", &format!("{APP}?check=true&checkLimit=1"), guests::guest("nondet-v2")).await.json();
     assert_eq!(limited["verdict"]["complete"], false, "{limited}");
     assert_eq!(host.send("PUT", &format!("{APP}?check=true"), "no component").await.status, 400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn code_that_fails_where_the_history_goes_on_is_said_to() {
+    let host = Host::new().await;
+    host.deploy("nondet", guests::guest("nondet-v2")).await;
+    let id = host.start("Mended", Value::Null).await;
+    host.ended(&id).await;
+    let path = format!("{WEBHOOKS}/instances/{id}/history");
+    assert_eq!(host.send("GET", &path, "").await.status, 400, "the format must be said");
+    let exported = host.send("GET", &format!("{path}?format=portable"), "").await;
+    let history = portable::decode_history(&exported.body).unwrap();
+    let verdict = async |name| {
+        let version = executor().admit(guests::guest(name)).await.unwrap();
+        verdict::check(&*executor(), &version, &history).await.unwrap()
+    };
+    assert_eq!(verdict("nondet-v2").await, Ok(()));
+    let divergence = verdict("nondet-v1").await.unwrap_err();
+    assert_eq!(
+        (divergence.expected.as_str(), divergence.found.as_str()),
+        ("call activity 'B'", "fail with 'not mended yet'")
+    );
+    assert_eq!(divergence.failure.map(|failure| failure.error_type).as_deref(), Some("NotMended"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -329,8 +355,8 @@ async fn versions_on_the_command_line() {
     assert_eq!(replay("nondet-v1", true).await, (Some(0), "{\"compatible\":true}\n".to_owned()));
     let (code, out) = replay("nondet-v2", true).await;
     let verdict: Value = serde_json::from_str(&out).unwrap();
-    let expected = json!({"compatible": false, "position": 1, "expected": "call activity 'A' with null",
-        "found": "call activity 'B' with null", "failure": null});
+    let expected = json!({"compatible": false, "position": 1, "expected": "call activity 'A'",
+        "found": "call activity 'B'", "failure": null});
     assert_eq!((code, verdict), (Some(1), expected));
     let (code, out) = replay("nondet-v2", false).await;
     assert!(code == Some(1) && out.contains("position  1\nexpected  call activity 'A'"), "{out}");
