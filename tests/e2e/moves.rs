@@ -319,7 +319,7 @@ async fn code_that_fails_where_the_history_goes_on_is_said_to() {
         (divergence.expected.as_str(), divergence.found.as_str()),
         ("call activity 'B'", "fail with 'not mended yet'")
     );
-    assert_eq!(divergence.failure.map(|failure| failure.error_type).as_deref(), Some("NotMended"));
+    assert_eq!(divergence.failure.as_ref().map(|failure| failure.error_type.as_str()), Some("NotMended"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -20,7 +20,7 @@ pub struct Divergence {
     pub found: String,
     /// The failure by which the code ended there: it trapped, met a limit, broke a rule, or failed in words of its own.
     /// None: it went on, but otherwise.
-    pub failure: Option<Failure>,
+    pub failure: Option<Box<Failure>>,
 }
 
 impl From<NonDeterminism> for Divergence {
@@ -84,7 +84,7 @@ impl Orchestration {
         }
         let (found, failure) = match stopped {
             Stopped::Returned(outcome) => {
-                let failure = outcome.as_ref().err().cloned();
+                let failure = outcome.as_ref().err().cloned().map(Box::new);
                 match self.returned(outcome, self.clock) {
                     Ok(()) if self.is_checked() => return Ok(()),
                     Ok(()) => ("return".to_owned(), failure),
@@ -97,7 +97,7 @@ impl Orchestration {
             Stopped::Refused(_) if self.is_past_the_record() => return Ok(()),
             Stopped::Refused(fault) => {
                 let failure = Failure::new("Refused", fault.to_string()).non_retriable();
-                (format!("do what no orchestrator may: {fault}"), Some(failure))
+                (format!("do what no orchestrator may: {fault}"), Some(Box::new(failure)))
             }
             Stopped::Waiting => ("wait".to_owned(), None),
         };
