@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
+use crate::program::Program;
+
 async fn host() -> Host {
     let host = Host::new().await;
     host.deploy("network", guests::guest("network")).await;
@@ -86,6 +88,32 @@ async fn what_is_refused_is_named_in_the_failure() {
         let status = host.run("Asks", json!(what)).await;
         assert_eq!(status["runtimeStatus"], "Failed", "{what}: {status}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hub_reaches_what_its_configuration_allows() {
+    let directory = tempfile::tempdir().unwrap();
+    let data = directory.path().join("data");
+    let program = Program::serve(&data).await;
+    program.deploy("network", guests::guest("network")).await;
+    let address = parrot().await;
+    let asks = async |program: &Program, id: &str| {
+        assert_eq!(program.start("Asks", id, json!(format!("tcp {address}"))).await, 202);
+        program.ended(id).await
+    };
+    assert_eq!(asks(&program, "before").await["runtimeStatus"], "Failed");
+    let configure = async |program: &Program, egress: Value| {
+        let url = format!("{}/admin/hubs/default/config", program.url);
+        let body = json!({"egress": egress}).to_string();
+        program.http.put(url).body(body).send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(configure(&program, json!([address.to_string()])).await, 200);
+    assert_eq!(asks(&program, "allowed").await["output"], "ping");
+    drop(program);
+    let program = Program::serve(&data).await;
+    assert_eq!(asks(&program, "again").await["output"], "ping");
+    assert_eq!(configure(&program, json!([])).await, 200);
+    assert_eq!(asks(&program, "no-more").await["runtimeStatus"], "Failed");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -49,8 +49,7 @@ pub(super) struct ConfigView<'a> {
     /// goes. Without this field all stay.
     #[schema(value_type = BTreeMap<String, Option<String>>)]
     secrets: BTreeMap<&'a str, ()>,
-    /// Rules for where guests may connect to, in the form of the server's `--egress`. They are kept; what counts so far are
-    /// the server's.
+    /// Rules for where guests may connect to beside what the server allows to all, in the form of its `--egress`.
     egress: &'a [String],
     limits: LimitsView,
     /// How long ended instances are kept: days, a duration like `12h` or `30d`, or `forever`; null: as the server says.

@@ -37,6 +37,10 @@ pub trait Executor: Send + Sync + 'static {
         Box::pin(async { Vec::new() })
     }
 
+    /// From now on guests of this hub may reach what these rules allow, beside what those of every hub may; in the form
+    /// of the server's `--egress`. Who reaches nothing for them has nothing to allow.
+    fn allow(&self, _hub: &HubName, _rules: &[String]) {}
+
     /// Makes an attempt of an orchestrator's HTTP call. Dropping the future stops it.
     fn call_http(&self, run: HttpRun) -> BoxFuture<'static, HttpEnd>;
 

@@ -376,6 +376,7 @@ impl Inner {
         match self.store.put_hub(record.clone(), expected).await {
             Ok(()) => {
                 let record = HubRecord { generation: expected + 1, ..record };
+                self.executor.allow(&record.name, &record.config.egress);
                 self.hubs.put(record.clone());
                 Ok(record)
             }
@@ -383,6 +384,13 @@ impl Inner {
             Err(CommitError::Conflict | CommitError::Exists(_)) => {
                 Err(StoreError::Unavailable("the hub was changed by somebody else; try again".to_owned()))
             }
+        }
+    }
+
+    /// Tells what runs guests what those of each hub may reach.
+    pub(super) fn allow_all(&self) {
+        for hub in self.hubs.all() {
+            self.executor.allow(&hub.name, &hub.config.egress);
         }
     }
 
@@ -487,6 +495,7 @@ async fn finish_deletion(engine: Weak<Inner>, name: HubName) {
         }
         match inner.delete_contents(&name).await {
             Ok(()) => {
+                inner.executor.allow(&name, &[]);
                 inner.hubs.remove(&name);
                 tracing::info!(hub = %name, "the hub was deleted with all that it had");
                 return;

@@ -188,6 +188,7 @@ impl Engine {
             settings,
             clock,
         });
+        inner.allow_all();
         inner.keep_schedules(schedules::Beginning::Opened).await?;
         tokio::spawn(timers::run(Arc::downgrade(&inner)));
         tokio::spawn(schedules::run(Arc::downgrade(&inner)));

@@ -1,10 +1,11 @@
 //! Connections to the outside. A name is looked up once, its addresses are checked, and one of those is connected to:
 //! what the name stands for a moment later does not matter.
 
+use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject;
@@ -14,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::rules::{Refusal, Rules};
+use super::rules::{Refusal, Rule, Rules};
 use crate::store::HubName;
 
 /// How long one address of several may take to answer before the next one is tried.
@@ -28,7 +29,10 @@ const ADDRESSES: usize = 32;
 
 /// The way out for all hubs.
 pub struct Egress {
+    /// Of all hubs.
     rules: Arc<Rules>,
+    /// Of hubs with rules of their own: these and those of all.
+    of_hubs: RwLock<HashMap<HubName, Arc<Rules>>>,
     tls: TlsConnector,
 }
 
@@ -111,13 +115,25 @@ impl Egress {
         let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         let config = config.map_err(|error| format!("TLS cannot be used: {error}"))?;
         let config = config.with_root_certificates(roots).with_no_client_auth();
-        Ok(Self { rules: Arc::new(rules), tls: TlsConnector::from(Arc::new(config)) })
+        Ok(Self { rules: Arc::new(rules), of_hubs: RwLock::default(), tls: TlsConnector::from(Arc::new(config)) })
     }
 
-    /// What a hub may reach: for all hubs what the server allows.
+    /// What a hub may reach: what the server allows to all, and what its own rules allow.
     #[must_use]
-    pub fn rules_of(&self, _hub: &HubName) -> Arc<Rules> {
-        Arc::clone(&self.rules)
+    pub fn rules_of(&self, hub: &HubName) -> Arc<Rules> {
+        let of_hubs = self.of_hubs.read().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(of_hubs.get(hub).unwrap_or(&self.rules))
+    }
+
+    /// Sets the rules of a hub, in the form of [`Rule`]; they have been checked before. None: it has none of its own.
+    pub fn allow(&self, hub: &HubName, rules: &[String]) {
+        let parsed: Vec<Rule> = rules.iter().filter_map(|rule| rule.parse().ok()).collect();
+        let mut of_hubs = self.of_hubs.write().unwrap_or_else(PoisonError::into_inner);
+        if parsed.is_empty() {
+            of_hubs.remove(hub);
+        } else {
+            of_hubs.insert(hub.clone(), Arc::new(self.rules.and(parsed)));
+        }
     }
 
     /// Connects on behalf of a hub.

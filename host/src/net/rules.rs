@@ -182,6 +182,12 @@ impl Rules {
         Self(rules)
     }
 
+    /// These rules and others.
+    #[must_use]
+    pub fn and(&self, others: Vec<Rule>) -> Self {
+        Self(self.0.iter().cloned().chain(others).collect())
+    }
+
     /// Whether this host may be asked for by its name.
     ///
     /// # Errors

@@ -41,7 +41,7 @@ use crate::engine::executor::{
 use crate::engine::http::{HttpEnd, HttpRun};
 use crate::net::call;
 use crate::net::egress::Egress;
-use crate::store::{AppVersion, BoxFuture, Digest};
+use crate::store::{AppVersion, BoxFuture, Digest, HubName};
 use engine::Runtime;
 use library::Library;
 use run::Stage;
@@ -128,6 +128,10 @@ impl Executor for WasmExecutor {
 
     fn kept(&self) -> BoxFuture<'_, Vec<Digest>> {
         Box::pin(self.library.kept())
+    }
+
+    fn allow(&self, hub: &HubName, rules: &[String]) {
+        self.stage.egress.allow(hub, rules);
     }
 
     fn call_http(&self, run: HttpRun) -> BoxFuture<'static, HttpEnd> {
