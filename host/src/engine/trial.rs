@@ -212,7 +212,13 @@ impl Looking<'_> {
         let Some((record, history)) = inner.store.history(record.number).await? else { return Ok(()) };
         let history = if record.status == Status::Failed { as_rewound(history, inner.now()) } else { history };
         let (is_open, trial) = (!record.status.is_terminal(), &mut self.trial);
-        match inner.verdict(&trial.version, &history).await {
+        // One that takes too long must not take more than all of them may.
+        let verdict = inner.verdict(&trial.version, &history);
+        let Ok(verdict) = tokio::time::timeout_at(self.deadline.into(), verdict).await else {
+            trial.unknown += 1;
+            return Ok(());
+        };
+        match verdict {
             Ok(Ok(())) if is_open => trial.open_compatible += 1,
             Ok(Ok(())) => trial.closed_compatible += 1,
             Ok(Err(divergence)) => {
