@@ -23,6 +23,7 @@ mod layers;
 mod links;
 mod list;
 mod messages;
+mod moves;
 mod openapi;
 mod outside;
 mod purge;
@@ -239,6 +240,9 @@ async fn answer(state: ApiState, request: Request) -> Result<Response, ApiError>
         | Op::Resume
         | Op::Rewind
         | Op::Restart
+        | Op::History
+        | Op::Move
+        | Op::MoveMany
         | Op::PutApp
         | Op::GetApp
         | Op::ListApps
@@ -289,6 +293,9 @@ async fn dispatch(base: Base, op: Op, call: Call) -> Result<Response, ApiError> 
         Op::Resume => messages::resume(call).await,
         Op::Rewind => again::rewind(call).await,
         Op::Restart => again::restart(base, call).await,
+        Op::History => moves::history(call).await,
+        Op::Move => moves::move_one(call).await,
+        Op::MoveMany => moves::move_many(call).await,
         Op::PutApp => apps::put(call).await,
         Op::GetApp => apps::get(&call),
         Op::ListApps => Ok(versions::list(&call)),

@@ -19,7 +19,7 @@ use utoipa::{Modify, OpenApi};
 use super::error::{AdminError, ErrorBody};
 use super::route::{self, Base, Need};
 use super::{
-    again, apps, binding, config, docs, functions, health, hub_keys, hubs, list, messages, purge, schema, start,
+    again, apps, binding, config, docs, functions, health, hub_keys, hubs, list, messages, moves, purge, schema, start,
     status, versions, wire,
 };
 
@@ -52,6 +52,9 @@ const START: &str = "/runtime/webhooks/durabletask/orchestrators/{function}";
         messages::resume,
         again::rewind,
         again::restart,
+        moves::history,
+        moves::move_one,
+        moves::move_many,
         list::list,
         list::statistics,
         purge::one,
