@@ -1,5 +1,5 @@
-//! Assembly: the store, the executor, the engine and the HTTP surface put together. The only place that names
-//! backends.
+//! Assembly: the store, the executor, the engine and the HTTP surface put together. Only it and
+//! `restore.rs` name backends.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,7 @@ use crate::engine::guest_client::Outside;
 use crate::engine::{self, Engine, Settings};
 use crate::listener;
 use crate::origin::{Origin, Pages};
+use crate::restore;
 use crate::store::SharedStore;
 use crate::store::memory::MemoryStore;
 use crate::store::sled::{SledOptions, SledStore};
@@ -85,6 +86,7 @@ impl Server {
     /// # Errors
     /// For people: why this address cannot be served.
     pub async fn start(options: ServerOptions) -> Result<Self, String> {
+        let settings = Settings { retention: options.retention, ..Settings::default() };
         let address = resolve(&options.listen).await?;
         check_exposure(address, &options)?;
         let listener = TcpListener::bind(address).await.map_err(|error| cannot_listen(address, &error))?;
@@ -96,7 +98,7 @@ impl Server {
             );
         }
         let slot = EngineSlot::new();
-        let settings = ApiSettings {
+        let api = ApiSettings {
             admin_key: options.admin_key,
             trust_proxy: options.trust_proxy,
             cors_origins: options.cors_origins.iter().map(Pages::to_string).collect(),
@@ -104,11 +106,10 @@ impl Server {
         };
         let (stop, stopped) = watch::channel(false);
         let stopping = Stopping::new(stopped);
-        let state = ApiState::new(slot.clone(), settings).stopping(stopping.clone());
+        let state = ApiState::new(slot.clone(), api).stopping(stopping.clone());
         let outside = state.outside();
         let router = api::router(state);
         let http = tokio::spawn(listener::serve(listener, router, stopping));
-        let settings = Settings { retention: options.retention, ..Settings::default() };
         let opening = tokio::spawn(open_engine((options.store, options.sync_delay), settings, (slot, outside)));
         Ok(Self { address, http, opening, folder: None, stop })
     }
@@ -239,7 +240,9 @@ impl DataFolder {
 fn open_store(choice: &StoreChoice, sync_delay: Option<Duration>) -> Result<SharedStore, String> {
     match choice {
         StoreChoice::Sled(path) => {
-            let store = SledStore::open(&path.join("store"), SledOptions { sync_delay, ..SledOptions::default() });
+            restore::check_complete(path)?;
+            let store =
+                SledStore::open(&path.join(restore::STORE), SledOptions { sync_delay, ..SledOptions::default() });
             Ok(Arc::new(store.map_err(|error| error.to_string())?))
         }
         StoreChoice::Memory => Ok(Arc::new(MemoryStore::default())),

@@ -1,5 +1,6 @@
 //! Activities: what they tell and are told, whose version they are of, what they hold.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use durawasm_host::engine::executor::{
 };
 use durawasm_host::engine::{Settings, system_clock};
 use durawasm_host::store::memory::MemoryStore;
-use durawasm_host::store::{AppVersion, BoxFuture};
+use durawasm_host::store::{AppVersion, BoxFuture, Digest};
 use durawasm_tests::host::executor;
 use durawasm_tests::{Host, World, guests};
 use serde_json::{Value, json};
@@ -93,6 +94,10 @@ impl Executor for Telling {
 
     fn run_function(&self, run: FunctionRun) -> BoxFuture<'static, Result<Result<FunctionAnswer, Failure>, HostFault>> {
         executor().run_function(run)
+    }
+
+    fn components(&self) -> BoxFuture<'_, Result<Vec<(Digest, PathBuf)>, HostFault>> {
+        Box::pin(async move { executor().components().await })
     }
 
     fn admit(&self, component: Bytes) -> BoxFuture<'_, Result<AppVersion, AdmitError>> {

@@ -1,6 +1,7 @@
 //! What is the host's fault never fails an instance, and what a guest did before it is not decided.
 
 use std::future::poll_fn;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Poll;
@@ -61,6 +62,10 @@ impl Executor for Failing {
 
     fn run_function(&self, run: FunctionRun) -> BoxFuture<'static, Result<Result<FunctionAnswer, Failure>, HostFault>> {
         Box::pin(async move { Err(HostFault(format!("no function '{}' here", run.name))) })
+    }
+
+    fn components(&self) -> BoxFuture<'_, Result<Vec<(Digest, PathBuf)>, HostFault>> {
+        Box::pin(async { Ok(Vec::new()) })
     }
 
     fn admit(&self, component: Bytes) -> BoxFuture<'_, Result<AppVersion, AdmitError>> {

@@ -109,7 +109,9 @@ pub(super) fn is_key(given: &str, key: &str) -> bool {
 fn hub_text<'a>(found: &'a Matched, query: &'a Query) -> &'a str {
     let of_token = || found.token.as_deref().and_then(codes::hub_of);
     match found.base {
-        Base::Admin if found.op != Op::CallManual => found.params.first().map_or("", String::as_str),
+        Base::Admin if !matches!(found.op, Op::CallManual | Op::Backup) => {
+            found.params.first().map_or("", String::as_str)
+        }
         Base::Admin | Base::Webhooks | Base::Extension | Base::Rpc | Base::Root => {
             query.filled("taskhub").or_else(of_token).unwrap_or(DEFAULT_HUB)
         }

@@ -5,6 +5,7 @@
 
 mod again;
 mod apps;
+mod backup;
 mod binding;
 mod body;
 mod codes;
@@ -199,6 +200,7 @@ async fn answer(state: ApiState, request: Request) -> Result<Response, ApiError>
         | Op::PutApp
         | Op::GetApp
         | Op::Binding
+        | Op::Backup
         | Op::CallManual => {}
     }
     guard::check_base(&state.settings, &found, &parts)?;
@@ -228,6 +230,7 @@ async fn dispatch(base: Base, op: Op, call: Call) -> Result<Response, ApiError> 
         Op::PutApp => apps::put(call).await,
         Op::GetApp => apps::get(&call),
         Op::Binding => Ok(binding::get(&call)),
+        Op::Backup => backup::get(&call),
         Op::CallManual => functions::manual(call).await,
         Op::Health | Op::Ready | Op::OpenApi | Op::Docs | Op::DocsFile => Err(ApiError::NoSuchRoute),
     }

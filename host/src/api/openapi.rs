@@ -17,7 +17,9 @@ use utoipa::openapi::{ContentBuilder, PathItem, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 use super::error::{AdminError, ErrorBody};
-use super::{again, apps, binding, docs, functions, health, list, messages, purge, schema, start, status, wire};
+use super::{
+    again, apps, backup, binding, docs, functions, health, list, messages, purge, schema, start, status, wire,
+};
 
 /// Below it lie the routes that take `taskHub` and `connection`.
 const MANAGEMENT: &str = "/runtime/webhooks/durabletask/";
@@ -55,6 +57,7 @@ const START: &str = "/runtime/webhooks/durabletask/orchestrators/{function}";
         apps::put,
         apps::get,
         binding::get,
+        backup::get,
         functions::manual,
         health::healthz,
         health::readyz,

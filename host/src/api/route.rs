@@ -41,6 +41,7 @@ pub(super) enum Op {
     PutApp,
     GetApp,
     Binding,
+    Backup,
     CallManual,
     Health,
     Ready,
@@ -76,10 +77,11 @@ const MANAGEMENT: [(Method, &str, Op); 13] = [
 ];
 
 /// Administration, below `/admin`.
-const ADMIN: [(Method, &str, Op); 4] = [
+const ADMIN: [(Method, &str, Op); 5] = [
     (Method::PUT, "hubs/{hub}/apps/{app}", Op::PutApp),
     (Method::GET, "hubs/{hub}/apps/{app}", Op::GetApp),
     (Method::GET, "hubs/{hub}/binding", Op::Binding),
+    (Method::GET, "backup", Op::Backup),
     (Method::POST, "functions/{name}", Op::CallManual),
 ];
 

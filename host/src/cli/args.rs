@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::backup::{BackupArgs, RestoreArgs};
 use super::duration::Retention;
 use super::instances::{ListArgs, PurgeArgs};
 use crate::origin::{Origin, Pages};
@@ -50,6 +51,10 @@ pub(super) enum Verb {
     Restart(RestartArgs),
     /// Print what the clients of the SDKs are constructed from, as JSON
     Binding(TargetArgs),
+    /// Write everything a running server has into a file
+    Backup(BackupArgs),
+    /// Make a data directory from a backup; no server may run on it
+    Restore(RestoreArgs),
     /// Compile a component (run by the server)
     #[command(hide = true)]
     Compile(CompileArgs),

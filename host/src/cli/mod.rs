@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 refused or not found, 2 wrong usage, 3 the server cannot be reached.
 
 mod args;
+mod backup;
 mod client;
 mod dev;
 mod duration;
@@ -89,6 +90,8 @@ async fn dispatch(verb: Verb) -> Result<(), CliError> {
         Verb::Rewind(args) => manage::with_reason(args, "rewind").await,
         Verb::Restart(args) => manage::restart(args).await,
         Verb::Binding(args) => manage::binding(args).await,
+        Verb::Backup(args) => backup::backup(args).await,
+        Verb::Restore(args) => backup::restore(args).await,
         Verb::Compile(_) => Ok(()),
     }
 }

@@ -6,6 +6,7 @@
 mod activities;
 mod actor;
 mod apps;
+mod backup;
 pub mod client;
 mod commit;
 mod episode;

@@ -2,6 +2,7 @@
 //!
 //! A backend knows rows and bytes; it knows nothing of guests, HTTP or episodes.
 
+pub mod backup;
 #[cfg(test)]
 mod conformance;
 pub mod memory;
@@ -16,6 +17,7 @@ use std::sync::Arc;
 use durawasm_core::{HistoryEvent, Timestamp};
 
 pub use self::sled::portable;
+pub use backup::{BackupError, BackupRows};
 pub use model::{
     AppOptions, AppRecord, AppVersion, AuthLevel, Commit, Committed, Digest, Expect, FunctionKind, HttpTrigger,
     HubName, InstanceNumber, InstanceRecord, Mail, MailId, NewMail, PayloadChanges, Payloads, Pinned, Reuse, Revision,
@@ -137,6 +139,15 @@ pub trait Store: Send + Sync + 'static {
     /// Writes an app's record; durable on return. `expected`: the generation the caller saw (0: none yet); another
     /// one is a conflict.
     fn put_app(&self, app: AppRecord, expected: u32) -> BoxFuture<'_, Result<(), CommitError>>;
+
+    /// Begins a backup: all rows as of one moment, namely when the last piece is given. Everything acknowledged before is
+    /// in it. Called within a runtime; commits go on meanwhile.
+    ///
+    /// # Errors
+    /// See [`BackupError`].
+    fn backup(&self) -> Result<BackupRows, BackupError> {
+        Err(BackupError::Unsupported)
+    }
 
     /// Why the store has stopped for good, if it has. The process should end and be started again: only opening the
     /// store anew shows what is durable.
