@@ -6,6 +6,7 @@ pub mod api;
 pub mod cli;
 pub mod engine;
 mod listener;
+pub mod machine;
 pub mod origin;
 pub mod restore;
 pub mod server;

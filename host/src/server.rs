@@ -16,6 +16,7 @@ use crate::engine::executor::Executor;
 use crate::engine::guest_client::Outside;
 use crate::engine::{self, Engine, Settings};
 use crate::listener;
+use crate::machine::{self, Allowed, Needed};
 use crate::origin::{Origin, Pages};
 use crate::restore;
 use crate::store::SharedStore;
@@ -87,6 +88,7 @@ impl Server {
     /// For people: why this address cannot be served.
     pub async fn start(options: ServerOptions) -> Result<Self, String> {
         let settings = Settings { retention: options.retention, ..Settings::default() };
+        check_machine(machine::allowed(), &settings, &wasm::Limits::default())?;
         let address = resolve(&options.listen).await?;
         check_exposure(address, &options)?;
         let listener = TcpListener::bind(address).await.map_err(|error| cannot_listen(address, &error))?;
@@ -163,6 +165,24 @@ fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> String {
         _ => error.to_string(),
     };
     format!("cannot listen on {address}: {why}. Choose another address with --listen.")
+}
+
+/// Refuses a machine on which no guest can run, and says what else it has too little of.
+fn check_machine(allowed: Allowed, settings: &Settings, limits: &wasm::Limits) -> Result<(), String> {
+    let needed = Needed {
+        connections: listener::MOST_CONNECTIONS as u64,
+        working_guests: (settings.activities + settings.functions) as u64,
+        guests: limits.concurrent_guests.into(),
+        mappings_of_guest: wasm::limits::MAPPINGS,
+        address_space: limits.address_space(),
+    };
+    for shortage in machine::shortages(allowed, &needed) {
+        if shortage.is_fatal() {
+            return Err(shortage.to_string());
+        }
+        tracing::warn!("{shortage}");
+    }
+    Ok(())
 }
 
 /// Without a key nothing but this machine may reach the server.
@@ -276,6 +296,15 @@ mod tests {
         for bad in ["", "sled", "sled:", "memory:", "postgres:x"] {
             assert!(bad.parse::<StoreChoice>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_machine_is_refused_only_if_no_guest_can_run() {
+        let check = |allowed| check_machine(allowed, &Settings::default(), &wasm::Limits::default());
+        let files = Some(256);
+        assert_eq!(check(Allowed { files, mappings: Some(1_000), address_space: None }), Ok(()));
+        let refused = check(Allowed { address_space: Some(8 << 30), ..Allowed::default() });
+        assert!(refused.is_err_and(|text| text.contains("`ulimit -v unlimited`")));
     }
 
     #[test]
