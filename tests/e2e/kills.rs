@@ -169,7 +169,7 @@ pub(crate) async fn check(program: &Program, instance: &Instance) {
 }
 
 /// Refusals while it starts are not worth a line each.
-fn quiet(command: &mut Command) {
+pub(crate) fn quiet(command: &mut Command) {
     command.env("RUST_LOG", "error,tower_http=off");
 }
 

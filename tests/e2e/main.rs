@@ -19,6 +19,7 @@ mod host_faults;
 mod hostile;
 mod kills;
 mod layers;
+mod linear;
 mod program;
 mod queries;
 mod random;
