@@ -7,6 +7,7 @@ pub mod cli;
 pub mod engine;
 mod listener;
 pub mod machine;
+pub mod net;
 pub mod origin;
 pub mod restore;
 pub mod server;

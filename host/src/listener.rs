@@ -1,5 +1,6 @@
 //! The HTTP listener: accepts connections, bounds what each of them may cost, and ends them in order.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use axum::Router;
@@ -9,8 +10,9 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tower_http::add_extension::AddExtension;
 
-use crate::api::Stopping;
+use crate::api::{Peer, Stopping};
 
 /// How long the head of a request may take, from its first byte or from the end of the request before: so this is also
 /// how long an idle connection is kept. Longer than clients keep theirs as a rule, so that they are the ones to close.
@@ -38,8 +40,8 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stopping: Stopp
             () = stopping.begun() => break,
             _ended = connections.join_next(), if full => {}
             accepted = listener.accept(), if !full => match accepted {
-                Ok((stream, _)) => {
-                    connections.spawn(graceful.watcher().watch(connection(stream, router.clone())));
+                Ok((stream, peer)) => {
+                    connections.spawn(graceful.watcher().watch(connection(stream, peer.ip(), router.clone())));
                 }
                 Err(error) if is_of_the_peer(&error) => {}
                 Err(error) => {
@@ -57,9 +59,9 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, stopping: Stopp
     connections.shutdown().await;
 }
 
-type Connection = http1::Connection<TokioIo<TcpStream>, TowerToHyperService<Router>>;
+type Connection = http1::Connection<TokioIo<TcpStream>, TowerToHyperService<AddExtension<Router, Peer>>>;
 
-fn connection(stream: TcpStream, router: Router) -> Connection {
+fn connection(stream: TcpStream, peer: IpAddr, router: Router) -> Connection {
     // Answers are written whole; holding back their last packet only delays them.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection keeps its delay");
@@ -68,7 +70,7 @@ fn connection(stream: TcpStream, router: Router) -> Connection {
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME)
         .max_header_size(LARGEST_HEAD)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(AddExtension::new(router, Peer(peer))))
 }
 
 /// The connection was gone before it was accepted; the next one is none the worse.

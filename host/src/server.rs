@@ -17,6 +17,8 @@ use crate::engine::guest_client::Outside;
 use crate::engine::{self, Engine, Settings};
 use crate::listener;
 use crate::machine::{self, Allowed, Needed};
+use crate::net::egress::Egress;
+use crate::net::rules::Rules;
 use crate::origin::{Origin, Pages};
 use crate::restore;
 use crate::store::SharedStore;
@@ -68,6 +70,12 @@ pub struct ServerOptions {
     pub retention: Option<Duration>,
     /// Whose web pages may use the server; none by default.
     pub cors_origins: Vec<Pages>,
+    /// What guests may reach.
+    pub egress: Rules,
+    /// Certificates that TLS trusts beside the public ones; a file of PEM.
+    pub egress_ca: Option<PathBuf>,
+    /// What the paths of HTTP functions begin with, see [`ApiSettings::route_prefix`].
+    pub route_prefix: String,
     /// Added to every sync of the store; for benchmarks that imitate a slower disk.
     pub sync_delay: Option<Duration>,
 }
@@ -79,6 +87,7 @@ pub struct Server {
     opening: JoinHandle<Result<(Engine, DataFolder), String>>,
     folder: Option<DataFolder>,
     stop: watch::Sender<bool>,
+    surface: ApiState,
 }
 
 impl Server {
@@ -91,6 +100,7 @@ impl Server {
         check_machine(machine::allowed(), &settings, &wasm::Limits::default())?;
         let address = resolve(&options.listen).await?;
         check_exposure(address, &options)?;
+        let egress = Arc::new(Egress::new(options.egress, options.egress_ca.as_deref())?);
         let listener = TcpListener::bind(address).await.map_err(|error| cannot_listen(address, &error))?;
         let address = listener.local_addr().map_err(|error| error.to_string())?;
         if options.admin_key.as_ref().is_some_and(|key| key.len() < SHORT_KEY) {
@@ -103,6 +113,7 @@ impl Server {
         let api = ApiSettings {
             admin_key: options.admin_key,
             trust_proxy: options.trust_proxy,
+            route_prefix: options.route_prefix,
             cors_origins: options.cors_origins.iter().map(Pages::to_string).collect(),
             ..ApiSettings::new(options.public_url.map_or_else(|| format!("http://{address}"), |url| url.to_string()))
         };
@@ -110,10 +121,17 @@ impl Server {
         let stopping = Stopping::new(stopped);
         let state = ApiState::new(slot.clone(), api).stopping(stopping.clone());
         let outside = state.outside();
-        let router = api::router(state);
+        let router = api::router(state.clone());
         let http = tokio::spawn(listener::serve(listener, router, stopping));
-        let opening = tokio::spawn(open_engine((options.store, options.sync_delay), settings, (slot, outside)));
-        Ok(Self { address, http, opening, folder: None, stop })
+        let opening =
+            tokio::spawn(open_engine((options.store, options.sync_delay), (settings, egress), (slot, outside)));
+        Ok(Self { address, http, opening, folder: None, stop, surface: state })
+    }
+
+    /// Its HTTP surface.
+    #[must_use]
+    pub fn surface(&self) -> &ApiState {
+        &self.surface
     }
 
     /// Where it listens.
@@ -212,14 +230,14 @@ async fn resolve(listen: &str) -> Result<SocketAddr, String> {
 
 async fn open_engine(
     (choice, sync_delay): (StoreChoice, Option<Duration>),
-    settings: Settings,
+    (settings, egress): (Settings, Arc<Egress>),
     (slot, outside): (EngineSlot, Arc<dyn Outside>),
 ) -> Result<(Engine, DataFolder), String> {
     // Opening reads and repairs files: not for the threads that answer health checks.
     let opened = tokio::task::spawn_blocking(move || {
         let store = open_store(&choice, sync_delay)?;
         let folder = DataFolder::of(&choice)?;
-        let executor = open_executor(folder.path())?;
+        let executor = open_executor(folder.path(), egress)?;
         Ok::<_, String>((store, executor, folder))
     });
     let (store, executor, folder) = opened.await.map_err(|error| format!("opening the store failed: {error}"))??;
@@ -270,9 +288,10 @@ fn open_store(choice: &StoreChoice, sync_delay: Option<Duration>) -> Result<Shar
 }
 
 /// Opens what runs guests; it keeps components and compiled code under `data`. Blocks.
-fn open_executor(data: &Path) -> Result<Arc<dyn Executor>, String> {
+fn open_executor(data: &Path, egress: Arc<Egress>) -> Result<Arc<dyn Executor>, String> {
     let program = std::env::current_exe().map_err(|error| format!("cannot find the program itself: {error}"))?;
-    let config = wasm::Config { compiler: wasm::Compiler::Child(program), ..wasm::Config::new(data.to_owned()) };
+    let config =
+        wasm::Config { compiler: wasm::Compiler::Child(program), ..wasm::Config::new(data.to_owned(), egress) };
     let executor = WasmExecutor::new(config);
     Ok(Arc::new(executor.map_err(|error| format!("cannot run guests from {}: {error:#}", data.display()))?))
 }
@@ -318,6 +337,9 @@ mod tests {
                 trust_proxy: false,
                 retention: None,
                 cors_origins: pages.to_vec(),
+                egress: Rules::default(),
+                egress_ca: None,
+                route_prefix: "api".to_owned(),
                 sync_delay: None,
             };
             check_exposure(address.parse().unwrap(), &options)

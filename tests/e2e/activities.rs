@@ -1,6 +1,5 @@
 //! Activities: what they tell and are told, whose version they are of, what they hold.
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,9 +10,10 @@ use durawasm_core::model::Outcome;
 use durawasm_host::engine::executor::{
     ActivityRun, AdmitError, Executor, FunctionAnswer, FunctionRun, HostFault, OrchestratorRun, RunEnd,
 };
+use durawasm_host::engine::http::{HttpEnd, HttpRun};
 use durawasm_host::engine::{Settings, system_clock};
 use durawasm_host::store::memory::MemoryStore;
-use durawasm_host::store::{AppVersion, BoxFuture, Digest};
+use durawasm_host::store::{AppVersion, BoxFuture};
 use durawasm_tests::host::executor;
 use durawasm_tests::{Host, World, guests};
 use serde_json::{Value, json};
@@ -96,8 +96,8 @@ impl Executor for Telling {
         executor().run_function(run)
     }
 
-    fn components(&self) -> BoxFuture<'_, Result<Vec<(Digest, PathBuf)>, HostFault>> {
-        Box::pin(async move { executor().components().await })
+    fn call_http(&self, run: HttpRun) -> BoxFuture<'static, HttpEnd> {
+        executor().call_http(run)
     }
 
     fn admit(&self, component: Bytes) -> BoxFuture<'_, Result<AppVersion, AdmitError>> {

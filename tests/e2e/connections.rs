@@ -4,6 +4,7 @@ use std::io::Read;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use durawasm_host::net::rules::Rules;
 use durawasm_host::origin::Pages;
 use durawasm_host::server::{Server, ServerOptions, StoreChoice};
 use durawasm_tests::guests;
@@ -22,6 +23,9 @@ async fn server() -> Server {
         trust_proxy: false,
         retention: None,
         cors_origins: Vec::<Pages>::new(),
+        egress: Rules::default(),
+        egress_ca: None,
+        route_prefix: "api".to_owned(),
         sync_delay: None,
     };
     Server::start(options).await.unwrap()
@@ -133,6 +137,8 @@ fn flags_that_make_no_sense_are_refused() {
         ("--public-url", "https://durable.example/path", "path"),
         ("--cors-origin", "ui.example", "https://HOST"),
         ("--cors-origin", "*", "--admin-key"),
+        ("--egress", "https://api.example.com", "a rule has no scheme"),
+        ("--egress-ca", "/no/such/file", "cannot read certificates from /no/such/file"),
     ] {
         let said = refused(&["--listen", &listen, flag, value]);
         assert!(said.contains(word), "{flag} {value}: {said}");

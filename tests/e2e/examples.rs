@@ -1,6 +1,6 @@
 //! The examples do what their READMEs say.
 
-use durawasm_tests::{Host, guests};
+use durawasm_tests::{Host, Outside, guests};
 use serde_json::{Value, json};
 
 use crate::scenario::{end, event};
@@ -104,4 +104,21 @@ async fn monitor_goes_round_until_it_is_terminated() {
     let terminate = format!("/runtime/webhooks/durabletask/instances/{id}/terminate?reason=enough");
     assert_eq!(host.send("POST", &terminate, "").await.status, 202);
     assert_eq!(end(&host.ended(&id).await), json!(["Terminated", "enough"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn http_monitor_waits_for_a_job_of_another_service() {
+    let outside = Outside::new().await;
+    let host = host("http-monitor").await;
+    let input = |path: &str, seconds: u64| json!({"url": outside.url(path), "order": {"tea": 2}, "seconds": seconds});
+    let done = host.run("E8_WatchJob", input("/echo", 60)).await;
+    assert_eq!((&done["output"]["method"], &done["output"]["body"]), (&json!("POST"), &json!(r#"{"tea":2}"#)));
+    assert!(outside.asked()[0].headers.contains_key("idempotency-key"));
+    // The service's answer is no JSON, which comes up only once the job is done.
+    let polled = host.run("E8_WatchJob", input("/job?left=1&after=1", 60)).await;
+    assert!(polled["output"].as_str().unwrap().contains("the answer is not a"), "{polled}");
+    assert_eq!(outside.paths().len(), 3);
+    let late = host.run("E8_WatchJob", input("/job?left=9", 1)).await;
+    assert_eq!(end(&late)[0], "Failed");
+    assert!(late["output"].as_str().unwrap().contains("took more than 1 s"), "{late}");
 }

@@ -17,19 +17,20 @@ use durawasm_host::engine::session::Session;
 use durawasm_host::store::{Digest, HubName, portable};
 use durawasm_tests::guests::root;
 use durawasm_tests::host::executor;
-use durawasm_tests::{World, guests};
+use durawasm_tests::{Outside, World, guests};
 use serde_json::{Value, json};
 
 use crate::scenario::ROOT;
 
-/// A capability: the file's name, the function, its input, and what happens from outside once all is quiet: a request,
+/// A capability: the file's name, the function, its input (`{outside}` stands for a service's origin), and what happens from outside once all is quiet: a request,
 /// or, empty, that all timers are due.
-type Recording = (&'static str, &'static str, Value, &'static [(&'static str, &'static str)]);
+pub(crate) type Recording = (&'static str, &'static str, Value, &'static [(&'static str, &'static str)]);
 
 const RUN_OUT: (&str, &str) = ("", "");
 
-fn recordings() -> Vec<Recording> {
+pub(crate) fn recordings() -> Vec<Recording> {
     let program = |step: Value| json!({"step": step});
+    let http = |call: Value| program(json!({"http": call}));
     let child = |step: Value| json!({"child": {"label": "c", "step": step}});
     let repaired = json!({"repaired": {"rewinds": 1}});
     let rewind = ("root/rewind?reason=repaired", "");
@@ -54,6 +55,29 @@ fn recordings() -> Vec<Recording> {
         ("continue-as-new", "ContinueAsNew", json!([2, 0]), &[]),
         ("eternal", "Eternal", json!([true, 0]), &[("root/raiseEvent/Add", "5"), ("root/raiseEvent/Add", "0")]),
         ("chances", "Guids", json!(true), &[("root/raiseEvent/Go", "null")]),
+        (
+            "http-call",
+            "Program",
+            http(json!({"url": "{outside}/echo", "method": "POST", "body": "hé",
+            "headers": [["X-B", "1"], ["X-A", "2"], ["x-b", "3"]], "timeoutMillis": 9000})),
+            &[],
+        ),
+        (
+            "http-answers",
+            "Program",
+            program(json!({"all": [
+            {"http": {"url": "{outside}/binary"}}, {"http": {"url": "{outside}/job?left=1", "withoutPolling": true}},
+            {"http": {"url": "{outside}/status?code=404"}}]})),
+            &[],
+        ),
+        (
+            "http-poll",
+            "Program",
+            http(json!({"url": "{outside}/job?left=2&after=7", "attempts": 3, "statuses": [503]})),
+            &[RUN_OUT],
+        ),
+        ("http-retry", "Program", http(json!({"url": "{outside}/flaky?fails=2", "attempts": 3})), &[RUN_OUT]),
+        ("http-refused", "Program", program(json!({"catch": {"http": {"url": "http://169.254.169.254/"}}})), &[]),
         ("child", "Program", program(child(json!({"echo": 1}))), &[]),
         ("child-fails", "Program", program(json!({"catch": child(json!({"fail": "no"}))})), &[]),
         (
@@ -102,13 +126,15 @@ fn recordings() -> Vec<Recording> {
     ]
 }
 
-fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     root().join("tests/golden/0.1")
 }
 
 async fn record((_, function, input, acts): &Recording) -> Vec<HistoryEvent> {
     let mut world = World::new("flow", guests::guest("flow"), &[]).await;
-    world.start(function, ROOT, input).await;
+    let outside = Outside::new().await;
+    let input = serde_json::from_str(&input.to_string().replace("{outside}", &outside.url(""))).unwrap();
+    world.start(function, ROOT, &input).await;
     for (path, body) in *acts {
         // An activity that only ends when it is told to never lets the world come to rest.
         if *function != "GivesUp" {
@@ -128,7 +154,7 @@ async fn record((_, function, input, acts): &Recording) -> Vec<HistoryEvent> {
 }
 
 /// A history without what the code did in its last episode, and that by itself.
-fn before_the_last_episode(history: &[HistoryEvent]) -> (Vec<HistoryEvent>, Vec<EventKind>) {
+pub(crate) fn before_the_last_episode(history: &[HistoryEvent]) -> (Vec<HistoryEvent>, Vec<EventKind>) {
     let begins = |event: &HistoryEvent| {
         matches!(event.kind, EventKind::EpisodeCompleted { .. } | EventKind::ExecutionRewound { .. })
     };
@@ -158,7 +184,7 @@ fn before_the_last_episode(history: &[HistoryEvent]) -> (Vec<HistoryEvent>, Vec<
 
 /// Replays a history with today's code on the real executor, up to where the code waits or ends. What it does that is
 /// not in the history.
-async fn replay(history: &[HistoryEvent], digest: Digest) -> Result<Vec<EventKind>, String> {
+pub(crate) async fn replay(history: &[HistoryEvent], digest: Digest) -> Result<Vec<EventKind>, String> {
     let session = Arc::new(Session::new(Orchestration::replay(history).map_err(|error| error.to_string())?));
     let started = session.started();
     let (name, input) = (started.name, started.input);

@@ -1,7 +1,6 @@
 //! What is the host's fault never fails an instance, and what a guest did before it is not decided.
 
 use std::future::poll_fn;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::task::Poll;
@@ -13,6 +12,7 @@ use durawasm_core::{Command, Failure, Payload, Timestamp};
 use durawasm_host::engine::executor::{
     ActivityRun, AdmitError, Executor, FunctionAnswer, FunctionRun, HostFault, OrchestratorRun, RunEnd,
 };
+use durawasm_host::engine::http::{HttpEnd, HttpRun};
 use durawasm_host::engine::{Engine, OptionChanges, Reuse, Settings, StartRequest, Waited, system_clock};
 use durawasm_host::store::memory::MemoryStore;
 use durawasm_host::store::{AppVersion, BoxFuture, Digest, FunctionKind, HubName};
@@ -64,8 +64,8 @@ impl Executor for Failing {
         Box::pin(async move { Err(HostFault(format!("no function '{}' here", run.name))) })
     }
 
-    fn components(&self) -> BoxFuture<'_, Result<Vec<(Digest, PathBuf)>, HostFault>> {
-        Box::pin(async { Ok(Vec::new()) })
+    fn call_http(&self, run: HttpRun) -> BoxFuture<'static, HttpEnd> {
+        panic!("nobody calls {run:?}")
     }
 
     fn admit(&self, component: Bytes) -> BoxFuture<'_, Result<AppVersion, AdmitError>> {

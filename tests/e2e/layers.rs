@@ -14,6 +14,20 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
         "host/src/engine",
         &[
             "crate::wasm",
+            "crate::net",
+            "crate::api",
+            "crate::cli",
+            "crate::server",
+            "crate::store::sled",
+            "wasmtime",
+            "axum",
+            "sled::",
+        ],
+    ),
+    (
+        "host/src/net",
+        &[
+            "crate::wasm",
             "crate::api",
             "crate::cli",
             "crate::server",

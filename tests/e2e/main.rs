@@ -3,10 +3,13 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod activities;
+mod apps;
 mod backup;
 mod bad_input;
 mod children;
 mod clients;
+mod config;
+mod conformance;
 mod connections;
 mod crash;
 #[cfg(target_os = "linux")]
@@ -17,17 +20,28 @@ mod golden;
 mod hello;
 mod host_faults;
 mod hostile;
+mod hostile_http;
+mod http_calls;
+mod hubs;
+mod javascript;
 mod kills;
 mod layers;
 mod linear;
+mod network;
 mod program;
+mod python;
 mod queries;
+mod quotas;
 mod random;
 mod replay;
 mod restart;
 mod rewind;
+mod samples;
 mod scenario;
 mod singleton;
 mod sleepers;
 mod start_options;
 mod surface;
+mod tenants;
+mod timers;
+mod versions;

@@ -160,6 +160,55 @@ async fn instances_are_listed_and_purged_on_the_command_line() {
     assert_eq!((code, out.as_str()), (Some(0), "purged 0 instances\n"));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn tenants_on_the_command_line() {
+    const ADMIN: &str = "an admin key that is long enough";
+    let data = tempfile::tempdir().unwrap();
+    let component = data.path().join("app.wasm");
+    std::fs::write(&component, guests::example("hello-cities")).unwrap();
+    let component = component.to_str().unwrap();
+    let program = Program::serve_with("memory", &["--admin-key", ADMIN]).await;
+    let admin = async |args: &[&str]| verb(&program, &[args, &["--key", ADMIN]].concat()).await;
+    let json = |out: &str| serde_json::from_str::<Value>(out).unwrap();
+    let deploy = ["deploy", component, "--app", "hello", "--hub", "acme"];
+    let (code, _, err) = admin(&deploy).await;
+    assert!(code == Some(1) && err.contains("`durawasm hub create acme`"), "{err}");
+    let (code, out, _) = admin(&["hub", "create", "acme"]).await;
+    assert_eq!((code, out.as_str()), (Some(0), "the task hub 'acme': created\n"));
+    let (code, key, err) = admin(&["key", "create", "ci", "--scope", "deploy,manage", "--hub", "acme"]).await;
+    assert!(code == Some(0) && key.starts_with("dwk_") && err.contains("again"), "{err}");
+    let tenant = async |args: &[&str]| verb(&program, &[args, &["--hub", "acme", "--key", key.trim()]].concat()).await;
+    assert_eq!(tenant(&deploy[..4]).await.0, Some(0));
+    let (_, out, _) = tenant(&["app", "versions", "hello", "--json"]).await;
+    let digest = json(&out)["versions"][0]["digest"].as_str().unwrap().to_owned();
+    let (code, out, err) = tenant(&["app", "activate", "hello", "--digest", &digest[..10]]).await;
+    assert!(code == Some(0) && out.contains(&digest[..12]), "{out}{err}");
+    assert!(tenant(&["app", "versions", "hello"]).await.1.contains("0 open  0 failed  current"));
+    assert!(tenant(&["app", "list"]).await.1.starts_with("hello  "));
+    let (code, out, err) = tenant(&["start-new", "E1_HelloSequence", "--id", "a"]).await;
+    assert_eq!(code, Some(0), "{out}{err}");
+    let set = ["hub", "config", "set", "acme", "--env", "A=1", "--secret", "S=hidden", "--limit", "apps=1"];
+    let (code, out, err) = admin(&set).await;
+    assert!(code == Some(0) && !out.contains("hidden"), "{out}{err}");
+    let config = json(&admin(&["hub", "config", "get", "acme"]).await.1);
+    assert_eq!((&config["env"], &config["secrets"]), (&json!({"A": "1"}), &json!({"S": null})));
+    let (code, _, err) = admin(&["hub", "config", "set", "acme", "--retention", "soon"]).await;
+    assert!(code == Some(1) && err.contains("'retention'"), "{err}");
+    let (code, _, err) = tenant(&["key", "list"]).await;
+    assert!(code == Some(1) && err.contains("does not open this"), "{err}");
+    assert!(admin(&["key", "list", "--hub", "acme"]).await.1.contains("  ci  deploy,manage"));
+    assert_eq!(admin(&["key", "rotate", "ci", "--at-once", "--hub", "acme"]).await.0, Some(0));
+    assert_eq!(tenant(&["app", "list"]).await.0, Some(1), "the old key");
+    assert_eq!(admin(&["key", "revoke", "ci", "--hub", "acme"]).await.1, "revoked 'ci'\n");
+    assert!(admin(&["hub", "show", "acme"]).await.1.contains("openInstances"));
+    assert_eq!(admin(&["app", "delete", "hello", "--force", "--hub", "acme"]).await.1, "removed the app 'hello'\n");
+    assert_eq!(admin(&["hub", "delete", "acme", "--force"]).await.0, Some(0));
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while admin(&["hub", "list"]).await.1.contains("acme") {
+        assert!(Instant::now() < deadline, "the hub never goes");
+    }
+}
+
 #[test]
 fn a_keyless_server_refuses_to_be_reached_from_outside() {
     let output = Command::new(env!("CARGO_BIN_EXE_durawasm-e2e"))

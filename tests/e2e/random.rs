@@ -155,7 +155,7 @@ impl Programmer {
 }
 
 /// A program with what is raised on it.
-struct Case {
+pub(crate) struct Case {
     seed: u64,
     input: Value,
     raised: Vec<(String, u64)>,
@@ -163,7 +163,7 @@ struct Case {
 }
 
 impl Case {
-    fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         let mut programmer = Programmer::new(seed);
         let place = Place { depth: 0, in_root: true, alone: true };
         let step = json!({"seq": programmer.some(place, 5)});
@@ -173,7 +173,7 @@ impl Case {
     }
 
     /// Runs it to its end; what must be the same in all runs.
-    async fn run(&self, mut world: World) -> Value {
+    pub(crate) async fn run(&self, mut world: World) -> Value {
         world.start("Program", ROOT, &self.input).await;
         world.settle().await;
         let begin = world.clock.now();

@@ -19,14 +19,20 @@ const LOCAL: [(&str, &str); 2] = [("host", "localhost:7071"), ("content-type", "
 
 /// Requests and their answers, as they go over the wire.
 #[derive(Default)]
-struct Transcript(String);
+pub(crate) struct Transcript(String);
 
 impl Transcript {
-    async fn ask(&mut self, host: &Host, request: &str, body: &str) -> Answer {
+    pub(crate) async fn ask(&mut self, host: &Host, request: &str, body: &str) -> Answer {
         self.ask_with(host, request, &LOCAL, body).await
     }
 
-    async fn ask_with(&mut self, host: &Host, request: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    pub(crate) async fn ask_with(
+        &mut self,
+        host: &Host,
+        request: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
         let (method, path) = request.split_once(' ').unwrap();
         let answer = host.send_with(method, path, headers, body.to_owned()).await;
         writeln!(self.0, "{}", format!(">>> {request} {body}").trim_end()).unwrap();
@@ -43,12 +49,15 @@ impl Transcript {
     }
 
     /// Compares with the file of this name; times, generated ids and lines of the guest's source may be any.
-    fn is(&self, name: &str) {
+    pub(crate) fn is(&self, name: &str) {
         let mut settings = insta::Settings::clone_current();
         settings.set_snapshot_path("../golden/http");
         settings.set_prepend_module_to_snapshot(false);
         settings.set_omit_expression(true);
         settings.add_filter(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,7})?Z", "[time]");
+        settings.add_filter(r#""componentBytes":[1-9]\d*"#, r#""componentBytes":[bytes]"#);
+        settings.add_filter(r"dwk_[0-9a-f]{16}_[0-9a-f]{64}", "[key]");
+        settings.add_filter(r"\b[0-9a-f]{16}\b", "[key id]");
         settings.add_filter(r"\b[0-9a-f]{32}\b", "[id]");
         settings.add_filter(r"\.rs:\d+:\d+", ".rs:[line]");
         settings.bind(|| insta::assert_snapshot!(name, self.0));

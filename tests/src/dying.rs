@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use durawasm_core::Timestamp;
 use durawasm_host::store::{
-    AppRecord, BoxFuture, Commit, CommitError, Committed, Counts, HubName, InstanceNumber, InstanceRecord, ListQuery,
-    Mail, MailId, NewMail, Page, PayloadParts, Payloads, RecordedHistory, Revision, SharedStore, Snapshot, Store,
-    StoreError, TimerRow,
+    AppRecord, BoxFuture, Commit, CommitError, Committed, Counts, HubName, HubRecord, InstanceNumber, InstanceRecord,
+    ListQuery, Mail, MailId, NewMail, Page, PayloadParts, Payloads, RecordedHistory, Revision, ScheduleKey,
+    ScheduleState, SharedStore, Snapshot, Store, StoreError, TimerRow,
 };
 
 /// See the module.
@@ -18,7 +18,7 @@ pub struct DyingStore {
 }
 
 impl DyingStore {
-    /// Lets `lives` commits of instances through; all later ones fail as if the process had died.
+    /// Lets `lives` commits of instances and schedules through; all later ones fail as if the process had died.
     #[must_use]
     pub fn new(inner: SharedStore, lives: usize) -> Arc<Self> {
         Arc::new(Self { inner, commits: AtomicUsize::new(0), lives })
@@ -136,5 +136,41 @@ impl Store for DyingStore {
 
     fn put_app(&self, app: AppRecord, expected: u32) -> BoxFuture<'_, Result<(), CommitError>> {
         self.inner.put_app(app, expected)
+    }
+
+    fn schedules(&self) -> BoxFuture<'_, Result<Vec<(ScheduleKey, ScheduleState)>, StoreError>> {
+        self.inner.schedules()
+    }
+
+    fn put_schedule(
+        &self,
+        key: ScheduleKey,
+        before: Option<ScheduleState>,
+        after: Option<ScheduleState>,
+    ) -> BoxFuture<'_, Result<(), CommitError>> {
+        if self.dies() {
+            return Box::pin(async { Err(dead().into()) });
+        }
+        self.inner.put_schedule(key, before, after)
+    }
+
+    fn remove_app(&self, hub: &HubName, app: &str, expected: u32) -> BoxFuture<'_, Result<(), CommitError>> {
+        self.inner.remove_app(hub, app, expected)
+    }
+
+    fn hubs(&self) -> BoxFuture<'_, Result<Vec<HubRecord>, StoreError>> {
+        self.inner.hubs()
+    }
+
+    fn put_hub(&self, hub: HubRecord, expected: u32) -> BoxFuture<'_, Result<(), CommitError>> {
+        self.inner.put_hub(hub, expected)
+    }
+
+    fn remove_hub(&self, hub: &HubName, expected: u32) -> BoxFuture<'_, Result<(), CommitError>> {
+        self.inner.remove_hub(hub, expected)
+    }
+
+    fn forget_timers(&self, after: Option<TimerRow>) -> BoxFuture<'_, Result<Option<TimerRow>, StoreError>> {
+        self.inner.forget_timers(after)
     }
 }

@@ -1,16 +1,24 @@
 //! A host in the test's process, spoken to through its real router.
 
+use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
+use durawasm_core::Failure;
+use durawasm_core::model::Outcome;
 use durawasm_host::api::{ApiSettings, ApiState, EngineSlot};
-use durawasm_host::engine::executor::Executor;
+use durawasm_host::engine::executor::{
+    ActivityRun, AdmitError, Executor, FunctionAnswer, FunctionRun, HostFault, OrchestratorRun, RunEnd,
+};
+use durawasm_host::engine::http::{HttpEnd, HttpRun};
 use durawasm_host::engine::{Clock, Engine, Settings, Waited, system_clock};
+use durawasm_host::net::egress::Egress;
+use durawasm_host::net::rules::{Rule, Rules};
 use durawasm_host::store::memory::MemoryStore;
-use durawasm_host::store::{HubName, SharedStore};
+use durawasm_host::store::{AppVersion, BoxFuture, HubName, SharedStore};
 use durawasm_host::wasm::{Config, WasmExecutor};
 use serde_json::Value;
 use tower::ServiceExt;
@@ -56,18 +64,54 @@ pub struct Host {
     router: Router,
 }
 
-/// One executor for all tests of a run: each component is compiled once.
+/// The executor that all tests of a run share. What one of them needs no more another one may need.
+struct Shared(Arc<WasmExecutor>);
+
+impl Executor for Shared {
+    fn orchestrate(&self, run: OrchestratorRun) -> BoxFuture<'static, RunEnd> {
+        self.0.orchestrate(run)
+    }
+
+    fn run_activity(&self, run: ActivityRun) -> BoxFuture<'static, Result<Outcome, HostFault>> {
+        self.0.run_activity(run)
+    }
+
+    fn run_function(&self, run: FunctionRun) -> BoxFuture<'static, Result<Result<FunctionAnswer, Failure>, HostFault>> {
+        self.0.run_function(run)
+    }
+
+    fn call_http(&self, run: HttpRun) -> BoxFuture<'static, HttpEnd> {
+        self.0.call_http(run)
+    }
+
+    fn admit(&self, component: Bytes) -> BoxFuture<'_, Result<AppVersion, AdmitError>> {
+        self.0.admit(component)
+    }
+}
+
+/// One executor for all tests of a run: each component is compiled once, and kept until the run ends.
 #[must_use]
 pub fn executor() -> Arc<dyn Executor> {
     static EXECUTOR: OnceLock<Arc<WasmExecutor>> = OnceLock::new();
     let executor = EXECUTOR.get_or_init(|| {
         let folder = std::env::temp_dir().join(format!("durawasm-e2e-{}", std::process::id()));
-        match WasmExecutor::new(Config::new(folder)) {
+        match WasmExecutor::new(Config::new(folder, egress(&["127.0.0.1", "localhost"], None))) {
             Ok(executor) => Arc::new(executor),
             Err(error) => panic!("no executor: {error}"),
         }
     });
-    Arc::clone(executor) as Arc<dyn Executor>
+    Arc::new(Shared(Arc::clone(executor)))
+}
+
+/// A way out under these rules.
+///
+/// # Panics
+/// When they cannot be read, or the file with authorities.
+#[must_use]
+pub fn egress(rules: &[&str], authorities: Option<&Path>) -> Arc<Egress> {
+    let rules: Result<Vec<Rule>, _> = rules.iter().map(|rule| rule.parse()).collect();
+    let rules = rules.unwrap_or_else(|error| panic!("{error}"));
+    Arc::new(Egress::new(Rules::new(rules), authorities).unwrap_or_else(|error| panic!("{error}")))
 }
 
 impl Host {

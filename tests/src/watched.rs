@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use durawasm_core::{EventKind, HistoryEvent, Timestamp};
 use durawasm_host::store::{
-    AppRecord, BoxFuture, Commit, CommitError, Committed, Counts, HubName, InstanceNumber, InstanceRecord, ListQuery,
-    Mail, MailId, NewMail, Page, PayloadParts, Payloads, RecordedHistory, Revision, SharedStore, Snapshot, Store,
-    StoreError, TimerRow,
+    AppRecord, BoxFuture, Commit, CommitError, Committed, Counts, HubName, HubRecord, InstanceNumber, InstanceRecord,
+    ListQuery, Mail, MailId, NewMail, Page, PayloadParts, Payloads, RecordedHistory, Revision, ScheduleKey,
+    ScheduleState, SharedStore, Snapshot, Store, StoreError, TimerRow,
 };
 
 /// See the module. Outlives the hosts that work on it.
@@ -69,7 +69,9 @@ impl WatchedStore {
         for event in events {
             if let EventKind::TaskCompleted { task, .. } | EventKind::TaskFailed { task, .. } = &event.kind {
                 recorded.insert(format!("{execution}:{task}"));
-            } else if let EventKind::TaskAttemptFailed { task, attempt, .. } = &event.kind {
+            } else if let EventKind::TaskAttemptFailed { task, attempt, .. }
+            | EventKind::TaskPostponed { task, attempt, .. } = &event.kind
+            {
                 recorded.insert(format!("{execution}:{task}:{attempt}"));
             }
         }
@@ -191,5 +193,38 @@ impl Store for WatchedStore {
 
     fn put_app(&self, app: AppRecord, expected: u32) -> BoxFuture<'_, Result<(), CommitError>> {
         self.inner.put_app(app, expected)
+    }
+
+    fn schedules(&self) -> BoxFuture<'_, Result<Vec<(ScheduleKey, ScheduleState)>, StoreError>> {
+        self.inner.schedules()
+    }
+
+    fn put_schedule(
+        &self,
+        key: ScheduleKey,
+        before: Option<ScheduleState>,
+        after: Option<ScheduleState>,
+    ) -> BoxFuture<'_, Result<(), CommitError>> {
+        self.inner.put_schedule(key, before, after)
+    }
+
+    fn remove_app(&self, hub: &HubName, app: &str, expected: u32) -> BoxFuture<'_, Result<(), CommitError>> {
+        self.inner.remove_app(hub, app, expected)
+    }
+
+    fn hubs(&self) -> BoxFuture<'_, Result<Vec<HubRecord>, StoreError>> {
+        self.inner.hubs()
+    }
+
+    fn put_hub(&self, hub: HubRecord, expected: u32) -> BoxFuture<'_, Result<(), CommitError>> {
+        self.inner.put_hub(hub, expected)
+    }
+
+    fn remove_hub(&self, hub: &HubName, expected: u32) -> BoxFuture<'_, Result<(), CommitError>> {
+        self.inner.remove_hub(hub, expected)
+    }
+
+    fn forget_timers(&self, after: Option<TimerRow>) -> BoxFuture<'_, Result<Option<TimerRow>, StoreError>> {
+        self.inner.forget_timers(after)
     }
 }

@@ -2,7 +2,6 @@
 //! moves only when nothing else can happen.
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,8 +13,9 @@ use durawasm_host::engine::Settings;
 use durawasm_host::engine::executor::{
     ActivityRun, AdmitError, Executor, FunctionAnswer, FunctionRun, HostFault, OrchestratorRun, RunEnd,
 };
+use durawasm_host::engine::http::{HttpEnd, HttpRun};
 use durawasm_host::store::memory::MemoryStore;
-use durawasm_host::store::{AppVersion, BoxFuture, Digest, SharedStore};
+use durawasm_host::store::{AppVersion, BoxFuture, SharedStore};
 use serde_json::Value;
 
 use crate::host::executor;
@@ -37,23 +37,32 @@ struct Watchful {
     runs: Runs,
 }
 
+impl Watchful {
+    /// Notes an attempt. False: its process is gone.
+    fn begins(&self, idempotency_key: &str, name: &str) -> bool {
+        // Asked first: what only a later host recorded is no wrong of this one.
+        let recorded = self.store.is_recorded(idempotency_key);
+        if self.dead.load(Ordering::SeqCst) {
+            return false;
+        }
+        if recorded {
+            let wrong = format!("{name} {idempotency_key}");
+            self.wrongs.lock().unwrap_or_else(PoisonError::into_inner).push(wrong);
+        }
+        self.runs.lock().unwrap_or_else(PoisonError::into_inner).push(idempotency_key.to_owned());
+        true
+    }
+}
+
 impl Executor for Watchful {
     fn orchestrate(&self, run: OrchestratorRun) -> BoxFuture<'static, RunEnd> {
         executor().orchestrate(run)
     }
 
     fn run_activity(&self, run: ActivityRun) -> BoxFuture<'static, Result<Outcome, HostFault>> {
-        // Asked first: what only a later host recorded is no wrong of this one.
-        let recorded = self.store.is_recorded(&run.idempotency_key);
-        if self.dead.load(Ordering::SeqCst) {
-            // Its process is gone.
+        if !self.begins(&run.idempotency_key, &run.name) {
             return Box::pin(std::future::pending());
         }
-        if recorded {
-            let wrong = format!("{} {}", run.name, run.idempotency_key);
-            self.wrongs.lock().unwrap_or_else(PoisonError::into_inner).push(wrong);
-        }
-        self.runs.lock().unwrap_or_else(PoisonError::into_inner).push(run.idempotency_key.clone());
         executor().run_activity(run)
     }
 
@@ -61,8 +70,11 @@ impl Executor for Watchful {
         executor().run_function(run)
     }
 
-    fn components(&self) -> BoxFuture<'_, Result<Vec<(Digest, PathBuf)>, HostFault>> {
-        Box::pin(async move { executor().components().await })
+    fn call_http(&self, run: HttpRun) -> BoxFuture<'static, HttpEnd> {
+        if !self.begins(&run.idempotency_key, "an HTTP call") {
+            return Box::pin(std::future::pending());
+        }
+        executor().call_http(run)
     }
 
     fn admit(&self, component: Bytes) -> BoxFuture<'_, Result<AppVersion, AdmitError>> {

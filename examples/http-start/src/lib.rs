@@ -1,7 +1,6 @@
-//! Functions that start orchestrations and manage them: over HTTP and by hand.
+//! Functions that start orchestrations over HTTP, and a singleton for them to start.
 
-mod manage;
-mod orchestrations;
+mod job;
 mod start;
 
 durawasm::app!(
@@ -9,19 +8,5 @@ durawasm::app!(
     start::http_start_single,
     start::http_start_once,
     start::http_sync_start,
-    start::hello_world_manual_start,
-    manage::get_status,
-    manage::get_all_status,
-    manage::query_status,
-    manage::raise_event,
-    manage::terminate_instance,
-    manage::rewind_instance,
-    manage::purge_instance,
-    manage::purge_history,
-    orchestrations::hello_sequence,
-    orchestrations::say_hello,
-    orchestrations::hello_world,
-    orchestrations::sum,
-    orchestrations::instance_info,
-    orchestrations::make_instance_info,
+    job::background_job,
 );

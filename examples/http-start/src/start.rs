@@ -79,11 +79,3 @@ fn seconds(request: &HttpRequest, name: &str, otherwise: f64) -> Result<Duration
         .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
         .ok_or_else(|| Error::bad_request(format!("{name} is a number of seconds, 0 or more")))
 }
-
-/// Starts `HelloWorld` by hand.
-#[durawasm::manual(name = "HelloWorldManualStart")]
-pub fn hello_world_manual_start(ctx: FunctionContext, input: Option<String>) -> Result<()> {
-    let id = ctx.client().start_new("HelloWorld").input(input).send()?;
-    durawasm::info!(ctx, "Started orchestration with ID = '{id}'.");
-    Ok(())
-}

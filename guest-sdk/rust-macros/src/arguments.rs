@@ -4,7 +4,7 @@ use proc_macro2::{Span, TokenStream};
 use syn::meta::ParseNestedMeta;
 use syn::parse::{ParseStream, Parser};
 use syn::punctuated::Punctuated;
-use syn::{Error, LitStr, Result, Token, bracketed};
+use syn::{Error, LitBool, LitStr, Result, Token, bracketed};
 
 use crate::function::Kind;
 
@@ -17,6 +17,8 @@ pub(crate) struct Arguments {
     pub(crate) methods: Option<Vec<LitStr>>,
     pub(crate) auth: Option<LitStr>,
     pub(crate) schedule: Option<LitStr>,
+    pub(crate) use_monitor: Option<LitBool>,
+    pub(crate) run_on_startup: Option<LitBool>,
 }
 
 const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
@@ -50,11 +52,15 @@ impl Arguments {
             ("methods", Kind::Http) => once(&mut self.methods, argument, "methods", methods),
             ("auth", Kind::Http) => once(&mut self.auth, argument, "auth", auth),
             ("schedule", Kind::Timer) => once(&mut self.schedule, argument, "schedule", schedule),
+            ("use_monitor", Kind::Timer) => once(&mut self.use_monitor, argument, "use_monitor", flag),
+            ("run_on_startup", Kind::Timer) => once(&mut self.run_on_startup, argument, "run_on_startup", flag),
             (_, Kind::Http) => Err(argument.error(
                 "the arguments are `route = \"…\"`, `methods = [\"GET\"]`, `auth = \"anonymous\" | \"function\" | \
                  \"admin\"` and `name = \"…\"`",
             )),
-            (_, Kind::Timer) => Err(argument.error("the arguments are `schedule = \"…\"` and `name = \"…\"`")),
+            (_, Kind::Timer) => Err(argument.error(
+                "the arguments are `schedule = \"…\"`, `use_monitor = false`, `run_on_startup = true` and `name = \"…\"`",
+            )),
             (_, Kind::Orchestrator | Kind::Activity | Kind::Manual) => {
                 Err(argument.error("the only argument is `name = \"…\"`"))
             }
@@ -76,6 +82,10 @@ fn once<T>(
 }
 
 fn text(input: ParseStream<'_>) -> Result<LitStr> {
+    input.parse()
+}
+
+fn flag(input: ParseStream<'_>) -> Result<LitBool> {
     input.parse()
 }
 

@@ -1,7 +1,7 @@
 //! From a function to a function of an app.
 
 use proc_macro2::{Span, TokenStream};
-use quote::{format_ident, quote, quote_spanned};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
 use syn::{Error, FnArg, Ident, ItemFn, LitStr, Result, ReturnType, Type};
 
@@ -111,7 +111,14 @@ fn implementation(kind: Kind, arguments: &Arguments, function: &ItemFn) -> Resul
         Kind::Manual => json("manual", "trigger", quote!(#name)),
         Kind::Timer => {
             let schedule = &arguments.schedule;
-            json("timer", "trigger", quote!(#name, #schedule))
+            let (use_monitor, run_on_startup) =
+                (option(arguments.use_monitor.as_ref()), option(arguments.run_on_startup.as_ref()));
+            let options = quote!(::durawasm::__private::TimerOptions {
+                schedule: #schedule,
+                use_monitor: #use_monitor,
+                run_on_startup: #run_on_startup,
+            });
+            json("timer", "trigger", quote!(#name, #options))
         }
         Kind::Http => with_request(&name, arguments, ident, &types, output),
     };
@@ -180,9 +187,9 @@ fn with_request(name: &LitStr, arguments: &Arguments, ident: &Ident, types: &[&T
     }
 }
 
-fn option(text: Option<&LitStr>) -> TokenStream {
-    match text {
-        Some(text) => quote!(::core::option::Option::Some(#text)),
+fn option(literal: Option<&impl ToTokens>) -> TokenStream {
+    match literal {
+        Some(literal) => quote!(::core::option::Option::Some(#literal)),
         None => quote!(::core::option::Option::None),
     }
 }

@@ -105,9 +105,13 @@ pub fn manual(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// The function takes a `FunctionContext` and, if it wants it, the `TimerInfo`. It returns `durawasm::Result<()>`. It
 /// is not async.
 ///
-/// The host of this version still refuses apps with timer functions when they are deployed.
+/// It runs at least once for each time that it is due; two runs of one function never overlap. What was due while the
+/// server was down runs once when it is up again.
 ///
-/// * `schedule = "…"` has six fields: second, minute, hour, day, month, day of the week.
+/// * `schedule = "…"` has six fields: second, minute, hour, day, month, day of the week (0 is Sunday), in UTC. A field is
+///   a list of `*`, values, names and ranges `1-5`, with a step `/5` if wanted. A day must fit both fields of days.
+/// * `use_monitor = false`: what was due while the server was down is left out.
+/// * `run_on_startup = true`: it runs when the server starts and when the app is deployed, too.
 /// * `name = "…"`: without it the name of the function.
 ///
 /// ```ignore

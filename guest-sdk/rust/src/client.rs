@@ -217,7 +217,8 @@ impl DurableClient {
         Ok(host::wait_for_start(instance_id, millis(timeout))?.map(Into::into))
     }
 
-    /// The URLs by which others manage the instance, on the server's public address. It need not exist yet.
+    /// The URLs by which others manage the instance, on the scheme and host of the request in an HTTP function, elsewhere
+    /// on the server's public address. It need not exist yet.
     ///
     /// ```no_run
     /// use durawasm::prelude::*;

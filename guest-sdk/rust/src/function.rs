@@ -35,8 +35,7 @@ enum Body {
     Activity(Run),
     Http(HttpOptions, Handle),
     Manual(Run),
-    /// With its schedule.
-    Timer(&'static str, Run),
+    Timer(TimerOptions, Run),
 }
 
 /// What an HTTP function declares about itself; what is not given is the host's to choose.
@@ -52,6 +51,20 @@ pub struct HttpOptions {
     /// Which key a request needs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth_level: Option<&'static str>,
+}
+
+/// What a timer function declares about itself; what is not given is the host's to choose.
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TimerOptions {
+    /// Six fields, from the second on.
+    pub schedule: &'static str,
+    /// Whether what was due while the server was down runs afterwards.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub use_monitor: Option<bool>,
+    /// Whether it runs when the server starts and when the app is deployed, too.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run_on_startup: Option<bool>,
 }
 
 impl Definition {
@@ -76,8 +89,8 @@ impl Definition {
     }
 
     /// A timer function.
-    pub const fn timer(name: &'static str, schedule: &'static str, run: Run) -> Self {
-        Self { name, body: Body::Timer(schedule, run) }
+    pub const fn timer(name: &'static str, options: TimerOptions, run: Run) -> Self {
+        Self { name, body: Body::Timer(options, run) }
     }
 }
 
@@ -320,7 +333,7 @@ impl Body {
         match self {
             Self::Orchestrator(_) | Self::Activity(_) | Self::Manual(_) => Ok(None),
             Self::Http(options, _) => encode(&options),
-            Self::Timer(schedule, _) => encode(&serde_json::json!({ "schedule": schedule })),
+            Self::Timer(options, _) => encode(&options),
         }
     }
 
@@ -394,12 +407,14 @@ mod tests {
 
     const OPTIONS: HttpOptions =
         HttpOptions { route: Some("orders/{id}"), methods: &["GET", "POST"], auth_level: Some("anonymous") };
+    const EVERY_5_MINUTES: TimerOptions =
+        TimerOptions { schedule: "0 */5 * * * *", use_monitor: None, run_on_startup: Some(true) };
     const FUNCTIONS: &[Definition] = &[
         Definition::orchestrator("Same", |_| Ok(Some("1".to_owned()))),
         Definition::activity("Same", |_| Ok(Some("2".to_owned()))),
         Definition::http("Same", OPTIONS, |request| Ok(HttpResponse::new(200).text(request.url()))),
         Definition::manual("Same", Ok),
-        Definition::timer("Tick", "0 */5 * * * *", |_| Err(Error::msg("late"))),
+        Definition::timer("Tick", EVERY_5_MINUTES, |_| Err(Error::msg("late"))),
         Definition::http("Plain", HttpOptions { route: None, methods: &[], auth_level: None }, |request| {
             Ok(HttpResponse::new(200).text(request.text()?))
         }),
@@ -427,7 +442,7 @@ mod tests {
                 None,
                 Some(r#"{"route":"orders/{id}","methods":["GET","POST"],"authLevel":"anonymous"}"#),
                 None,
-                Some(r#"{"schedule":"0 */5 * * * *"}"#),
+                Some(r#"{"schedule":"0 */5 * * * *","runOnStartup":true}"#),
                 Some("{}"),
             ]
         );

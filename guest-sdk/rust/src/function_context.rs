@@ -84,7 +84,7 @@ pub struct TimerInfo {
     /// When it was to run and when it will.
     #[serde(default)]
     pub schedule_status: ScheduleStatus,
-    /// The time it was to run at has passed, because the server was down then.
+    /// The time it was to run at has passed: the server was down then, or is more than a minute late.
     #[serde(default)]
     pub is_past_due: bool,
 }
@@ -93,9 +93,9 @@ pub struct TimerInfo {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct ScheduleStatus {
-    /// The run before this one; none: this is the first.
+    /// When the run before this one was due; none: this is the first.
     pub last: Option<Timestamp>,
-    /// The run after this one.
+    /// When the run after this one is due.
     pub next: Option<Timestamp>,
     /// When this was recorded.
     pub last_updated: Option<Timestamp>,

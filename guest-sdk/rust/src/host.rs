@@ -7,14 +7,16 @@ pub(crate) use crate::bindings::durable::functions::orchestration::*;
 pub(crate) use fake::*;
 
 #[cfg(test)]
-pub(crate) use crate::bindings::durable::functions::orchestration::{ActivityOptions, SubOrchestrationOptions};
+pub(crate) use crate::bindings::durable::functions::orchestration::{
+    ActivityOptions, HttpCall, HttpOptions, SubOrchestrationOptions,
+};
 
 /// A host that completes tasks in an order the test chooses and counts what it is asked.
 #[cfg(test)]
 pub(crate) mod fake {
     use std::cell::RefCell;
 
-    use super::{ActivityOptions, SubOrchestrationOptions};
+    use super::{ActivityOptions, HttpCall, HttpOptions, SubOrchestrationOptions};
     use crate::bindings::durable::functions::orchestration::InstanceInfo;
     use crate::bindings::durable::functions::types::{Failure, LogLevel};
 
@@ -53,6 +55,10 @@ pub(crate) mod fake {
 
     pub(crate) fn call_activity(name: &str, input: Option<&str>, _: &ActivityOptions) -> u32 {
         make(format!("{name}({})", input.unwrap_or("-")))
+    }
+
+    pub(crate) fn call_http(call: &HttpCall, _: &HttpOptions) -> u32 {
+        make(format!("{} {}", call.method, call.uri))
     }
 
     pub(crate) fn call_sub_orchestration(name: &str, _: Option<&str>, _: &SubOrchestrationOptions) -> u32 {

@@ -29,7 +29,8 @@
 //! An orchestrator is replayed: the host may drop it at any `await` and later run it again from its start, with the
 //! results it has got so far. So it has to ask for the same things in the same order every time. Clocks, random
 //! numbers, hash maps and sleeping of the standard library are safe, for the host gives them their recorded values.
-//! Files, sockets and other services are for activities.
+//! Files, sockets and other services are for activities; HTTP requests can be left to the host, see
+//! [`OrchestrationContext::call_http`].
 //!
 //! An orchestrator may `await` only what the [`OrchestrationContext`] gave it, alone or combined; combinators of
 //! other crates (`futures`, say) work too. [`OrchestrationContext::join_all`] is the one to use for thousands of tasks.
@@ -108,7 +109,7 @@ pub use combine::{Either, Join};
 pub use durawasm_macros::{activity, http, manual, orchestrator, timer};
 pub use error::{Cause, Context, Error, Failure, Result};
 pub use function_context::{FunctionContext, ScheduleStatus, TimerInfo};
-pub use http::{HttpRequest, HttpResponse};
+pub use http::{HttpAnswer, HttpCall, HttpRequest, HttpResponse};
 pub use join_all::{JoinAll, TryJoinAll};
 pub use log::Log;
 pub use orchestration::OrchestrationContext;
@@ -119,9 +120,9 @@ pub use time::{ParseTimestampError, Timestamp};
 /// What nearly every app needs: `use durawasm::prelude::*;`.
 pub mod prelude {
     pub use crate::{
-        ActivityContext, ClientError, Context, DurableClient, Either, Error, Failure, FunctionContext, HttpRequest,
-        HttpResponse, InstanceFilter, InstanceStatus, Log, OrchestrationContext, Result, RetryPolicy, Reuse,
-        RuntimeStatus, TaskFuture, TimerInfo, Timestamp,
+        ActivityContext, ClientError, Context, DurableClient, Either, Error, Failure, FunctionContext, HttpAnswer,
+        HttpCall, HttpRequest, HttpResponse, InstanceFilter, InstanceStatus, Log, OrchestrationContext, Result,
+        RetryPolicy, Reuse, RuntimeStatus, TaskFuture, TimerInfo, Timestamp,
     };
     pub use std::time::Duration;
 }
@@ -130,9 +131,9 @@ pub mod prelude {
 #[doc(hidden)]
 pub mod __private {
     pub use crate::function::{
-        Definition, Function, FunctionInput, FunctionOutput, HttpOptions, HttpOutput, Ignored, assert_input,
-        assert_output, assert_response, assert_unique, describe, orchestrate, perform, respond, run_activity, run_http,
-        run_orchestrator, run_trigger, trigger,
+        Definition, Function, FunctionInput, FunctionOutput, HttpOptions, HttpOutput, Ignored, TimerOptions,
+        assert_input, assert_output, assert_response, assert_unique, describe, orchestrate, perform, respond,
+        run_activity, run_http, run_orchestrator, run_trigger, trigger,
     };
 }
 

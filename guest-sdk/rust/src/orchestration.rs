@@ -10,6 +10,7 @@ use serde::de::DeserializeOwned;
 use crate::call::{ActivityCall, SubOrchestrationCall};
 use crate::combine::{self, Either, Join};
 use crate::error::{Error, Result};
+use crate::http::{HttpAnswer, HttpCall};
 use crate::join_all::{JoinAll, TryJoinAll};
 use crate::log::Log;
 use crate::payload::encode;
@@ -61,6 +62,26 @@ impl OrchestrationContext {
     /// ```
     pub fn activity(self, name: &str) -> ActivityCall {
         ActivityCall::new(name)
+    }
+
+    /// Has the host make an HTTP request: at least once, with its answer in the history, where the rules for egress allow
+    /// it. Every answer is a result, whatever its status, unless a retry policy takes it for a failure. Redirects are not
+    /// followed.
+    ///
+    /// An answer of 202 that names a `Location` is not the result: the host asks there again, after as many seconds as
+    /// its `Retry-After` says (30 without), until the answer is another one. That may take days, and costs nothing
+    /// meanwhile. See [`HttpCall::without_polling`].
+    ///
+    /// ```no_run
+    /// # use durawasm::prelude::*;
+    /// # async fn example(ctx: OrchestrationContext) -> Result<()> {
+    /// let answer = ctx.call_http(HttpCall::post("https://api.example.com/jobs").json(&[1, 2])).await?.successful()?;
+    /// let job: String = answer.json()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn call_http(self, call: HttpCall) -> TaskFuture<HttpAnswer> {
+        call.call()
     }
 
     /// Calls another orchestrator as a child and waits for its end. The child is an instance of its own, with its own

@@ -109,6 +109,7 @@ impl fmt::Display for Say<'_> {
             }
             EventKind::ExecutionStarted(_)
             | EventKind::TaskAttemptFailed { .. }
+            | EventKind::TaskPostponed { .. }
             | EventKind::TaskRetried { .. }
             | EventKind::TaskCompleted { .. }
             | EventKind::TaskFailed { .. }

@@ -76,6 +76,20 @@ pub enum EventKind {
         /// What the attempt reported with its last heartbeat.
         heartbeat: Option<Payload>,
     },
+    /// An attempt was answered with "not yet": the next one asks again, with another input. The retry policy begins
+    /// anew with it.
+    TaskPostponed {
+        /// The call.
+        task: TaskId,
+        /// Which attempt was answered, from 1.
+        attempt: u32,
+        /// The answer, for people.
+        answer: Option<Payload>,
+        /// What the attempts from the next one on are called with.
+        next: Payload,
+        /// When the next attempt starts.
+        due: Timestamp,
+    },
     /// The wait before a further attempt is over.
     TaskRetried {
         /// The call.

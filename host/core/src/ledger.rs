@@ -12,8 +12,9 @@ use crate::model::{AwaitedBy, InstanceId, Outcome, Payload, RetryPolicy, Status,
 /// What a task is about.
 #[derive(Clone, Debug)]
 pub(crate) enum Work {
-    /// An activity call with the policy for its attempts, and when it was made.
-    Activity { call: ActivityCall, retry: Option<RetryPolicy>, made: Timestamp },
+    /// An activity call with the policy for its attempts, and when it was made. `first`: the attempt that the policy
+    /// counts from, and `made` its time; later ones than the call's own when an attempt was postponed.
+    Activity { call: ActivityCall, retry: Option<RetryPolicy>, made: Timestamp, first: u32 },
     /// A sub-orchestration, the same.
     Child { call: Box<ChildCall>, retry: Option<RetryPolicy>, made: Timestamp },
     /// A durable timer.
@@ -164,7 +165,7 @@ impl Ledger {
                     heartbeat: None,
                 };
                 self.open_calls += 1;
-                self.make(Work::Activity { call, retry: retry.clone(), made: event.at });
+                self.make(Work::Activity { call, retry: retry.clone(), made: event.at, first: 1 });
             }
             EventKind::SubOrchestrationCreated { task, instance_id, chosen_id, name, input, retry, version, tags } => {
                 let call = ChildCall {
@@ -186,6 +187,7 @@ impl Ledger {
             EventKind::TaskAttemptFailed { task, retry_at, heartbeat, .. } => {
                 self.attempt_failed(*task, *retry_at, heartbeat.as_ref());
             }
+            EventKind::TaskPostponed { task, attempt, next, due, .. } => self.postponed((*task, *attempt), next, *due),
             EventKind::TaskRetried { task, attempt, child } => self.retried(*task, *attempt, child.as_ref()),
             EventKind::TaskCompleted { task, result } => self.complete(*task, event.at, Ok(result.clone())),
             EventKind::TaskFailed { task, failure } => self.complete(*task, event.at, Err(failure.clone())),
@@ -224,6 +226,16 @@ impl Ledger {
         }
     }
 
+    fn postponed(&mut self, (task, attempt): (TaskId, u32), next: &Payload, due: Timestamp) {
+        let Some(Task { work, state: TaskState::Open { retry_at } }) = self.task_mut(task) else { return };
+        *retry_at = Some(due);
+        if let Work::Activity { call, made, first, .. } = work {
+            call.input = Some(next.clone());
+            *made = due;
+            *first = attempt.saturating_add(1);
+        }
+    }
+
     fn retried(&mut self, task: TaskId, next: u32, child: Option<&InstanceId>) {
         let Some(Task { work, state: TaskState::Open { retry_at } }) = self.task_mut(task) else { return };
         *retry_at = None;
@@ -245,8 +257,9 @@ impl Ledger {
         let Some(Task { work, state: TaskState::Open { retry_at } }) = self.task_mut(task) else { return };
         *retry_at = None;
         match work {
-            Work::Activity { call, made, .. } => {
+            Work::Activity { call, made, first, .. } => {
                 call.attempt = 1;
+                *first = 1;
                 *made = at;
             }
             Work::Child { call, made, .. } => {

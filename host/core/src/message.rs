@@ -18,6 +18,19 @@ pub enum Message {
         /// What it reported with its last heartbeat: the next attempt is told.
         heartbeat: Option<Payload>,
     },
+    /// An attempt of a call was answered with "not yet": it is to ask again later.
+    ActivityPostponed {
+        /// The call.
+        task: TaskId,
+        /// Which attempt, from 1.
+        attempt: u32,
+        /// The answer, for people.
+        answer: Option<Payload>,
+        /// What the attempts from the next one on are called with.
+        next: Payload,
+        /// When to ask again.
+        due: Timestamp,
+    },
     /// A sub-orchestration ended.
     ChildEnded {
         /// The call.

@@ -7,6 +7,11 @@ use std::sync::Arc;
 /// JSON as text, exactly as it came. Shared, because one payload is seen by history, ledger, guest and store.
 pub type Payload = Arc<str>;
 
+/// The name under which histories record HTTP calls of orchestrators: the original's.
+pub const HTTP_ACTIVITY: &str = "BuiltIn::HttpActivity";
+/// Names of activities that begin with this are the host's own; no app may declare one.
+pub const BUILT_IN: &str = "BuiltIn::";
+
 /// Characters of the name of an activity, an orchestrator, an event or a tag.
 pub const NAME_CHARS: usize = 256;
 /// Tags of an instance or a call: they are stored with each.

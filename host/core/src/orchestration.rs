@@ -361,6 +361,7 @@ fn is_command(kind: &EventKind) -> bool {
         | EventKind::OrchestratorReturned { .. } => true,
         EventKind::ExecutionStarted(_)
         | EventKind::TaskAttemptFailed { .. }
+        | EventKind::TaskPostponed { .. }
         | EventKind::TaskRetried { .. }
         | EventKind::TaskCompleted { .. }
         | EventKind::TaskFailed { .. }

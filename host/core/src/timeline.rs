@@ -39,6 +39,7 @@ pub(crate) fn made_by(kind: &EventKind) -> Option<TaskId> {
         | EventKind::EventAwaited { task, .. } => Some(*task),
         EventKind::ExecutionStarted(_)
         | EventKind::TaskAttemptFailed { .. }
+        | EventKind::TaskPostponed { .. }
         | EventKind::TaskRetried { .. }
         | EventKind::TaskCompleted { .. }
         | EventKind::TaskFailed { .. }
@@ -69,6 +70,7 @@ fn fits(kind: &EventKind, again: &BTreeSet<TaskId>) -> bool {
 fn outlives(kind: &EventKind, made: Option<TaskId>) -> bool {
     match kind {
         EventKind::TaskAttemptFailed { task, .. }
+        | EventKind::TaskPostponed { task, .. }
         | EventKind::TaskRetried { task, .. }
         | EventKind::TaskCompleted { task, .. }
         | EventKind::TimerFired { task } => Some(*task) <= made,

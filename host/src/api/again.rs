@@ -38,6 +38,7 @@ pub(super) async fn rewind(call: Call) -> Result<Response, ApiError> {
     match call.engine.rewind(&call.hub, call.param(0), messages::reason(&call)).await {
         Ok(()) => Ok(wire::empty(StatusCode::ACCEPTED)),
         // The clients expect a JSON string here and no error body.
+        Err(error @ SendError::NoVersion) => Err(error.into()),
         Err(SendError::NotFailed | SendError::Ended | SendError::Full) => Ok(wire::json(
             StatusCode::PRECONDITION_FAILED,
             &"Only orchestrations in the \"Failed\" state can be rewound.",

@@ -4,16 +4,19 @@
 //! `"changed": false`. Errors are `{"error": {"code", "message"}}`: 400 says what is wrong with the component, 409
 //! names the app that has a function of the same name, 413 the limit.
 
+use std::sync::Arc;
+
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::codes::Mint;
 use super::error::{AdminError, ApiError, ErrorBody};
 use super::query::Query;
-use super::{Call, body, wire};
+use super::{ApiSettings, Call, body, functions, links, wire};
 use crate::engine::OptionChanges;
-use crate::store::{AppRecord, Digest, FunctionKind, Trigger, TriggerKind};
+use crate::store::{AppRecord, AuthLevel, Digest, FunctionKind, HttpTrigger, HubRecord, Trigger, TriggerKind};
 
 /// An app's version, as the administration shows it.
 #[derive(Debug, Serialize, ToSchema)]
@@ -42,7 +45,7 @@ pub(super) struct AppView {
 #[schema(as = Function)]
 struct FunctionView {
     name: String,
-    /// `orchestrator`, `activity`, `http` or `manual`.
+    /// `orchestrator`, `activity`, `http`, `manual` or `timer`.
     kind: &'static str,
     /// Of an HTTP function: its route below the prefix.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -50,19 +53,35 @@ struct FunctionView {
     /// Of an HTTP function: the methods it answers; empty: all.
     #[serde(skip_serializing_if = "Option::is_none")]
     methods: Option<Vec<String>>,
+    /// Of an HTTP function: `anonymous`, `function` or `admin`.
+    #[serde(rename = "authLevel", skip_serializing_if = "Option::is_none")]
+    auth_level: Option<&'static str>,
+    /// Of an HTTP function: where it is called, `{…}` as in its route. With the code that opens it, if it needs one.
+    #[serde(rename = "invokeUrl", skip_serializing_if = "Option::is_none")]
+    invoke_url: Option<String>,
+    /// Of a timer function: its six fields.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    schedule: Option<String>,
 }
 
-fn trigger(trigger: &Trigger) -> FunctionView {
-    let (kind, http) = match &trigger.kind {
-        TriggerKind::Http(http) => ("http", Some(http)),
-        TriggerKind::Manual => ("manual", None),
-        TriggerKind::Timer { .. } => ("timer", None),
+fn trigger(trigger: &Trigger, url: impl Fn(&str, &HttpTrigger) -> String) -> FunctionView {
+    let (kind, http, timer) = match &trigger.kind {
+        TriggerKind::Http(http) => ("http", Some(http), None),
+        TriggerKind::Manual => ("manual", None, None),
+        TriggerKind::Timer(timer) => ("timer", None, Some(timer)),
     };
     FunctionView {
         name: trigger.name.clone(),
         kind,
         route: http.map(|http| http.route.clone()),
         methods: http.map(|http| http.methods.clone()),
+        auth_level: http.map(|http| match http.level {
+            AuthLevel::Anonymous => "anonymous",
+            AuthLevel::Function => "function",
+            AuthLevel::Admin => "admin",
+        }),
+        invoke_url: http.map(|http| url(&trigger.name, http)),
+        schedule: timer.map(|timer| timer.schedule.clone()),
     }
 }
 
@@ -91,20 +110,22 @@ fn trigger(trigger: &Trigger) -> FunctionView {
         (status = 404, description = "No such hub.", body = AdminError),
         (status = 408, description = "The body did not arrive within 5 minutes.", body = ErrorBody),
         (status = 409, description = "Another app of the hub has a function of the same name.", body = AdminError),
-        (status = 413, description = "The component is larger than 64 MiB.", body = AdminError),
+        (status = 413, description = "The component is larger than 64 MiB, or the hub's limit `componentBytes` has no room.", body = AdminError),
     ),
 )]
 pub(super) async fn put(call: Call) -> Result<Response, ApiError> {
     let app = app_name(&call)?;
     let limit = call.settings.component_limit;
     let options = options(&call.query)?;
+    let from = Viewpoint::of(&call);
     let component = match body::component(call.body, limit).await {
         Err(ApiError::BodyTooLarge { limit }) => return Err(too_large(limit)),
         other => other?,
     };
     let deployed = call.engine.deploy(&call.hub, &app, component, options).await?;
     let record = call.engine.app(&call.hub, &app).ok_or_else(|| no_such_app(&call.hub, &app))?;
-    let view = view(&record, deployed.digest, Some(deployed.changed)).ok_or_else(|| no_such_app(&call.hub, &app))?;
+    let view =
+        view(&from, &record, deployed.digest, Some(deployed.changed)).ok_or_else(|| no_such_app(&call.hub, &app))?;
     Ok(wire::json(if deployed.changed { StatusCode::CREATED } else { StatusCode::OK }, &view))
 }
 
@@ -128,24 +149,48 @@ pub(super) fn get(call: &Call) -> Result<Response, ApiError> {
     let app = app_name(call)?;
     let missing = || no_such_app(&call.hub, &app);
     let record = call.engine.app(&call.hub, &app).ok_or_else(missing)?;
-    let view = view(&record, record.current, None).ok_or_else(missing)?;
+    let view = view(&Viewpoint::of(call), &record, record.current, None).ok_or_else(missing)?;
     Ok(wire::json(StatusCode::OK, &view))
 }
 
-fn view(record: &AppRecord, digest: Digest, changed: Option<bool>) -> Option<AppView> {
+/// From where an app is looked at: decides the URLs of its functions.
+pub(super) struct Viewpoint {
+    settings: Arc<ApiSettings>,
+    hub: Arc<HubRecord>,
+    /// None: the server is keyless, or who looks may not call all functions of the hub.
+    mint: Option<Mint>,
+    origin: String,
+}
+
+impl Viewpoint {
+    pub(super) fn of(call: &Call) -> Self {
+        let origin = links::origin(&call.settings, &call.parts);
+        let mint = call.mint.clone().filter(Mint::is_of_admin);
+        Self { settings: Arc::clone(&call.settings), hub: Arc::clone(&call.record), mint, origin }
+    }
+}
+
+pub(super) fn view(from: &Viewpoint, record: &AppRecord, digest: Digest, changed: Option<bool>) -> Option<AppView> {
     let version = record.versions.iter().find(|version| version.digest == digest)?;
     let function = |(kind, name): &(FunctionKind, String)| FunctionView {
         name: name.clone(),
         kind: kind_name(*kind),
         route: None,
         methods: None,
+        auth_level: None,
+        invoke_url: None,
+        schedule: None,
     };
+    let url = |name: &str, http: &HttpTrigger| {
+        functions::invoke_url((&from.settings, from.mint.as_ref()), &from.origin, &from.hub, (name, http))
+    };
+    let triggers = version.triggers.iter().map(|declared| trigger(declared, url));
     Some(AppView {
         app: record.name.clone(),
         hub: record.hub.to_string(),
         digest: digest.to_string(),
         version: version.label.clone(),
-        functions: version.functions.iter().map(function).chain(version.triggers.iter().map(trigger)).collect(),
+        functions: version.functions.iter().map(function).chain(triggers).collect(),
         imports: version.imports.clone(),
         size: version.size,
         sdk: version.sdk.clone(),
@@ -182,7 +227,7 @@ fn options(query: &Query) -> Result<OptionChanges, ApiError> {
 }
 
 /// The path's app, if its name has the form `[a-z0-9][a-z0-9-]{0,62}`.
-fn app_name(call: &Call) -> Result<String, ApiError> {
+pub(super) fn app_name(call: &Call) -> Result<String, ApiError> {
     let name = call.param(1);
     if is_app_name(name) {
         return Ok(name.to_owned());
@@ -203,7 +248,7 @@ fn is_app_name(name: &str) -> bool {
         && name.bytes().next().is_some_and(plain)
 }
 
-fn no_such_app(hub: &str, app: &str) -> ApiError {
+pub(super) fn no_such_app(hub: &str, app: &str) -> ApiError {
     ApiError::Admin {
         status: StatusCode::NOT_FOUND,
         code: "no-such-app",

@@ -27,14 +27,14 @@ use crate::store::BackupError;
         (status = 501, description = "The server keeps its data in memory.", body = AdminError),
     ),
 )]
-pub(super) fn get(call: &Call) -> Result<Response, ApiError> {
+pub(super) async fn get(call: Call) -> Result<Response, ApiError> {
     let refused = |status, code, error: &BackupError| {
         let text = error.to_string();
         let message =
             format!("{}.", text.get(..1).unwrap_or_default().to_uppercase() + text.get(1..).unwrap_or_default());
         Err(ApiError::Admin { status, code, message })
     };
-    let file = match call.engine.backup() {
+    let file = match call.engine.backup().await {
         Ok(file) => file,
         Err(BackupError::Store(error)) => return Err(error.into()),
         Err(error @ BackupError::Busy) => return refused(StatusCode::CONFLICT, "backup-in-progress", &error),

@@ -71,7 +71,7 @@ impl From<Links> for ManagementUrls {
     }
 }
 
-/// What the clients of the SDKs are constructed from; opened by the admin key alone.
+/// What the clients of the SDKs are constructed from.
 #[utoipa::path(
     get,
     path = "/admin/hubs/{hub}/binding",
@@ -93,20 +93,20 @@ pub(super) fn get(call: &Call) -> Response {
 
 fn binding(call: &Call) -> Binding {
     let (hub, origin) = (&*call.hub, links::origin(&call.settings, &call.parts));
-    let code = call.codes.as_ref().map(|codes| codes.mint(hub, Scope::Manage));
+    let code = call.mint.as_ref().map(|mint| mint.code(Scope::Manage));
     let parts = LinkParts {
         origin: &origin,
         base: Base::Webhooks,
         hub,
         connection: call.query.connection(),
         failure_flag: false,
-        codes: None,
+        mint: None,
     };
     let base_url = format!("{origin}{}", links::base_path(Base::Webhooks));
     let creation = format!("{base_url}/orchestrators/{{functionName}}[/{{instanceId}}]");
     let wait = "timeout={timeoutInSeconds}&pollingInterval={intervalInSeconds}";
     let required = required(hub, code.as_deref());
-    let rpc = call.codes.as_ref().map(|codes| format!("{}/", codes.rpc_token(hub))).unwrap_or_default();
+    let rpc = call.mint.as_ref().map(|mint| format!("{}/", mint.rpc_token())).unwrap_or_default();
     Binding {
         task_hub_name: hub.to_owned(),
         creation_urls: CreationUrls {

@@ -4,9 +4,11 @@ use std::error::Error;
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::http::StatusCode;
 use bytes::Bytes;
 use durawasm_core::Payload;
 use http_body_util::LengthLimitError;
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use super::error::ApiError;
@@ -30,6 +32,16 @@ pub(super) async fn bytes(body: Body, limit: usize) -> Result<Bytes, ApiError> {
 /// A component's bytes.
 pub(super) async fn component(body: Body, limit: usize) -> Result<Bytes, ApiError> {
     read(body, limit, COMPONENT_TIME).await
+}
+
+/// A JSON document of the administration.
+pub(super) async fn document<T: DeserializeOwned>(body: Body, limit: usize) -> Result<T, ApiError> {
+    let bytes = read(body, limit, JSON_TIME).await?;
+    serde_json::from_slice(&bytes).map_err(|error| ApiError::Admin {
+        status: StatusCode::BAD_REQUEST,
+        code: "bad-document",
+        message: format!("The body is not as it must be: {error}."),
+    })
 }
 
 async fn read(body: Body, limit: usize, time: Duration) -> Result<Bytes, ApiError> {

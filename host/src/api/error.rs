@@ -1,6 +1,7 @@
 //! Whatever goes wrong becomes one of these, and one of these becomes a response (http-api.md 9).
 
 use std::any::Any;
+use std::time::Duration;
 
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, StatusCode};
@@ -8,9 +9,10 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::route::Base;
 use super::wire;
 use crate::engine::executor::AdmitError;
-use crate::engine::{DeployError, PurgeError, SendError, StartError};
+use crate::engine::{DeployError, PurgeError, QuotaExceeded, SendError, StartError};
 use crate::store::StoreError;
 
 /// What clients get when something is wrong with the server: nothing internal leaks.
@@ -36,6 +38,15 @@ pub(super) enum ApiError {
     ForeignHost(String),
     /// The key is missing or wrong: 401, empty.
     Unauthorized,
+    /// The key is right, but not for this: 403, in the form of its base.
+    Forbidden(Base),
+    /// The hub is at one of its limits: 429, or 413 for what is too large.
+    Quota(Base, QuotaExceeded),
+    /// Too many wrong keys: 429.
+    TooManyAttempts {
+        /// How long no key of this peer is looked at.
+        wait: Duration,
+    },
     /// The engine is not open yet: 503.
     Opening,
     /// The body is not JSON: 400.
@@ -112,6 +123,9 @@ impl IntoResponse for ApiError {
             Self::NoSuchRoute | Self::NoSuchInstance | Self::NothingFits => wire::empty(StatusCode::NOT_FOUND),
             Self::Gone => wire::empty(StatusCode::GONE),
             Self::Unauthorized => wire::empty(StatusCode::UNAUTHORIZED),
+            Self::Forbidden(base) => forbidden(base),
+            Self::Quota(base, exceeded) => quota(base, &exceeded),
+            Self::TooManyAttempts { wait } => too_many_attempts(wait),
             Self::Refused { status, message } => body(status, &message, "ArgumentException"),
             Self::ForeignHost(text) => body(StatusCode::FORBIDDEN, &text, "ForbiddenHost"),
             Self::Opening => unavailable("The server is starting: its store is being opened. Try again shortly."),
@@ -143,6 +157,48 @@ fn store_failed(error: &StoreError) -> Response {
         StoreError::TooLarge(text) => body(StatusCode::PAYLOAD_TOO_LARGE, text, "PayloadTooLarge"),
         StoreError::Corrupt(_) => unexpected(),
     }
+}
+
+/// The same whatever there is, so that nothing is told.
+fn forbidden(base: Base) -> Response {
+    let message = "The key does not open this.";
+    match base {
+        Base::Admin => {
+            wire::json(StatusCode::FORBIDDEN, &AdminError { error: AdminErrorDetail { code: "forbidden", message } })
+        }
+        Base::Webhooks | Base::Extension | Base::Rpc | Base::Root => {
+            body(StatusCode::FORBIDDEN, message, "UnauthorizedAccessException")
+        }
+    }
+}
+
+fn quota(base: Base, exceeded: &QuotaExceeded) -> Response {
+    let is_size = exceeded.quota == "componentBytes";
+    let status = if is_size { StatusCode::PAYLOAD_TOO_LARGE } else { StatusCode::TOO_MANY_REQUESTS };
+    let message = exceeded.to_string();
+    let mut response = match base {
+        Base::Admin => {
+            let error = AdminErrorDetail { code: "quota-exceeded", message: &message };
+            wire::json(status, &AdminError { error })
+        }
+        Base::Webhooks | Base::Extension | Base::Rpc | Base::Root => body(status, &message, "QuotaExceeded"),
+    };
+    if let Some(wait) = exceeded.wait {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
+    }
+    response
+}
+
+/// At least one: `Retry-After` has no parts of seconds.
+fn whole_seconds(wait: Duration) -> u64 {
+    (wait.as_secs() + u64::from(wait.subsec_nanos() > 0)).max(1)
+}
+
+fn too_many_attempts(wait: Duration) -> Response {
+    let text = "Too many wrong keys came from this address. Try again later.";
+    let mut response = body(StatusCode::TOO_MANY_REQUESTS, text, "TooManyRequests");
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
+    response
 }
 
 fn unavailable(text: &str) -> Response {
@@ -182,6 +238,10 @@ impl From<SendError> for ApiError {
                 status: StatusCode::PRECONDITION_FAILED,
                 message: "Only a failed instance can be rewound.".to_owned(),
             },
+            SendError::NoVersion => Self::Refused {
+                status: StatusCode::CONFLICT,
+                message: "The version of the app that the instance is on was removed with its app.".to_owned(),
+            },
             SendError::Full => Self::Refused {
                 status: StatusCode::TOO_MANY_REQUESTS,
                 message: "The instance's history is full: it takes no further events in this execution.".to_owned(),
@@ -206,6 +266,8 @@ impl From<StartError> for ApiError {
         match error {
             StartError::BadInstanceId(text) => Self::BadRequest(text),
             StartError::UnknownFunction { function, known } => Self::BadRequest(unknown_function(&function, &known)),
+            StartError::Quota(exceeded) => Self::Quota(Base::Webhooks, exceeded),
+            StartError::NoHub(_) => Self::Refused { status: StatusCode::NOT_FOUND, message: format!("{error}.") },
             StartError::Exists { .. } => Self::Conflict(error.to_string()),
             StartError::InputTooLarge { limit, .. } => Self::BodyTooLarge { limit },
             StartError::TooMany { .. } => Self::BadRequest(error.to_string()),
@@ -230,6 +292,8 @@ impl From<DeployError> for ApiError {
     fn from(error: DeployError) -> Self {
         let message = error.to_string();
         let (status, code) = match error {
+            DeployError::Quota(exceeded) => return Self::Quota(Base::Admin, exceeded),
+            DeployError::NoHub(_) => (StatusCode::NOT_FOUND, "no-such-hub"),
             DeployError::BadName(_) => (StatusCode::BAD_REQUEST, "bad-app-name"),
             DeployError::Admit(AdmitError::Refused(_)) => (StatusCode::BAD_REQUEST, "component-refused"),
             DeployError::Admit(AdmitError::TooLarge { .. }) => (StatusCode::PAYLOAD_TOO_LARGE, "component-too-large"),

@@ -6,31 +6,38 @@
 use axum::body::Body;
 use axum::http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, RETRY_AFTER, TRANSFER_ENCODING, UPGRADE};
 use axum::http::request::Parts;
+use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use durawasm_core::Payload;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::codes::Scope;
+use super::codes::{Mint, Scope};
 use super::error::{AdminError, ApiError};
+use super::guard::{self, Admitted, Locks};
 use super::query::Query;
-use super::{ApiState, Call, DEFAULT_HUB, body, guard, links, route, wire};
+use super::route::Base;
+use super::{ApiSettings, ApiState, Call, DEFAULT_HUB, body, links, route, wire};
 use crate::engine::executor::{HttpRequest, HttpResponse};
 use crate::engine::functions::{FunctionError, HttpFunction, HttpMatch};
-use crate::store::{AuthLevel, HubName};
+use crate::store::{AuthLevel, HttpTrigger, HubName, HubRecord, HubState};
 
-/// The hub and the path below the prefix, if a request is for a client function.
-fn place(path: &str, prefix: &str) -> Option<(HubName, Vec<String>)> {
+/// The hub and the path below it, the hub's prefix included.
+fn place(path: &str) -> Option<(HubName, Vec<String>)> {
     let segments = route::segments(path)?;
-    let (hub, rest) = match segments.split_first() {
+    match segments.split_first() {
         Some((first, rest)) if first.eq_ignore_ascii_case("hubs") && !rest.is_empty() => {
             let (hub, rest) = rest.split_first()?;
-            (HubName::from(hub.as_str()), rest)
+            Some((HubName::from(hub.as_str()), rest.to_vec()))
         }
-        Some(_) | None => (HubName::from(DEFAULT_HUB), segments.as_slice()),
-    };
-    let mut rest = rest;
+        Some(_) | None => Some((HubName::from(DEFAULT_HUB), segments)),
+    }
+}
+
+/// The path below the prefix, if it begins with that.
+fn below(path: &[String], prefix: &str) -> Option<Vec<String>> {
+    let mut rest = path;
     for literal in prefix.split('/').filter(|literal| !literal.is_empty()) {
         let (first, below) = rest.split_first()?;
         if !first.eq_ignore_ascii_case(literal) {
@@ -38,24 +45,67 @@ fn place(path: &str, prefix: &str) -> Option<(HubName, Vec<String>)> {
         }
         rest = below;
     }
-    Some((hub, rest.to_vec()))
+    // The path of the prefix alone has no segments, whether it is empty or not.
+    let rest = if rest.iter().all(String::is_empty) { &[] } else { rest };
+    Some(rest.to_vec())
+}
+
+/// What the paths of a hub's HTTP functions begin with.
+fn prefix<'a>(settings: &'a ApiSettings, hub: &'a HubRecord) -> &'a str {
+    hub.config.route_prefix.as_ref().unwrap_or(&settings.route_prefix)
+}
+
+/// Where an HTTP function is called: its path as its route is written, with the code that opens it if it needs one.
+pub(super) fn invoke_url(
+    (settings, mint): (&ApiSettings, Option<&Mint>),
+    origin: &str,
+    hub: &HubRecord,
+    (name, http): (&str, &HttpTrigger),
+) -> String {
+    let hub_part = if *hub.name == *DEFAULT_HUB { String::new() } else { format!("/hubs/{}", hub.name) };
+    let parts = [prefix(settings, hub), http.route.as_str()];
+    let path: String = parts.iter().filter(|part| !part.is_empty()).map(|part| format!("/{part}")).collect();
+    let code = match (http.level, mint) {
+        (AuthLevel::Function, Some(mint)) => format!("?code={}", mint.code(Scope::Function(name))),
+        // Only the admin key opens it, and that is not put into URLs.
+        (AuthLevel::Admin, _) | (AuthLevel::Anonymous, _) | (AuthLevel::Function, None) => String::new(),
+    };
+    format!("{origin}{hub_part}{path}{code}")
 }
 
 /// Answers a request that no other route is for.
 pub(super) async fn serve(state: ApiState, parts: Parts, body: Body) -> Result<Response, ApiError> {
-    let prefix = &state.settings.route_prefix;
-    let (hub, path) = place(parts.uri.path(), prefix).ok_or(ApiError::NoSuchRoute)?;
-    let engine = state.engine.get().ok_or(ApiError::Opening)?;
+    let (hub, path) = place(parts.uri.path()).ok_or(ApiError::NoSuchRoute)?;
+    let Some(engine) = state.engine.get() else {
+        // Nobody knows yet whether the hub has a prefix of its own.
+        let is_ours = below(&path, &state.settings.route_prefix).is_some();
+        return Err(if is_ours { ApiError::Opening } else { ApiError::NoSuchRoute });
+    };
+    let query = Query::parse(parts.uri.query().unwrap_or_default());
+    let record = engine.hub(&hub).filter(|hub| hub.state == HubState::Open);
+    let Some(path) = record.and_then(|hub| below(&path, prefix(&state.settings, &hub))) else {
+        no_function(&state, &hub, &query, &parts)?;
+        return Err(ApiError::NoSuchRoute);
+    };
     let function = match engine.find_http(&hub, parts.method.as_str(), &path) {
-        HttpMatch::Nothing => return Err(ApiError::NoSuchRoute),
-        HttpMatch::OtherMethods(methods) => return Ok(other_methods(&methods)),
+        HttpMatch::Nothing => {
+            no_function(&state, &hub, &query, &parts)?;
+            return Err(ApiError::NoSuchRoute);
+        }
+        HttpMatch::OtherMethods(methods) => {
+            no_function(&state, &hub, &query, &parts)?;
+            return Ok(other_methods(&methods));
+        }
         HttpMatch::Function(function) => function,
     };
-    check_level(&state, &hub, &function, &parts)?;
+    check_level(&state, (&hub, &function), &query, &parts)?;
+    engine.admit_request(&hub).map_err(|exceeded| ApiError::Quota(Base::Root, exceeded))?;
     let query = parts.uri.query().unwrap_or_default();
+    let origin = links::origin(&state.settings, &parts);
     let request = HttpRequest {
         method: parts.method.as_str().to_owned(),
-        url: format!("{}{}", links::origin(&state.settings, &parts), parts.uri),
+        url: format!("{origin}{}", parts.uri.path_and_query().map_or("/", PathAndQuery::as_str)),
+        origin,
         headers: headers(&parts),
         query: super::query::pairs(query),
         params: Vec::new(),
@@ -77,16 +127,30 @@ fn other_methods(methods: &[String]) -> Response {
 }
 
 /// Whether the request brings the key that the function asks for. A server without an admin key asks for none.
-fn check_level(state: &ApiState, hub: &HubName, function: &HttpFunction, parts: &Parts) -> Result<(), ApiError> {
-    let (Some(key), Some(codes)) = (&state.settings.admin_key, state.codes.as_ref()) else { return Ok(()) };
-    let query = Query::parse(parts.uri.query().unwrap_or_default());
-    let opens = |given: &str| match function.level {
-        AuthLevel::Anonymous => true,
-        AuthLevel::Function => guard::is_key(given, key) || codes.verify(given, hub, Scope::Function(&function.name)),
-        AuthLevel::Admin => guard::is_key(given, key),
+fn check_level(
+    state: &ApiState,
+    (hub, function): (&HubName, &HttpFunction),
+    query: &Query,
+    parts: &Parts,
+) -> Result<(), ApiError> {
+    match function.level {
+        AuthLevel::Anonymous => Ok(()),
+        AuthLevel::Function | AuthLevel::Admin => {
+            let brings_key = !guard::given(query, parts).is_empty();
+            let judge = |locks: &Locks<'_>| locks.admit_function((hub, function), query, parts);
+            state.unlock((parts, brings_key), judge).map(drop)
+        }
+    }
+}
+
+/// Whoever brings a key of another hub is not told which routes there are.
+fn no_function(state: &ApiState, hub: &HubName, query: &Query, parts: &Parts) -> Result<(), ApiError> {
+    let brings_key = !guard::given(query, parts).is_empty();
+    let judge = |locks: &Locks<'_>| match locks.is_of_another_hub(hub, query, parts) {
+        true => Err(ApiError::Forbidden(Base::Root)),
+        false => Ok(Admitted::NOBODY),
     };
-    let admitted = function.level == AuthLevel::Anonymous || guard::given(&query, parts).into_iter().any(opens);
-    if admitted { Ok(()) } else { Err(ApiError::Unauthorized) }
+    state.unlock((parts, brings_key), judge).map(drop)
 }
 
 /// Names in lowercase; what is not text is left out.
@@ -142,22 +206,22 @@ struct ManualCall<'a> {
     input: Option<&'a RawValue>,
 }
 
-/// Sets a manual function off and does not wait for it.
+/// Sets a manual function off, or a timer function out of turn, and does not wait for it.
 #[utoipa::path(
     post,
     path = "/admin/functions/{name}",
     operation_id = "callManual",
     tag = "administration",
     params(
-        ("name" = String, Path, description = "The manual function."),
+        ("name" = String, Path, description = "The manual or timer function."),
         ("taskHub" = Option<String>, Query, description = "The task hub. Default: `default`."),
     ),
     request_body(content = serde_json::Value, content_type = "application/json", description = "`{\"input\": …}`: any JSON. \
-        None: no input."),
+        None: no input. A timer function is given its status instead."),
     responses(
         (status = 202, description = "It runs. Empty."),
         (status = 400, description = "The body is not JSON of this form.", body = AdminError),
-        (status = 404, description = "No such manual function.", body = AdminError),
+        (status = 404, description = "No such manual or timer function.", body = AdminError),
         (status = 408, description = "The body did not arrive within 30 seconds.", body = AdminError),
         (status = 413, description = "The body is too large.", body = AdminError),
     ),
@@ -178,7 +242,7 @@ pub(super) async fn manual(call: Call) -> Result<Response, ApiError> {
         Err(_) => Err(ApiError::Admin {
             status: StatusCode::NOT_FOUND,
             code: "no-such-function",
-            message: format!("The hub '{}' has no manual function '{name}'.", call.hub),
+            message: format!("The hub '{}' has no manual or timer function '{name}'.", call.hub),
         }),
     }
 }
@@ -186,9 +250,11 @@ pub(super) async fn manual(call: Call) -> Result<Response, ApiError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::codes::Codes;
 
     fn at(path: &str, prefix: &str) -> Option<(String, String)> {
-        place(path, prefix).map(|(hub, rest)| (hub.to_string(), rest.join("/")))
+        let (hub, path) = place(path)?;
+        Some((hub.to_string(), below(&path, prefix)?.join("/")))
     }
 
     #[test]
@@ -200,5 +266,27 @@ mod tests {
         assert_eq!(at("/orders", ""), found("default", "orders"));
         assert_eq!(at("/orders", "api"), None);
         assert_eq!(at("/v1/api/x", "v1/api"), found("default", "x"));
+        assert_eq!(at("/", ""), found("default", ""));
+        assert_eq!(at("/api/", "api"), found("default", ""));
+        assert_eq!(at("/hubs/other/orders", ""), found("other", "orders"));
+    }
+
+    #[test]
+    fn urls_of_functions_have_the_code_that_opens_them() {
+        let keyless = ApiSettings { route_prefix: String::new(), ..ApiSettings::new("http://localhost") };
+        let http = |level| HttpTrigger { route: "orders/{id}".to_owned(), methods: Vec::new(), level };
+        let hub = |name: &str| HubRecord::new(name.into(), None, [0; 16]);
+        let url = |settings: &ApiSettings, mint: Option<&Mint>, hub: &HubRecord, level| {
+            invoke_url((settings, mint), "http://here", hub, ("F", &http(level)))
+        };
+        assert_eq!(url(&keyless, None, &hub("default"), AuthLevel::Function), "http://here/orders/{id}");
+        let (keyed, other) = (ApiSettings::new("http://localhost"), hub("other"));
+        let mint = Codes::of_key("k").mint(&other, None);
+        let code = mint.code(Scope::Function("F"));
+        let of = |level| url(&keyed, Some(&mint), &other, level);
+        assert_eq!(of(AuthLevel::Function), format!("http://here/hubs/other/api/orders/{{id}}?code={code}"));
+        for level in [AuthLevel::Anonymous, AuthLevel::Admin] {
+            assert_eq!(of(level), "http://here/hubs/other/api/orders/{id}");
+        }
     }
 }

@@ -1,18 +1,22 @@
 //! Who may ask: the host check of keyless servers, keys, hubs.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use subtle::ConstantTimeEq;
 
-use super::codes::{self, Codes, Scope};
+use super::codes::{self, Codes, Scope, Signer};
 use super::error::ApiError;
+use super::keys::{self, HubKey};
 use super::query::Query;
 use super::route::{Base, Matched, Op};
 use super::{ApiSettings, DEFAULT_HUB};
-use crate::store::HubName;
+use crate::engine::functions::HttpFunction;
+use crate::engine::{Engine, HubError};
+use crate::store::{AuthLevel, HubName, HubRecord, HubState, KeyScope};
 
 /// A keyless server answers only to the names of this machine: a web page whose name was made to point here (DNS
 /// rebinding), or a page of another site that posts to localhost, is refused.
@@ -64,30 +68,128 @@ pub(super) fn check_base(settings: &ApiSettings, found: &Matched, parts: &Parts)
     if offered { Ok(()) } else { Err(ApiError::NoSuchRoute) }
 }
 
-/// On a server with a key: the admin key opens everything, a hub's management code its management routes, an
-/// instance's code the routes of that instance, an RPC token the RPC base of its hub. A key or code comes as `code=`,
-/// as `x-functions-key` or as a bearer token.
-pub(super) fn check_key(
-    (settings, codes): (&ApiSettings, Option<&Codes>),
-    found: &Matched,
-    query: &Query,
-    parts: &Parts,
-) -> Result<(), ApiError> {
-    let (Some(key), Some(codes)) = (&settings.admin_key, codes) else { return Ok(()) };
-    let hub = hub_text(found, query);
-    let opens = |given: &str| match found.base {
-        Base::Webhooks | Base::Extension => {
-            is_key(given, key)
-                || codes.verify(given, hub, Scope::Manage)
-                || found.instance().is_some_and(|id| codes.verify(given, hub, Scope::Instance(id)))
+/// What a server with a key knows them by.
+#[derive(Clone, Copy)]
+pub(super) struct Locks<'a> {
+    pub(super) admin_key: &'a str,
+    pub(super) codes: &'a Codes,
+    /// None: it is not open yet, and nobody knows the keys of hubs.
+    pub(super) engine: Option<&'a Engine>,
+}
+
+/// Somebody who may ask. The links and bindings that they get end with their key, if it is one of a hub.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Admitted {
+    pub(super) signer: Option<Signer>,
+}
+
+/// What a key or code came to.
+#[derive(Clone, Copy)]
+enum Verdict {
+    Opens(Admitted),
+    /// It is one of ours, for something else.
+    Elsewhere,
+    Wrong,
+}
+
+impl Admitted {
+    /// Without a key, or with the admin key.
+    pub(super) const NOBODY: Self = Self { signer: None };
+}
+
+impl Locks<'_> {
+    /// The admin key opens everything, a key of a hub what its scopes say, a hub's management code its management routes,
+    /// an instance's code the routes of that instance, an RPC token the RPC base of its hub. A key or code comes as `code=`,
+    /// as `x-functions-key` or as a bearer token. What the hub holds is not looked at: nobody learns by being refused.
+    pub(super) fn admit(&self, found: &Matched, query: &Query, parts: &Parts) -> Result<Admitted, ApiError> {
+        let hub = hub_text(found, query);
+        if let Some(token) = &found.token {
+            let engine = self.engine.ok_or(ApiError::Opening)?;
+            let record = engine.hub(hub).ok_or(ApiError::Unauthorized)?;
+            let opened = self.codes.verify_rpc(token, &record, engine.now());
+            return opened.map(|signer| Admitted { signer }).ok_or(ApiError::Unauthorized);
         }
-        Base::Rpc | Base::Admin | Base::Root => is_key(given, key),
-    };
-    let admitted = match &found.token {
-        Some(token) => codes.open_rpc(token) == Some(hub),
-        None => given(query, parts).into_iter().any(opens),
-    };
-    if admitted { Ok(()) } else { Err(ApiError::Unauthorized) }
+        self.weigh(&given(query, parts), |given| self.try_key(given, hub, found)).map_err(|error| match error {
+            ApiError::Forbidden(_) => ApiError::Forbidden(found.base),
+            other => other,
+        })
+    }
+
+    /// Whether a request brings a key for an HTTP function: the function's own, or one that opens more.
+    pub(super) fn admit_function(
+        &self,
+        (hub, function): (&str, &HttpFunction),
+        query: &Query,
+        parts: &Parts,
+    ) -> Result<Admitted, ApiError> {
+        let opens = |scopes: &[KeyScope]| {
+            scopes.iter().any(|scope| match scope {
+                KeyScope::Manage => true,
+                KeyScope::Function(name) => function.level == AuthLevel::Function && *name == function.name,
+                KeyScope::Deploy | KeyScope::Read => false,
+            })
+        };
+        self.weigh(&given(query, parts), |given| {
+            let by_key = self.try_hub_key(given, hub, opens);
+            let (Verdict::Wrong, Some(engine), AuthLevel::Function) = (&by_key, self.engine, function.level) else {
+                return by_key;
+            };
+            let Some(record) = engine.hub(hub) else { return Verdict::Wrong };
+            let opened = self.codes.verify(given, (&record, Scope::Function(&function.name)), engine.now());
+            opened.map_or(Verdict::Wrong, |signer| Verdict::Opens(Admitted { signer }))
+        })
+    }
+
+    /// True: a request brings a key of another hub and none that counts here.
+    pub(super) fn is_of_another_hub(&self, hub: &str, query: &Query, parts: &Parts) -> bool {
+        let judged = self.weigh(&given(query, parts), |given| self.try_hub_key(given, hub, |_| true));
+        matches!(judged, Err(ApiError::Forbidden(_)))
+    }
+
+    fn weigh(&self, given: &[&str], judge: impl Fn(&str) -> Verdict) -> Result<Admitted, ApiError> {
+        let mut elsewhere = false;
+        for text in given {
+            if is_key(text, self.admin_key) {
+                return Ok(Admitted::NOBODY);
+            }
+            if self.engine.is_none() {
+                return Err(ApiError::Opening);
+            }
+            match judge(text) {
+                Verdict::Opens(admitted) => return Ok(admitted),
+                Verdict::Elsewhere => elsewhere = true,
+                Verdict::Wrong => {}
+            }
+        }
+        Err(if elsewhere { ApiError::Forbidden(Base::Webhooks) } else { ApiError::Unauthorized })
+    }
+
+    fn try_key(&self, given: &str, hub: &str, found: &Matched) -> Verdict {
+        let by_key = self.try_hub_key(given, hub, |scopes| keys::opens(scopes, found.need));
+        let (Verdict::Wrong, Some(engine)) = (by_key, self.engine) else { return by_key };
+        let Some(record) = engine.hub(hub) else { return Verdict::Wrong };
+        let verify = |scope| self.codes.verify(given, (&record, scope), engine.now());
+        let opened = match found.base {
+            Base::Webhooks | Base::Extension => {
+                verify(Scope::Manage).or_else(|| found.instance().and_then(|id| verify(Scope::Instance(id))))
+            }
+            Base::Rpc | Base::Admin | Base::Root => None,
+        };
+        opened.map_or(Verdict::Wrong, |signer| Verdict::Opens(Admitted { signer }))
+    }
+
+    fn try_hub_key(&self, given: &str, hub: &str, opens: impl Fn(&[KeyScope]) -> bool) -> Verdict {
+        let (Some(key), Some(engine)) = (HubKey::parse(given), self.engine) else { return Verdict::Wrong };
+        let Some(owner) = engine.hub_of_key(key.id) else { return Verdict::Wrong };
+        let now = engine.now();
+        match owner.keys.iter().find(|record| key.is(record, now)) {
+            None => Verdict::Wrong,
+            Some(record) if *owner.name == *hub && opens(&record.scopes) => {
+                Verdict::Opens(Admitted { signer: Some(Signer::of(record)) })
+            }
+            Some(_) => Verdict::Elsewhere,
+        }
+    }
 }
 
 /// The keys and codes that a request brings.
@@ -97,10 +199,10 @@ pub(super) fn given<'a>(query: &'a Query, parts: &'a Parts) -> Vec<&'a str> {
         scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
     });
     let header = text(&parts.headers, &HeaderName::from_static("x-functions-key"));
-    [query.get("code"), header, bearer].into_iter().flatten().collect()
+    [query.get("code"), header, bearer].into_iter().flatten().filter(|text| !text.is_empty()).collect()
 }
 
-pub(super) fn is_key(given: &str, key: &str) -> bool {
+fn is_key(given: &str, key: &str) -> bool {
     given.as_bytes().ct_eq(key.as_bytes()).into()
 }
 
@@ -108,28 +210,28 @@ pub(super) fn is_key(given: &str, key: &str) -> bool {
 /// elsewhere. A token beside a `taskHub=` must be of that hub.
 fn hub_text<'a>(found: &'a Matched, query: &'a Query) -> &'a str {
     let of_token = || found.token.as_deref().and_then(codes::hub_of);
-    match found.base {
-        Base::Admin if !matches!(found.op, Op::CallManual | Op::Backup) => {
-            found.params.first().map_or("", String::as_str)
-        }
-        Base::Admin | Base::Webhooks | Base::Extension | Base::Rpc | Base::Root => {
-            query.filled("taskhub").or_else(of_token).unwrap_or(DEFAULT_HUB)
-        }
-    }
+    found.hub().or_else(|| query.filled("taskhub")).or_else(of_token).unwrap_or(DEFAULT_HUB)
 }
 
-/// The hub a request is for.
-pub(super) fn hub(found: &Matched, query: &Query) -> Result<HubName, ApiError> {
+/// The hub a request is for: one that exists, unless the request is to make it exist. One that is being deleted can only
+/// be looked at.
+pub(super) fn hub(found: &Matched, query: &Query, engine: &Engine) -> Result<Arc<HubRecord>, ApiError> {
     let (name, base) = (hub_text(found, query), found.base);
     if !is_hub_name(name) {
         let text = format!("'{name}' is no name of a task hub: 3 to 45 letters and digits, beginning with a letter.");
         return Err(refused(base, StatusCode::BAD_REQUEST, "bad-hub-name", text));
     }
-    if name != DEFAULT_HUB {
-        let text = format!("The task hub '{name}' does not exist; this server has the hub '{DEFAULT_HUB}'.");
-        return Err(refused(base, StatusCode::NOT_FOUND, "no-such-hub", text));
+    let name = HubName::from(name);
+    let missing = |error: HubError| refused(base, StatusCode::NOT_FOUND, "no-such-hub", error.to_string());
+    match engine.hub(&name) {
+        None if found.op == Op::PutHub => Ok(Arc::new(HubRecord::new(name, None, [0; 16]))),
+        None => Err(missing(HubError::Unknown(name))),
+        Some(hub) => match hub.state {
+            HubState::Open => Ok(hub),
+            HubState::Deleting if [Op::PutHub, Op::GetHub, Op::DeleteHub].contains(&found.op) => Ok(hub),
+            HubState::Deleting => Err(missing(HubError::Deleting(name))),
+        },
     }
-    Ok(HubName::from(name))
 }
 
 /// The error in the form of its base.
@@ -220,68 +322,41 @@ mod tests {
 
     #[test]
     fn the_rpc_base_with_a_token_is_for_servers_with_a_key() {
-        let codes = Codes::of_key("s3cret");
-        let keyed = keyed();
-        let with = |token: &str| route(&format!("/durabletask/{token}/instances/a"));
-        let check = |token: &str, query: &str| {
-            check_key((&keyed, Some(&codes)), &with(token), &Query::parse(query), &parts(&[]))
+        let token = Codes::of_key("s3cret").mint(&HubRecord::new("default".into(), None, [0; 16]), None).rpc_token();
+        let with = route(&format!("/durabletask/{token}/instances/a"));
+        assert!(check_base(&keyed(), &with, &parts(&[("x-forwarded-for", "10.0.0.1")])).is_ok());
+        assert!(check_base(&ApiSettings::new("http://localhost"), &with, &parts(&[])).is_err());
+        assert_eq!(hub_text(&with, &Query::default()), "default");
+        assert_eq!(hub_text(&with, &Query::parse("taskHub=other")), "other", "which the token then does not open");
+    }
+
+    #[test]
+    fn the_admin_key_comes_in_three_ways() {
+        let admits = |query: &str, headers: &[(&str, &str)]| {
+            let codes = Codes::of_key("s3cret");
+            let locks = Locks { admin_key: "s3cret", codes: &codes, engine: None };
+            locks.admit(&route(STATUS), &Query::parse(query), &parts(headers)).is_ok()
         };
-        let token = codes.rpc_token("default");
-        assert!(check_base(&keyed, &with(&token), &parts(&[("x-forwarded-for", "10.0.0.1")])).is_ok());
-        assert!(check_base(&ApiSettings::new("http://localhost"), &with(&token), &parts(&[])).is_err());
-        assert!(check(&token, "").is_ok());
-        assert!(check(&token, "taskHub=default").is_ok());
-        assert!(check(&token, "taskHub=other").is_err(), "a token opens its own hub");
-        assert!(check(&token.replacen("default", "other", 1), "").is_err());
-        assert!(check(&Codes::of_key("old key").rpc_token("default"), "").is_err());
-        assert!(check(&format!("default-{}", codes.mint("default", Scope::Manage)), "").is_err());
-    }
-
-    fn admits(path: &str, query: &str, headers: &[(&str, &str)]) -> bool {
-        let codes = Codes::of_key("s3cret");
-        check_key((&keyed(), Some(&codes)), &route(path), &Query::parse(query), &parts(headers)).is_ok()
+        assert!(!admits("", &[]));
+        assert!(!admits("code=wrong", &[]));
+        assert!(!admits("code=", &[]));
+        assert!(admits("code=s3cret", &[]));
+        assert!(admits("", &[("x-functions-key", "s3cret")]));
+        assert!(admits("", &[("authorization", "bearer s3cret")]));
+        assert!(!admits("", &[("authorization", "Basic s3cret")]));
     }
 
     #[test]
-    fn a_key_comes_in_three_ways() {
-        assert!(!admits(STATUS, "", &[]));
-        assert!(!admits(STATUS, "code=wrong", &[]));
-        assert!(!admits(STATUS, "code=", &[]));
-        assert!(admits(STATUS, "code=s3cret", &[]));
-        assert!(admits(STATUS, "", &[("x-functions-key", "s3cret")]));
-        assert!(admits(STATUS, "", &[("authorization", "bearer s3cret")]));
-        assert!(!admits(STATUS, "", &[("authorization", "Basic s3cret")]));
-    }
-
-    #[test]
-    fn codes_open_what_they_are_for() {
-        let codes = Codes::of_key("s3cret");
-        let query = |scope: Scope<'_>| format!("code={}", codes.mint("default", scope));
-        let (app, extension) = ("/admin/hubs/default/apps/a", "/admin/extensions/DurableTaskExtension/instances/a");
-        for path in [STATUS, extension] {
-            assert!(admits(path, &query(Scope::Instance("a")), &[]));
-            assert!(admits(path, &query(Scope::Manage), &[]));
-            for scope in [Scope::Instance("b"), Scope::Rpc] {
-                assert!(!admits(path, &query(scope), &[]), "{scope:?}");
-            }
-            let other_hub = format!("{}&taskHub=other", query(Scope::Instance("a")));
-            assert!(!admits(path, &other_hub, &[]));
+    fn hubs_are_named_in_paths_and_queries() {
+        let hub = |path: &str, query: &str| hub_text(&route(path), &Query::parse(query)).to_owned();
+        assert_eq!(hub(STATUS, "taskHub="), "default");
+        assert_eq!(hub(STATUS, "taskHub=Other"), "Other");
+        assert_eq!(hub("/admin/hubs/mine/apps/a", "taskHub=other"), "mine");
+        for name in ["abc", "Tenant7", &"a".repeat(45)] {
+            assert!(is_hub_name(name), "{name}");
         }
-        for scope in [Scope::Instance("a"), Scope::Manage, Scope::Rpc] {
-            assert!(!admits(app, &query(scope), &[]), "{scope:?} is no key of the administration");
+        for name in ["", "ab", "1ab", "a-b", "äbc", &"a".repeat(46)] {
+            assert!(!is_hub_name(name), "{name}");
         }
-    }
-
-    #[test]
-    fn hubs() {
-        let hub = |path: &str, query: &str| hub(&route(path), &Query::parse(query));
-        assert_eq!(hub(STATUS, "taskHub=").ok().as_deref(), Some("default"));
-        let missing = hub("/durabletask/instances/a", "taskHub=Other");
-        assert!(matches!(missing, Err(ApiError::Refused { status: StatusCode::NOT_FOUND, .. })));
-        let bad = hub("/admin/hubs/1a/apps/a", "");
-        assert!(matches!(bad, Err(ApiError::Admin { status: StatusCode::BAD_REQUEST, .. })));
-        assert!(hub("/admin/hubs/default/apps/a", "").is_ok());
-        let token = Codes::of_key("k").rpc_token("default");
-        assert!(hub(&format!("/durabletask/{token}/instances/a"), "").is_ok());
     }
 }

@@ -2,7 +2,8 @@
 //! what, what is internal and left out. Pure.
 //!
 //! A call with a retry policy is one command here and a series of calls and timers on the wire: a failed attempt
-//! appears as `TaskFailed` and the `TimerCreated` of the wait after it, the end of the wait as `TimerFired`.
+//! appears as `TaskFailed` and the `TimerCreated` of the wait after it, the end of the wait as `TimerFired`. An HTTP call
+//! that was told to ask again looks the same, with `TaskCompleted`: a series of calls of `BuiltIn::HttpActivity`.
 
 use std::collections::BTreeMap;
 
@@ -139,6 +140,7 @@ fn calls(history: &[HistoryEvent]) -> BTreeMap<TaskId, Scheduled<'_>> {
             let child = Some(&**instance_id);
             calls.insert(*task, Scheduled { at: event.at, name, input: input.as_ref(), tags, child, last_end: None });
         } else if let EventKind::TaskAttemptFailed { task, .. }
+        | EventKind::TaskPostponed { task, .. }
         | EventKind::TaskCompleted { task, .. }
         | EventKind::TaskFailed { task, .. } = &event.kind
             && let Some(call) = calls.get_mut(task)
@@ -168,6 +170,13 @@ impl<'a> Shaper<'a> {
             EventKind::TaskAttemptFailed { task, failure, retry_at, .. } => {
                 self.ended(*task, at, Err(failure));
                 self.timer_created(*task, at, *retry_at);
+            }
+            EventKind::TaskPostponed { task, answer, next, due, .. } => {
+                self.ended(*task, at, Ok(answer.as_ref()));
+                self.timer_created(*task, at, *due);
+                if let Some(call) = self.calls.get_mut(task) {
+                    call.input = Some(next);
+                }
             }
             EventKind::TaskRetried { task, child, .. } => {
                 self.timer_fired(*task, at);
@@ -262,7 +271,7 @@ fn aside(kind: &EventKind) -> Option<String> {
             Some(format!("SubOrchestrationInstanceCreated {name}"))
         }
         EventKind::EventSent { name, .. } => Some(format!("EventSent {name}")),
-        EventKind::TaskCompleted { .. } => Some("TaskCompleted".to_owned()),
+        EventKind::TaskCompleted { .. } | EventKind::TaskPostponed { .. } => Some("TaskCompleted".to_owned()),
         EventKind::TaskAttemptFailed { failure, .. } | EventKind::TaskFailed { failure, .. } => {
             Some(format!("TaskFailed {}", failure.message))
         }

@@ -123,6 +123,30 @@ fn retries_look_like_calls_and_timers() {
 }
 
 #[test]
+fn a_call_that_asks_again_looks_like_calls_and_timers() {
+    let postponed = EventKind::TaskPostponed {
+        task: TaskId(1),
+        attempt: 1,
+        answer: Some("202".into()),
+        next: "\"again\"".into(),
+        due: at(32),
+    };
+    let mut run = vec![(1, scheduled(1)), (2, postponed)];
+    let expected = [
+        r#"{"EventType":"TaskCompleted","Timestamp":"2026-05-03T03:09:39Z","Result":202,"ScheduledTime":"2026-05-03T03:09:38Z","FunctionName":"Say","Input":"\"Tokyo\""}"#,
+        r#"{"EventType":"TimerCreated","Timestamp":"2026-05-03T03:09:39Z","FireAt":"2026-05-03T03:10:09Z"}"#,
+    ];
+    assert_eq!(lines(run.clone(), ALL), expected);
+    run.push((32, EventKind::TaskRetried { task: TaskId(1), attempt: 2, child: None }));
+    let asks = r#"{"EventType":"TaskScheduled","Timestamp":"2026-05-03T03:10:09Z","Name":"Say","Input":"\"again\""}"#;
+    let fired = r#"{"EventType":"TimerFired","Timestamp":"2026-05-03T03:10:09Z","FireAt":"2026-05-03T03:10:09Z"}"#;
+    assert_eq!(lines(run.clone(), ALL), [expected[0], expected[1], fired, asks]);
+    run.push((33, EventKind::TaskCompleted { task: TaskId(1), result: Some("200".into()) }));
+    let done = r#"{"EventType":"TaskCompleted","Timestamp":"2026-05-03T03:10:10Z","Result":200,"ScheduledTime":"2026-05-03T03:10:09Z","FunctionName":"Say","Input":"\"again\""}"#;
+    assert_eq!(lines(run, ALL), [expected[0], expected[1], fired, done]);
+}
+
+#[test]
 fn failures_keep_their_text_and_nest_their_causes() {
     let run = vec![
         (1, scheduled(1)),

@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::ApiSettings;
-use super::codes::{Codes, Scope};
+use super::codes::{Mint, Scope};
 use super::route::Base;
 
 /// Everything but the unreserved characters of RFC 3986.
@@ -45,12 +45,12 @@ pub(super) struct LinkParts<'a> {
     /// The status link asks for 500 on failure.
     pub(super) failure_flag: bool,
     /// Where the code that opens the links comes from; none on a keyless server.
-    pub(super) codes: Option<&'a Codes>,
+    pub(super) mint: Option<&'a Mint>,
 }
 
 impl Links {
     pub(super) fn new(id: &str, parts: &LinkParts<'_>) -> Self {
-        let code = parts.codes.map(|codes| codes.mint(parts.hub, Scope::Instance(id)));
+        let code = parts.mint.map(|mint| mint.code(Scope::Instance(id)));
         Self::with_code(id, parts, code.as_deref())
     }
 
@@ -119,7 +119,7 @@ mod tests {
             hub: "default",
             connection: "Storage",
             failure_flag,
-            codes: None,
+            mint: None,
         };
         serde_json::to_value(Links::new("a b", &parts)).unwrap()
     }

@@ -5,16 +5,21 @@
 
 mod again;
 mod apps;
+mod attempts;
 mod backup;
 mod binding;
 mod body;
 mod codes;
+mod config;
 mod docs;
 mod error;
 mod functions;
 mod guard;
 mod health;
 mod history;
+mod hub_keys;
+mod hubs;
+mod keys;
 mod layers;
 mod links;
 mod list;
@@ -29,9 +34,11 @@ mod slot;
 mod start;
 mod status;
 mod trace;
+mod versions;
 mod wire;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{Request, State};
@@ -42,13 +49,17 @@ use tower::util::option_layer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
 
+pub use crate::engine::DEFAULT_HUB;
 use crate::engine::Engine;
-use crate::store::HubName;
+use crate::store::{HttpTrigger, HubName, HubRecord};
 
 use error::ApiError;
+use guard::{Admitted, Locks};
 use query::Query;
-use route::{Base, Matched, Op};
+use route::{Base, Matched, Need, Op};
 
+pub(crate) use attempts::Peer;
+pub(crate) use config::days_or_duration;
 pub(crate) use links::encode;
 pub(crate) use query::moment;
 pub use slot::{EngineSlot, Stopping};
@@ -57,8 +68,6 @@ pub use slot::{EngineSlot, Stopping};
 pub const PAYLOAD_LIMIT: usize = 4 << 20;
 /// The largest component, in bytes: a Python component with its interpreter has about 21 MB; this leaves room.
 pub const COMPONENT_LIMIT: usize = 64 << 20;
-/// The hub that always exists.
-pub const DEFAULT_HUB: &str = "default";
 
 /// What the operator decides about the surface.
 #[derive(Clone, Debug)]
@@ -105,6 +114,7 @@ pub struct ApiState {
     pub settings: Arc<ApiSettings>,
     /// None: the server is keyless.
     codes: Option<codes::Codes>,
+    attempts: Arc<attempts::Attempts>,
     stopping: Stopping,
 }
 
@@ -113,7 +123,14 @@ impl ApiState {
     #[must_use]
     pub fn new(engine: EngineSlot, settings: ApiSettings) -> Self {
         let codes = settings.admin_key.as_deref().map(codes::Codes::of_key);
-        Self { engine, settings: Arc::new(settings), codes, stopping: Stopping::never() }
+        Self { engine, settings: Arc::new(settings), codes, attempts: Arc::default(), stopping: Stopping::never() }
+    }
+
+    /// Where an HTTP function is called, with the code that opens it if it needs one. `{…}` are as in its route.
+    #[must_use]
+    pub fn invoke_url(&self, origin: &str, hub: &HubRecord, function: (&str, &HttpTrigger)) -> String {
+        let mint = self.codes.as_ref().map(|codes| codes.mint(hub, None));
+        functions::invoke_url((&self.settings, mint.as_ref()), origin, hub, function)
     }
 
     /// The same, in a server that tells when it is to stop.
@@ -121,15 +138,41 @@ impl ApiState {
     pub fn stopping(self, stopping: Stopping) -> Self {
         Self { stopping, ..self }
     }
+
+    /// Lets a request in whose key opens what it is for, as `judge` says. A server without a key lets all in. What is wrong
+    /// is counted and logged; a peer with too many wrong keys is not answered whether one is right.
+    fn unlock(
+        &self,
+        (parts, brings_key): (&Parts, bool),
+        judge: impl FnOnce(&Locks<'_>) -> Result<Admitted, ApiError>,
+    ) -> Result<Admitted, ApiError> {
+        let (Some(admin_key), Some(codes)) = (&self.settings.admin_key, &self.codes) else {
+            return Ok(Admitted::NOBODY);
+        };
+        let (peer, now) = (attempts::peer(parts, self.settings.trust_proxy), Instant::now());
+        if let Some(wait) = self.attempts.wait(peer, now).filter(|_| brings_key) {
+            return Err(ApiError::TooManyAttempts { wait });
+        }
+        let engine = self.engine.get();
+        let judged = judge(&Locks { admin_key, codes, engine: engine.as_ref() });
+        if brings_key && matches!(judged, Err(ApiError::Unauthorized)) {
+            self.attempts.failed(peer, now);
+            tracing::warn!(%peer, path = layers::logged(parts.uri.path()), "a wrong key was refused");
+        }
+        judged
+    }
 }
 
 /// A request that has passed the guards, on its way to its handler.
 struct Call {
     engine: Engine,
     settings: Arc<ApiSettings>,
-    codes: Option<codes::Codes>,
+    /// Mints codes of the hub in the name of whoever asks; none: the server is keyless.
+    mint: Option<codes::Mint>,
     stopping: Stopping,
     hub: HubName,
+    /// The hub as it was when the request came.
+    record: Arc<HubRecord>,
     /// The path's parameters, decoded, in order.
     params: Vec<String>,
     query: Query,
@@ -157,7 +200,7 @@ pub fn router(state: ApiState) -> Router {
         .layer(
             TraceLayer::new_for_http()
                 .make_span_with(|request: &Request| {
-                    tracing::debug_span!("http", method = %request.method(), path = layers::logged(request))
+                    tracing::debug_span!("http", method = %request.method(), path = layers::logged(request.uri().path()))
                 })
                 // What went wrong has been logged where it did; a 503 while the store opens is no fault, nor is a 500
                 // that was asked for.
@@ -199,17 +242,38 @@ async fn answer(state: ApiState, request: Request) -> Result<Response, ApiError>
         | Op::Restart
         | Op::PutApp
         | Op::GetApp
+        | Op::ListApps
+        | Op::ListVersions
+        | Op::Activate
+        | Op::DeleteApp
+        | Op::ListHubs
+        | Op::PutHub
+        | Op::GetHub
+        | Op::DeleteHub
+        | Op::GetConfig
+        | Op::PutConfig
+        | Op::ListKeys
+        | Op::CreateKey
+        | Op::RotateKey
+        | Op::RevokeKey
         | Op::Binding
         | Op::Backup
         | Op::CallManual => {}
     }
     guard::check_base(&state.settings, &found, &parts)?;
-    guard::check_key((&state.settings, state.codes.as_ref()), &found, &query, &parts)?;
+    let brings_key = found.token.is_some() || !guard::given(&query, &parts).is_empty();
+    let admitted = state.unlock((&parts, brings_key), |locks| locks.admit(&found, &query, &parts))?;
     let engine = state.engine.get().ok_or(ApiError::Opening)?;
-    let hub = guard::hub(&found, &query)?;
+    let record = guard::hub(&found, &query, &engine)?;
+    if found.need != Need::Admin {
+        // Whoever runs the server can always get at a hub.
+        engine.admit_request(&record.name).map_err(|exceeded| ApiError::Quota(found.base, exceeded))?;
+    }
     let Matched { base, op, params, .. } = found;
     let ApiState { settings, codes, stopping, .. } = state;
-    let call = Call { engine, settings, codes, stopping, hub, params, query, parts, body };
+    let mint = codes.map(|codes| codes.mint(&record, admitted.signer));
+    let hub = record.name.clone();
+    let call = Call { engine, settings, mint, stopping, hub, record, params, query, parts, body };
     dispatch(base, op, call).await
 }
 
@@ -229,8 +293,22 @@ async fn dispatch(base: Base, op: Op, call: Call) -> Result<Response, ApiError> 
         Op::Restart => again::restart(base, call).await,
         Op::PutApp => apps::put(call).await,
         Op::GetApp => apps::get(&call),
+        Op::ListApps => Ok(versions::list(&call)),
+        Op::ListVersions => versions::versions_of(call).await,
+        Op::Activate => versions::activate(call).await,
+        Op::DeleteApp => versions::delete(call).await,
+        Op::ListHubs => Ok(hubs::list(&call)),
+        Op::PutHub => hubs::put(call).await,
+        Op::GetHub => hubs::get(call).await,
+        Op::DeleteHub => hubs::delete(call).await,
+        Op::GetConfig => Ok(config::get(&call)),
+        Op::PutConfig => config::put(call).await,
+        Op::ListKeys => Ok(hub_keys::list(&call)),
+        Op::CreateKey => hub_keys::create(call).await,
+        Op::RotateKey => hub_keys::rotate(call).await,
+        Op::RevokeKey => hub_keys::revoke(call).await,
         Op::Binding => Ok(binding::get(&call)),
-        Op::Backup => backup::get(&call),
+        Op::Backup => backup::get(call).await,
         Op::CallManual => functions::manual(call).await,
         Op::Health | Op::Ready | Op::OpenApi | Op::Docs | Op::DocsFile => Err(ApiError::NoSuchRoute),
     }

@@ -6,7 +6,7 @@
 
 use std::sync::LazyLock;
 
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
@@ -17,8 +17,10 @@ use utoipa::openapi::{ContentBuilder, PathItem, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 use super::error::{AdminError, ErrorBody};
+use super::route::{self, Base, Need};
 use super::{
-    again, apps, backup, binding, docs, functions, health, list, messages, purge, schema, start, status, wire,
+    again, apps, backup, binding, config, docs, functions, health, hub_keys, hubs, list, messages, purge, schema,
+    start, status, versions, wire,
 };
 
 /// Below it lie the routes that take `taskHub` and `connection`.
@@ -37,8 +39,8 @@ const START: &str = "/runtime/webhooks/durabletask/orchestrators/{function}";
             an admin key and `/durabletask/{token}` on one with it. Literal segments match whatever their case; a trailing \
             slash is fine; anything else is 404 with an empty body.\n\n\
             A server without an admin key takes no keys and answers to loopback names only. A server with one wants it, or \
-            a code of its own making: the one in an instance's links opens the routes of that instance, the one in a \
-            hub's binding the management routes of that hub. Answers of more than 1 KiB are compressed with gzip for \
+            a key of the hub with the scope that the route names, or a code of its own making: the one in an instance's \
+            links opens the routes of that instance, the one in a hub's binding the management routes of that hub. Answers of more than 1 KiB are compressed with gzip for \
             those who accept it."
     ),
     paths(
@@ -56,6 +58,20 @@ const START: &str = "/runtime/webhooks/durabletask/orchestrators/{function}";
         purge::many,
         apps::put,
         apps::get,
+        versions::list,
+        versions::versions_of,
+        versions::activate,
+        versions::delete,
+        hubs::list,
+        hubs::put,
+        hubs::get,
+        hubs::delete,
+        config::get,
+        config::put,
+        hub_keys::list,
+        hub_keys::create,
+        hub_keys::rotate,
+        hub_keys::revoke,
         binding::get,
         backup::get,
         functions::manual,
@@ -68,7 +84,7 @@ const START: &str = "/runtime/webhooks/durabletask/orchestrators/{function}";
     components(schemas(schema::HistoryEvent, ErrorBody, AdminError)),
     tags(
         (name = "instances", description = "Starting and managing instances."),
-        (name = "administration", description = "Apps and bindings; opened by the admin key alone."),
+        (name = "administration", description = "Hubs, keys, apps and bindings."),
         (name = "server", description = "Health and documentation; never need a key."),
     ),
     modifiers(&StartWithoutId, &Common),
@@ -118,10 +134,11 @@ impl Modify for Common {
         components.add_security_scheme("bearer", SecurityScheme::Http(bearer.build()));
         for (path, item) in &mut openapi.paths.paths {
             let management = path.starts_with(MANAGEMENT);
-            for operation in operations(item) {
+            for (method, operation) in operations(item) {
                 describe_foreign_host(operation);
-                if management || path.starts_with("/admin/") {
-                    describe_key(operation);
+                match need(&method, path) {
+                    Need::Nothing => {}
+                    need => describe_key(operation, need),
                 }
                 if management {
                     describe_hub(operation);
@@ -131,8 +148,25 @@ impl Modify for Common {
     }
 }
 
-fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
-    [&mut item.get, &mut item.put, &mut item.post, &mut item.delete].into_iter().filter_map(Option::as_mut)
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operation)> {
+    let all = [
+        (Method::GET, &mut item.get),
+        (Method::PUT, &mut item.put),
+        (Method::POST, &mut item.post),
+        (Method::DELETE, &mut item.delete),
+    ];
+    all.into_iter().filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
+}
+
+/// What the table of routes says that an operation needs.
+fn need(method: &Method, path: &str) -> Need {
+    let bases = [(Base::Webhooks, MANAGEMENT), (Base::Admin, "/admin/"), (Base::Root, "/")];
+    let find = |(base, prefix): (Base, &str)| {
+        let below = path.strip_prefix(prefix)?;
+        let is = |row: &&route::Row| row.0 == *method && row.1.eq_ignore_ascii_case(below);
+        route::table(base).iter().find(is).map(|row| row.3)
+    };
+    bases.into_iter().find_map(find).unwrap_or(Need::Admin)
 }
 
 fn describe_foreign_host(operation: &mut Operation) {
@@ -140,11 +174,17 @@ fn describe_foreign_host(operation: &mut Operation) {
     answer(operation, "403", text);
 }
 
-fn describe_key(operation: &mut Operation) {
-    operation.security =
-        Some(["code", "functionsKey", "bearer"].map(|name| SecurityRequirement::new(name, [] as [&str; 0])).to_vec());
-    let empty = ResponseBuilder::new().description("The key or code is missing, or opens something else. Empty.");
+fn describe_key(operation: &mut Operation, need: Need) {
+    let requirement = |name| SecurityRequirement::new(name, [need.name()]);
+    operation.security = Some(["code", "functionsKey", "bearer"].map(requirement).to_vec());
+    let empty = ResponseBuilder::new().description("The key or code is missing or wrong. Empty.");
     operation.responses.responses.insert("401".to_owned(), empty.build().into());
+    answer(operation, "403", "The key has another scope, or is of another hub.");
+    answer(
+        operation,
+        "429",
+        "The hub is at one of its limits, or too many wrong keys came from this address. `Retry-After` says when to try again.",
+    );
     answer(operation, "500", "Something is wrong with the server; its log says what.");
     answer(operation, "503", "The server starts, or its store is unavailable. `Retry-After` says when to try again.");
 }
@@ -178,7 +218,7 @@ fn answer(operation: &mut Operation, status: &str, text: &str) {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::super::route::{Base, table};
+    use super::super::route::table;
     use super::*;
 
     fn document() -> serde_json::Value {
@@ -188,7 +228,7 @@ mod tests {
     fn routes() -> BTreeSet<(String, String)> {
         let bases = [(Base::Webhooks, "/runtime/webhooks/durabletask/"), (Base::Admin, "/admin/"), (Base::Root, "/")];
         let under = |(base, prefix): (Base, &'static str)| {
-            table(base).iter().map(move |(method, pattern, _)| (method.to_string(), format!("{prefix}{pattern}")))
+            table(base).iter().map(move |(method, pattern, ..)| (method.to_string(), format!("{prefix}{pattern}")))
         };
         bases.into_iter().flat_map(under).map(|(method, path)| (method, path.to_lowercase())).collect()
     }
@@ -244,6 +284,10 @@ mod tests {
                 assert_eq!(operation["responses"].get("401").is_some(), keyed, "{path}");
             }
         }
+        let scope = |path: &str, method: &str| document["paths"][path][method]["security"][0]["code"][0].clone();
+        assert_eq!(scope("/admin/hubs/{hub}/apps/{app}", "put"), "deploy");
+        assert_eq!(scope("/admin/hubs/{hub}/keys", "get"), "admin");
+        assert_eq!(scope("/runtime/webhooks/durabletask/instances/{id}", "get"), "read");
         assert_eq!(document["components"]["securitySchemes"]["functionsKey"]["name"], "x-functions-key");
     }
 }

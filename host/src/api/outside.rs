@@ -10,9 +10,9 @@ use super::links::{LinkParts, Links};
 use super::route::Base;
 use super::{ApiSettings, ApiState};
 use crate::engine::guest_client::{HistoryDetail, ManagementPayload, Outside};
-use crate::store::HubName;
+use crate::store::HubRecord;
 
-/// There is no request whose origin the links could have: the configured one serves.
+/// Where no request is answered, links have the configured origin.
 struct Surface {
     settings: Arc<ApiSettings>,
     codes: Option<Codes>,
@@ -27,14 +27,15 @@ impl ApiState {
 }
 
 impl Outside for Surface {
-    fn management_payload(&self, hub: &HubName, id: &str) -> ManagementPayload {
+    fn management_payload(&self, hub: &HubRecord, id: &str, origin: Option<&str>) -> ManagementPayload {
+        let mint = self.codes.as_ref().map(|codes| codes.mint(hub, None));
         let parts = LinkParts {
-            origin: &self.settings.public_url,
+            origin: origin.unwrap_or(&self.settings.public_url),
             base: Base::Webhooks,
-            hub,
+            hub: &hub.name,
             connection: "Storage",
             failure_flag: false,
-            codes: self.codes.as_ref(),
+            mint: mint.as_ref(),
         };
         let links = Links::new(id, &parts);
         ManagementPayload {

@@ -17,7 +17,7 @@ pub(super) enum Base {
     Extension,
     /// `/durabletask/`, on servers with a key `/durabletask/{token}/`: what the SDKs of Python and JavaScript call.
     Rpc,
-    /// `/admin/`: apps and bindings.
+    /// `/admin/`: hubs, keys, apps and bindings.
     Admin,
     /// `/`: health and documentation.
     Root,
@@ -40,6 +40,20 @@ pub(super) enum Op {
     Restart,
     PutApp,
     GetApp,
+    ListApps,
+    ListVersions,
+    Activate,
+    DeleteApp,
+    ListHubs,
+    PutHub,
+    GetHub,
+    DeleteHub,
+    GetConfig,
+    PutConfig,
+    ListKeys,
+    CreateKey,
+    RotateKey,
+    RevokeKey,
     Binding,
     Backup,
     CallManual,
@@ -49,6 +63,41 @@ pub(super) enum Op {
     Docs,
     DocsFile,
 }
+
+/// What a route needs on a server with a key. The admin key opens everything; which keys of a hub open what is told in
+/// `keys.rs`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    /// Nothing.
+    Nothing,
+    /// Any key that may look at the hub and its apps.
+    See,
+    /// A key that may look at instances.
+    Read,
+    /// A key that may start and manage instances.
+    Manage,
+    /// A key that may deploy.
+    Deploy,
+    /// The admin key.
+    Admin,
+}
+
+impl Need {
+    /// How the description of the routes calls it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Nothing => "none",
+            Self::See => "any",
+            Self::Read => "read",
+            Self::Manage => "manage",
+            Self::Deploy => "deploy",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+/// A route: its verb, its path below its base, what it does, and what it needs.
+pub(super) type Row = (Method, &'static str, Op, Need);
 
 /// A path's beginning, lowercase, and what it stands for. The more specific ones come first.
 const BASES: [(&str, Base); 5] = [
@@ -60,38 +109,52 @@ const BASES: [(&str, Base); 5] = [
 ];
 
 /// Routes 1 to 10 of http-api.md 2 and the statistics, below each of the three management bases.
-const MANAGEMENT: [(Method, &str, Op); 13] = [
-    (Method::POST, "orchestrators/{function}", Op::Start),
-    (Method::POST, "orchestrators/{function}/{id}", Op::Start),
-    (Method::GET, "instances/{id}", Op::Status),
-    (Method::GET, "instances", Op::List),
-    (Method::DELETE, "instances/{id}", Op::Purge),
-    (Method::DELETE, "instances", Op::PurgeMany),
-    (Method::GET, "statistics", Op::Statistics),
-    (Method::POST, "instances/{id}/raiseevent/{event}", Op::RaiseEvent),
-    (Method::POST, "instances/{id}/terminate", Op::Terminate),
-    (Method::POST, "instances/{id}/suspend", Op::Suspend),
-    (Method::POST, "instances/{id}/resume", Op::Resume),
-    (Method::POST, "instances/{id}/rewind", Op::Rewind),
-    (Method::POST, "instances/{id}/restart", Op::Restart),
+const MANAGEMENT: [Row; 13] = [
+    (Method::POST, "orchestrators/{function}", Op::Start, Need::Manage),
+    (Method::POST, "orchestrators/{function}/{id}", Op::Start, Need::Manage),
+    (Method::GET, "instances/{id}", Op::Status, Need::Read),
+    (Method::GET, "instances", Op::List, Need::Read),
+    (Method::DELETE, "instances/{id}", Op::Purge, Need::Manage),
+    (Method::DELETE, "instances", Op::PurgeMany, Need::Manage),
+    (Method::GET, "statistics", Op::Statistics, Need::Read),
+    (Method::POST, "instances/{id}/raiseevent/{event}", Op::RaiseEvent, Need::Manage),
+    (Method::POST, "instances/{id}/terminate", Op::Terminate, Need::Manage),
+    (Method::POST, "instances/{id}/suspend", Op::Suspend, Need::Manage),
+    (Method::POST, "instances/{id}/resume", Op::Resume, Need::Manage),
+    (Method::POST, "instances/{id}/rewind", Op::Rewind, Need::Manage),
+    (Method::POST, "instances/{id}/restart", Op::Restart, Need::Manage),
 ];
 
-/// Administration, below `/admin`.
-const ADMIN: [(Method, &str, Op); 5] = [
-    (Method::PUT, "hubs/{hub}/apps/{app}", Op::PutApp),
-    (Method::GET, "hubs/{hub}/apps/{app}", Op::GetApp),
-    (Method::GET, "hubs/{hub}/binding", Op::Binding),
-    (Method::GET, "backup", Op::Backup),
-    (Method::POST, "functions/{name}", Op::CallManual),
+/// Administration, below `/admin`: what a key of a hub opens, and what the admin key alone.
+const ADMIN: [Row; 19] = [
+    (Method::GET, "hubs", Op::ListHubs, Need::Admin),
+    (Method::PUT, "hubs/{hub}", Op::PutHub, Need::Admin),
+    (Method::GET, "hubs/{hub}", Op::GetHub, Need::See),
+    (Method::DELETE, "hubs/{hub}", Op::DeleteHub, Need::Admin),
+    (Method::GET, "hubs/{hub}/config", Op::GetConfig, Need::Deploy),
+    (Method::PUT, "hubs/{hub}/config", Op::PutConfig, Need::Admin),
+    (Method::GET, "hubs/{hub}/keys", Op::ListKeys, Need::Admin),
+    (Method::POST, "hubs/{hub}/keys", Op::CreateKey, Need::Admin),
+    (Method::POST, "hubs/{hub}/keys/{key}/rotate", Op::RotateKey, Need::Admin),
+    (Method::DELETE, "hubs/{hub}/keys/{key}", Op::RevokeKey, Need::Admin),
+    (Method::PUT, "hubs/{hub}/apps/{app}", Op::PutApp, Need::Deploy),
+    (Method::GET, "hubs/{hub}/apps/{app}", Op::GetApp, Need::See),
+    (Method::DELETE, "hubs/{hub}/apps/{app}", Op::DeleteApp, Need::Deploy),
+    (Method::GET, "hubs/{hub}/apps", Op::ListApps, Need::See),
+    (Method::GET, "hubs/{hub}/apps/{app}/versions", Op::ListVersions, Need::See),
+    (Method::POST, "hubs/{hub}/apps/{app}/versions/{digest}/activate", Op::Activate, Need::Deploy),
+    (Method::GET, "hubs/{hub}/binding", Op::Binding, Need::Manage),
+    (Method::GET, "backup", Op::Backup, Need::Admin),
+    (Method::POST, "functions/{name}", Op::CallManual, Need::Manage),
 ];
 
 /// Health, for orchestrators of containers and for people; the description of all this.
-const ROOT: [(Method, &str, Op); 5] = [
-    (Method::GET, "healthz", Op::Health),
-    (Method::GET, "readyz", Op::Ready),
-    (Method::GET, "openapi.json", Op::OpenApi),
-    (Method::GET, "docs", Op::Docs),
-    (Method::GET, "docs/{file}", Op::DocsFile),
+const ROOT: [Row; 5] = [
+    (Method::GET, "healthz", Op::Health, Need::Nothing),
+    (Method::GET, "readyz", Op::Ready, Need::Nothing),
+    (Method::GET, "openapi.json", Op::OpenApi, Need::Nothing),
+    (Method::GET, "docs", Op::Docs, Need::Nothing),
+    (Method::GET, "docs/{file}", Op::DocsFile, Need::Nothing),
 ];
 
 /// A route that was found.
@@ -99,6 +162,7 @@ const ROOT: [(Method, &str, Op); 5] = [
 pub(super) struct Matched {
     pub(super) base: Base,
     pub(super) op: Op,
+    pub(super) need: Need,
     /// The route's path below its base.
     pub(super) pattern: &'static str,
     /// The token of the RPC base, where there is one. Not verified yet.
@@ -116,6 +180,13 @@ impl Matched {
     }
 }
 
+impl Matched {
+    /// The hub that the path names, if it names one.
+    pub(super) fn hub(&self) -> Option<&str> {
+        if self.pattern.starts_with("hubs/{hub}") { self.params.first().map(String::as_str) } else { None }
+    }
+}
+
 /// The route of a request, if there is one.
 pub(super) fn find(method: &Method, path: &str) -> Option<Matched> {
     let segments = segments(path)?;
@@ -125,9 +196,9 @@ pub(super) fn find(method: &Method, path: &str) -> Option<Matched> {
             Some((first, rest)) if *base == Base::Rpc && codes::is_token(first) => (Some(first.clone()), rest),
             Some(_) | None => (None, rest),
         };
-        table(*base).iter().filter(|(verb, _, _)| verb == method).find_map(|(_, pattern, op)| {
+        table(*base).iter().filter(|(verb, ..)| verb == method).find_map(|(_, pattern, op, need)| {
             let params = match_pattern(pattern, rest)?;
-            Some(Matched { base: *base, op: *op, pattern, token: token.clone(), params })
+            Some(Matched { base: *base, op: *op, need: *need, pattern, token: token.clone(), params })
         })
     })
 }
@@ -140,7 +211,7 @@ pub(super) fn segments(path: &str) -> Option<Vec<String>> {
 }
 
 /// The routes below a base. Each of them is described in `openapi.rs`; a test holds the two together.
-pub(super) fn table(base: Base) -> &'static [(Method, &'static str, Op)] {
+pub(super) fn table(base: Base) -> &'static [Row] {
     match base {
         Base::Webhooks | Base::Extension | Base::Rpc => &MANAGEMENT,
         Base::Admin => &ADMIN,

@@ -165,10 +165,10 @@ pub(super) fn link_maker(base: Base, call: &Call) -> impl Fn(&str) -> Links + us
     let origin = links::origin(&call.settings, &call.parts);
     let (hub, connection) = (call.hub.clone(), call.query.connection().to_owned());
     let failure_flag = call.query.flag("returninternalservererroronfailure", false);
-    let codes = call.codes.clone();
+    let mint = call.mint.clone();
     move |id| {
-        let (hub, connection, codes) = (&*hub, connection.as_str(), codes.as_ref());
-        Links::new(id, &LinkParts { origin: &origin, base, hub, connection, failure_flag, codes })
+        let (hub, connection, mint) = (&*hub, connection.as_str(), mint.as_ref());
+        Links::new(id, &LinkParts { origin: &origin, base, hub, connection, failure_flag, mint })
     }
 }
 

@@ -5,9 +5,14 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::apps::AppVerb;
 use super::backup::{BackupArgs, RestoreArgs};
 use super::duration::Retention;
+use super::hubs::HubVerb;
 use super::instances::{ListArgs, PurgeArgs};
+use super::keys::KeyVerb;
+use crate::engine::routes::Route;
+use crate::net::rules::{Rule, Rules};
 use crate::origin::{Origin, Pages};
 use crate::server::{ServerOptions, StoreChoice};
 
@@ -25,6 +30,10 @@ pub(super) enum Verb {
     Serve(ServeArgs),
     /// Build the apps under a folder, serve them, and rebuild them when they change
     Dev(DevArgs),
+    /// Make the files of a first app
+    New(NewArgs),
+    /// Build an app's component
+    Build(BuildArgs),
     /// Deploy a component as an app
     Deploy(DeployArgs),
     /// Start an orchestration
@@ -55,6 +64,15 @@ pub(super) enum Verb {
     Backup(BackupArgs),
     /// Make a data directory from a backup; no server may run on it
     Restore(RestoreArgs),
+    /// List and delete apps, and choose among their versions
+    #[command(subcommand)]
+    App(AppVerb),
+    /// Create, list, show and delete task hubs
+    #[command(subcommand)]
+    Hub(HubVerb),
+    /// Make, list, rotate and revoke the keys of a task hub
+    #[command(subcommand)]
+    Key(KeyVerb),
     /// Compile a component (run by the server)
     #[command(hide = true)]
     Compile(CompileArgs),
@@ -83,12 +101,27 @@ pub(super) struct ServeArgs {
     /// Let web pages of this origin use the server; may be repeated ('*', all of them, needs --admin-key) [default: none]
     #[arg(long = "cors-origin", env = "DURAWASM_CORS_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
     cors_origins: Vec<Pages>,
+    /// A host that functions may reach: HOST[:PORT], *.DOMAIN, an address or network, or * for all public ones; may be repeated [default: none; of dev all public ones]
+    #[arg(long, env = "DURAWASM_EGRESS", value_name = "HOST[:PORT]", value_delimiter = ',')]
+    egress: Vec<Rule>,
+    /// Certificates (PEM) that functions' TLS trusts beside the public authorities
+    #[arg(long, env = "DURAWASM_EGRESS_CA", value_name = "FILE")]
+    egress_ca: Option<PathBuf>,
+    /// What the paths of HTTP functions begin with; may be empty. The management paths always win
+    #[arg(long, env = "DURAWASM_ROUTE_PREFIX", default_value = "api", value_name = "PREFIX", value_parser = Route::prefix)]
+    route_prefix: String,
     /// For benchmarks: microseconds added to every sync, as a slower disk would
     #[arg(long, hide = true, value_name = "MICROSECONDS")]
     bench_sync_delay_us: Option<u64>,
 }
 
 impl ServeArgs {
+    /// The options of a server for development: functions may reach everything public.
+    pub(super) fn open_options(self) -> ServerOptions {
+        let egress = Rules::everything_public_and(self.egress.clone());
+        ServerOptions { egress, ..self.options() }
+    }
+
     pub(super) fn options(self) -> ServerOptions {
         ServerOptions {
             listen: self.listen,
@@ -98,6 +131,9 @@ impl ServeArgs {
             trust_proxy: self.trust_proxy,
             retention: self.retention.map(|retention| retention.0),
             cors_origins: self.cors_origins,
+            egress: Rules::new(self.egress),
+            egress_ca: self.egress_ca,
+            route_prefix: self.route_prefix,
             sync_delay: self.bench_sync_delay_us.map(Duration::from_micros),
         }
     }
@@ -105,10 +141,45 @@ impl ServeArgs {
 
 #[derive(Clone, Debug, Args)]
 pub(super) struct DevArgs {
-    /// A Rust function app, or a folder with apps
+    /// A function app, or a folder with apps
     pub(super) path: PathBuf,
     #[command(flatten)]
     pub(super) serve: ServeArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct NewArgs {
+    /// The folder of the app; its name is the app's
+    #[arg(value_name = "NAME")]
+    pub(super) path: PathBuf,
+    /// The language
+    #[arg(long)]
+    pub(super) lang: LanguageArg,
+    /// The folder of the Rust SDK [default: guest-sdk/rust above the app or the program]
+    #[arg(long, value_name = "FOLDER")]
+    pub(super) sdk: Option<PathBuf>,
+}
+
+/// The language of a new app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum LanguageArg {
+    /// Rust
+    Rust,
+    /// Python
+    Python,
+    /// JavaScript
+    Js,
+    /// TypeScript
+    Ts,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct BuildArgs {
+    /// The function app
+    pub(super) path: PathBuf,
+    /// Where the component goes [default: NAME.wasm in this folder]
+    #[arg(long, short, value_name = "FILE.wasm")]
+    pub(super) output: Option<PathBuf>,
 }
 
 /// Which server, and how to print.

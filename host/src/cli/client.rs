@@ -36,6 +36,8 @@ pub(super) struct Answer {
     pub(super) text: String,
     /// Of a list: where it goes on.
     pub(super) next: Option<String>,
+    /// Which version of something it is.
+    pub(super) etag: Option<String>,
 }
 
 /// Where an answer says how a list goes on, and a request where to.
@@ -89,8 +91,18 @@ impl Client {
             return Ok(response);
         }
         let text = response.text().await.map_err(|error| self.unreachable(&error))?;
-        let refused = Answer { status, text, next: None }.accepted("the server is too old for this", "gone");
+        let refused =
+            Answer { status, text, next: None, etag: None }.accepted("the server is too old for this", "gone");
         Err(refused.err().unwrap_or_else(|| CliError::Refused(format!("the server answered {status}"))))
+    }
+
+    /// Replaces something, if it is still this version of it; none: whichever it is.
+    pub(super) async fn put_if(&self, path: &str, etag: Option<&str>, body: Body) -> Result<Answer, CliError> {
+        let mut request = self.http.put(format!("{}{path}", self.url));
+        if let Some(etag) = etag {
+            request = request.header("if-match", etag);
+        }
+        self.finish(request, body).await
     }
 
     async fn finish(&self, mut request: reqwest::RequestBuilder, body: Body) -> Result<Answer, CliError> {
@@ -106,8 +118,9 @@ impl Client {
         let status = response.status();
         let next = response.headers().get(TOKEN).and_then(|next| next.to_str().ok()).filter(|next| !next.is_empty());
         let next = next.map(str::to_owned);
+        let etag = response.headers().get("etag").and_then(|etag| etag.to_str().ok()).map(str::to_owned);
         let text = response.text().await.map_err(|error| self.unreachable(&error))?;
-        Ok(Answer { status, text, next })
+        Ok(Answer { status, text, next, etag })
     }
 
     fn unreachable(&self, error: &reqwest::Error) -> CliError {
@@ -168,7 +181,7 @@ mod tests {
     use super::*;
 
     fn refused(status: StatusCode, text: &str) -> String {
-        let answer = Answer { status, text: text.to_owned(), next: None };
+        let answer = Answer { status, text: text.to_owned(), next: None, etag: None };
         answer.accepted("missing", "ended").err().map(|error| error.text().to_owned()).unwrap_or_default()
     }
 

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 use std::time::Duration;
 
-use jiff::{Span, SpanRelativeTo};
+use crate::api::days_or_duration;
 
 /// How long ended instances are kept: a number of days, or a duration like `12h` or `30d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,13 +13,10 @@ impl FromStr for Retention {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let days = || text.bytes().all(|byte| byte.is_ascii_digit()).then(|| format!("{text}d"));
-        let span = days().unwrap_or_else(|| text.to_owned()).parse::<Span>().ok();
-        let duration = span.and_then(|span| span.to_duration(SpanRelativeTo::days_are_24_hours()).ok());
-        match duration.and_then(|duration| Duration::try_from(duration).ok()) {
-            Some(duration) if !duration.is_zero() => Ok(Self(duration)),
-            Some(_) | None => Err(format!("'{text}' is no duration above zero: write days (30) or 12h, 30d, 90m")),
-        }
+        let duration = days_or_duration(text);
+        duration
+            .map(Self)
+            .ok_or_else(|| format!("'{text}' is no duration above zero: write days (30) or 12h, 30d, 90m"))
     }
 }
 

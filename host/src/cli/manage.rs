@@ -40,7 +40,7 @@ pub(super) async fn deploy(args: DeployArgs) -> Result<(), CliError> {
     show::line(&format!("{what}: app '{}' in hub '{}'", args.app, args.target.hub));
     show::facts(&[("digest", show::field(&app, "digest")), ("version", show::field(&app, "version"))]);
     let functions = app.get("functions").and_then(Value::as_array).cloned().unwrap_or_default();
-    let row = |function: &Value| vec![show::field(function, "kind"), show::field(function, "name")];
+    let row = |function: &Value| ["kind", "name", "invokeUrl"].map(|name| show::field(function, name)).to_vec();
     show::table(&functions.iter().map(row).collect::<Vec<_>>());
     Ok(())
 }

@@ -1,14 +1,20 @@
-//! The command line: `serve`, `dev`, `deploy` and the management verbs, which talk to a server over its HTTP API.
+//! The command line: `serve`, `dev`, `build`, `deploy` and the management verbs, which talk to a server over its HTTP API.
 //!
 //! Exit codes: 0 done, 1 refused or not found, 2 wrong usage, 3 the server cannot be reached.
 
+mod apps;
 mod args;
 mod backup;
+mod build;
 mod client;
+mod config;
 mod dev;
 mod duration;
+mod hubs;
 mod instances;
+mod keys;
 mod manage;
+mod new;
 mod serve;
 mod show;
 
@@ -77,6 +83,8 @@ async fn dispatch(verb: Verb) -> Result<(), CliError> {
     match verb {
         Verb::Serve(args) => serve::serve(args).await,
         Verb::Dev(args) => dev::dev(args).await,
+        Verb::New(args) => new::new(&args),
+        Verb::Build(args) => build::build_file(args).await,
         Verb::Deploy(args) => manage::deploy(args).await,
         Verb::StartNew(args) => manage::start_new(args).await,
         Verb::GetRuntimeStatus(args) => manage::get_runtime_status(args).await,
@@ -92,6 +100,9 @@ async fn dispatch(verb: Verb) -> Result<(), CliError> {
         Verb::Binding(args) => manage::binding(args).await,
         Verb::Backup(args) => backup::backup(args).await,
         Verb::Restore(args) => backup::restore(args).await,
+        Verb::App(verb) => apps::run(verb).await,
+        Verb::Hub(verb) => hubs::run(verb).await,
+        Verb::Key(verb) => keys::run(verb).await,
         Verb::Compile(_) => Ok(()),
     }
 }

@@ -4,15 +4,16 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use durawasm_core::model::Outcome;
+use durawasm_core::model::{HTTP_ACTIVITY, Outcome};
 use durawasm_core::retry::duration_of_millis;
-use durawasm_core::{ActivityCall, Message};
+use durawasm_core::{ActivityCall, Failure, Message};
 use futures_util::FutureExt as _;
 
 use super::Inner;
 use super::actor::InFlight;
 use super::executor::{ActivityRun, HostFault, Pulse};
 use super::guest_client::GuestClient;
+use super::http::{HttpEnd, HttpRun};
 use crate::store::InstanceRecord;
 
 /// No attempt may take longer, whatever its call says.
@@ -30,18 +31,58 @@ impl Inner {
         let its_pulse = Arc::clone(&pulse);
         let (task, attempt) = (call.task, call.attempt);
         let run = tokio::spawn(async move {
-            let outcome = engine.attempt(&caller, call, &its_pulse).await;
-            let heartbeat = its_pulse.last();
-            let ended = Message::ActivityEnded { task, attempt, outcome, heartbeat };
+            let ended = if call.name == HTTP_ACTIVITY {
+                engine.call_http(&caller, &call).await
+            } else {
+                let outcome = engine.attempt(&caller, call, &its_pulse).await;
+                Message::ActivityEnded { task, attempt, outcome, heartbeat: its_pulse.last() }
+            };
             engine.post_for(caller.number, &caller.execution_id, ended);
         });
         InFlight { attempt, handle: run.abort_handle(), pulse }
     }
 
-    async fn attempt(self: &Arc<Self>, caller: &InstanceRecord, call: ActivityCall, pulse: &Arc<Pulse>) -> Outcome {
-        let digest = self.apps.find_activity(&caller.hub, (&caller.app, caller.digest), &call.name)?;
+    fn timeout_of(&self, call: &ActivityCall) -> Duration {
         let asked = call.timeout_ms.map(|millis| Duration::try_from(duration_of_millis(millis)).unwrap_or_default());
-        let timeout = asked.unwrap_or(self.settings.activity_timeout).min(LONGEST_ATTEMPT);
+        asked.unwrap_or(self.settings.activity_timeout).min(LONGEST_ATTEMPT)
+    }
+
+    /// Makes an attempt of an orchestrator's HTTP call. The message that brings its end.
+    async fn call_http(&self, caller: &InstanceRecord, call: &ActivityCall) -> Message {
+        let run = HttpRun {
+            hub: caller.hub.clone(),
+            call: call.input.clone(),
+            idempotency_key: idempotency_key(caller, call),
+            timeout: self.timeout_of(call),
+        };
+        let mut pause = FIRST_PAUSE;
+        let end = loop {
+            let permit = self.http_permits.acquire().await.ok();
+            // A panic is the host's fault and not the call's.
+            if let Ok(end) = AssertUnwindSafe(self.executor.call_http(run.clone())).catch_unwind().await {
+                break end;
+            }
+            drop(permit);
+            tracing::warn!(instance = %caller.id, task = call.task.0, "the host broke down over an HTTP call: postponed");
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        };
+        let (task, attempt) = (call.task, call.attempt);
+        match end {
+            HttpEnd::Ended(outcome) => Message::ActivityEnded { task, attempt, outcome, heartbeat: None },
+            HttpEnd::Postponed { answer, next, again } => {
+                let due = again.due(self.now());
+                Message::ActivityPostponed { task, attempt, answer, next, due }
+            }
+        }
+    }
+
+    async fn attempt(self: &Arc<Self>, caller: &InstanceRecord, call: ActivityCall, pulse: &Arc<Pulse>) -> Outcome {
+        let Some(busy) = self.hubs.enter(&caller.hub) else {
+            return Err(Failure::new("HubDeleted", format!("the task hub '{}' is being deleted", caller.hub)));
+        };
+        let digest = self.apps.find_activity(&caller.hub, (&caller.app, caller.digest), &call.name)?;
+        let timeout = self.timeout_of(&call);
         let mut pause = FIRST_PAUSE;
         loop {
             let run = ActivityRun {
@@ -52,12 +93,14 @@ impl Inner {
                 instance_id: caller.id.clone(),
                 task: call.task.0,
                 attempt: call.attempt,
-                idempotency_key: format!("{}:{}:{}", caller.execution_id, call.task, call.attempt),
+                idempotency_key: idempotency_key(caller, &call),
                 last_heartbeat: call.heartbeat.clone(),
+                env: busy.env(),
                 pulse: Arc::clone(pulse),
                 client: GuestClient::new(self, &caller.hub),
                 timeout,
             };
+            let _place = busy.hub().activity_place().await;
             // The semaphore is never closed; without a permit the attempt would only be less orderly.
             let permit = self.activity_permits.acquire().await.ok();
             // A panic of the host is a fault like another. The guest it met is gone with its future.
@@ -74,4 +117,8 @@ impl Inner {
             }
         }
     }
+}
+
+fn idempotency_key(caller: &InstanceRecord, call: &ActivityCall) -> String {
+    format!("{}:{}:{}", caller.execution_id, call.task, call.attempt)
 }

@@ -121,6 +121,14 @@ impl Actors {
         drop(dropped);
     }
 
+    /// Stops the activities of an instance that is gone.
+    pub(super) fn stop_activities(&self, number: InstanceNumber) {
+        let Some(actor) = self.lock().get(&number).cloned() else { return };
+        for (_, running) in actor.lock().in_flight.drain() {
+            running.handle.abort();
+        }
+    }
+
     /// Gives a freshly started instance its actor. False: it has one already, which has loaded it from the store.
     pub(super) fn adopt(&self, number: InstanceNumber, live: Box<Live>) -> Option<Arc<Actor>> {
         let mut actors = self.lock();
@@ -267,14 +275,16 @@ impl Running<'_> {
             return Some((batch, live));
         }
         state.running = false;
-        let parked = state.live.is_some();
-        if !parked && state.in_flight.is_empty() {
+        let weight = state.live.as_ref().map(|live| self.engine.apps.weight(&live.record));
+        if weight.is_none() && state.in_flight.is_empty() {
             actors.remove(&self.actor.number);
         }
         drop(state);
         drop(actors);
-        if parked && let Some(oldest) = self.engine.hot.parked(self.actor.number) {
-            self.engine.actors.drop_idle(oldest);
+        if let Some(weight) = weight {
+            for oldest in self.engine.hot.parked(self.actor.number, weight) {
+                self.engine.actors.drop_idle(oldest);
+            }
         }
         None
     }

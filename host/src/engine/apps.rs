@@ -2,17 +2,19 @@
 
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use durawasm_core::Failure;
 
-use super::Inner;
 use super::client::{DeployError, Deployed, OptionChanges};
 use super::functions::{HttpFunction, HttpMatch};
+use super::hubs::HubError;
 use super::routes::Route;
+use super::schedules::Beginning;
+use super::{Inner, hot};
 use crate::store::{
-    AppOptions, AppRecord, AppVersion, CommitError, Digest, FunctionKind, HttpTrigger, HubName, Store, StoreError,
-    Trigger, TriggerKind,
+    AppOptions, AppRecord, AppVersion, CommitError, Digest, FunctionKind, HttpTrigger, HubName, InstanceRecord,
+    ScheduleKey, Store, StoreError, TimerTrigger, Trigger, TriggerKind,
 };
 
 /// Letters of an app's name at most: it is part of URLs.
@@ -23,6 +25,10 @@ pub(super) struct Apps {
     table: RwLock<HashMap<HubName, HashMap<String, AppRecord>>>,
     /// One deployment at a time decides; admitting components goes on beside it.
     deciding: tokio::sync::Mutex<()>,
+    /// Held by each deployment from the admission of its component to its record, and by whoever removes components.
+    components: tokio::sync::RwLock<()>,
+    /// Held by backups for reading: they may still come to a component that nobody needs any more.
+    pub(super) backups: Arc<tokio::sync::RwLock<()>>,
 }
 
 /// Where a function is.
@@ -51,16 +57,67 @@ impl Apps {
         for app in store.apps().await? {
             table.entry(app.hub.clone()).or_default().insert(app.name.clone(), app);
         }
-        Ok(Self { table: RwLock::new(table), deciding: tokio::sync::Mutex::default() })
+        Ok(Self {
+            table: RwLock::new(table),
+            deciding: tokio::sync::Mutex::default(),
+            components: tokio::sync::RwLock::default(),
+            backups: Arc::default(),
+        })
     }
 
     pub(super) fn get(&self, hub: &HubName, app: &str) -> Option<AppRecord> {
         self.table.read().unwrap_or_else(PoisonError::into_inner).get(hub)?.get(app).cloned()
     }
 
-    /// All hubs with apps: no other hub has instances.
+    /// How much of the room for waiting guests one of this instance takes.
+    pub(super) fn weight(&self, instance: &InstanceRecord) -> usize {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let app = table.get(&instance.hub).and_then(|apps| apps.get(&instance.app));
+        let version = app.and_then(|app| app.versions.iter().find(|version| version.digest == instance.digest));
+        hot::weight(version.map_or(0, |version| version.size))
+    }
+
+    /// All hubs with apps.
     pub(super) fn hubs(&self) -> Vec<HubName> {
         self.table.read().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+
+    /// Waits for the turn to decide.
+    pub(super) async fn decide(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.deciding.lock().await
+    }
+
+    /// The apps of a hub, sorted by name.
+    pub(super) fn of_hub(&self, hub: &HubName) -> Vec<AppRecord> {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let mut apps: Vec<_> = table.get(hub).into_iter().flat_map(HashMap::values).cloned().collect();
+        drop(table);
+        apps.sort_unstable_by(|one, two| one.name.cmp(&two.name));
+        apps
+    }
+
+    /// Whether an app has this version.
+    pub(super) fn has_version(&self, hub: &HubName, app: &str, digest: Digest) -> bool {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let app = table.get(hub).and_then(|apps| apps.get(app));
+        app.is_some_and(|app| app.versions.iter().any(|version| version.digest == digest))
+    }
+
+    /// Whether an app of whichever hub has this component.
+    fn has(&self, digest: Digest) -> bool {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let versions = table.values().flat_map(HashMap::values).flat_map(|app| &app.versions);
+        versions.into_iter().any(|version| version.digest == digest)
+    }
+
+    fn remove(&self, hub: &HubName, app: &str) {
+        let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(apps) = table.get_mut(hub) {
+            apps.remove(app);
+            if apps.is_empty() {
+                table.remove(hub);
+            }
+        }
     }
 
     fn put(&self, app: AppRecord) {
@@ -148,12 +205,31 @@ impl Apps {
         }
     }
 
-    pub(super) fn find_manual(&self, hub: &HubName, name: &str) -> Option<Digest> {
+    /// The manual or timer function of this name.
+    pub(super) fn find_triggered(&self, hub: &HubName, name: &str) -> Option<Triggered> {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
         table.get(hub)?.values().find_map(|app| {
-            let wanted = |trigger: &Trigger| trigger.name == name && trigger.kind == TriggerKind::Manual;
-            app.current_version()?.triggers.iter().any(wanted).then_some(app.current)
+            app.current_version()?.triggers.iter().find_map(|trigger| match &trigger.kind {
+                TriggerKind::Manual if trigger.name == name => Some(Triggered::Manual(app.current)),
+                TriggerKind::Timer(_) if trigger.name == name => Some(Triggered::Timer(app.current, key_of(app, name))),
+                TriggerKind::Manual | TriggerKind::Timer(_) | TriggerKind::Http(_) => None,
+            })
         })
+    }
+
+    /// The component of a timer function that its app still has.
+    pub(super) fn find_timer(&self, key: &ScheduleKey) -> Option<Digest> {
+        let app = self.get(&key.hub, &key.app)?;
+        let mut triggers = app.current_version()?.triggers.iter();
+        let declared =
+            triggers.any(|trigger| trigger.name == key.function && matches!(trigger.kind, TriggerKind::Timer(_)));
+        declared.then_some(app.current)
+    }
+
+    /// All timer functions of all current versions.
+    pub(super) fn timers(&self) -> Vec<(ScheduleKey, TimerTrigger)> {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        table.values().flat_map(HashMap::values).flat_map(timers_of).collect()
     }
 
     /// Declared functions of a kind, sorted, at most 20.
@@ -168,7 +244,7 @@ impl Apps {
         names
     }
 
-    fn taken(&self, hub: &HubName, app: &str, version: &AppVersion) -> Option<DeployError> {
+    pub(super) fn taken(&self, hub: &HubName, app: &str, version: &AppVersion) -> Option<DeployError> {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
         let others = || table.get(hub).into_iter().flat_map(HashMap::values).filter(|other| other.name != app);
         for other in others() {
@@ -194,10 +270,32 @@ impl Apps {
     }
 }
 
+/// A function that is called by hand.
+pub(super) enum Triggered {
+    /// A manual one.
+    Manual(Digest),
+    /// A timer function.
+    Timer(Digest, ScheduleKey),
+}
+
+/// The timer functions of an app's current version.
+fn timers_of(app: &AppRecord) -> Vec<(ScheduleKey, TimerTrigger)> {
+    let triggers = app.current_version().map(|version| version.triggers.as_slice()).unwrap_or_default();
+    let timer = |trigger: &Trigger| match &trigger.kind {
+        TriggerKind::Timer(timer) => Some((key_of(app, &trigger.name), timer.clone())),
+        TriggerKind::Manual | TriggerKind::Http(_) => None,
+    };
+    triggers.iter().filter_map(timer).collect()
+}
+
+fn key_of(app: &AppRecord, function: &str) -> ScheduleKey {
+    ScheduleKey { hub: app.hub.clone(), app: app.name.clone(), function: function.to_owned() }
+}
+
 fn http_of(trigger: &Trigger) -> Option<(&str, &HttpTrigger)> {
     match &trigger.kind {
         TriggerKind::Http(http) => Some((&trigger.name, http)),
-        TriggerKind::Manual | TriggerKind::Timer { .. } => None,
+        TriggerKind::Manual | TriggerKind::Timer(_) => None,
     }
 }
 
@@ -217,9 +315,12 @@ pub(crate) fn clash(one: &Trigger, two: &Trigger) -> Option<&'static str> {
             }
             "HTTP function"
         }
-        (TriggerKind::Manual, TriggerKind::Manual) => "manual function",
-        (TriggerKind::Timer { .. }, TriggerKind::Timer { .. }) => "timer function",
-        (TriggerKind::Http(_) | TriggerKind::Manual | TriggerKind::Timer { .. }, _) => return None,
+        // Both are called by hand by their names.
+        (TriggerKind::Manual | TriggerKind::Timer(_), TriggerKind::Manual | TriggerKind::Timer(_)) => {
+            "manual or timer function"
+        }
+        (TriggerKind::Http(_), TriggerKind::Manual | TriggerKind::Timer(_))
+        | (TriggerKind::Manual | TriggerKind::Timer(_), TriggerKind::Http(_)) => return None,
     };
     (one.name == two.name).then_some(kind)
 }
@@ -244,8 +345,12 @@ impl Inner {
         options: OptionChanges,
     ) -> Result<Deployed, DeployError> {
         check_app_name(app)?;
+        self.hub_to_deploy_to(hub)?;
+        let _kept = self.apps.components.read().await;
         let version = self.executor.admit(component).await?;
         let _one_at_a_time = self.apps.deciding.lock().await;
+        // It may have been deleted while the component was compiled.
+        self.hub_to_deploy_to(hub)?;
         if let Some(taken) = self.apps.taken(hub, app, &version) {
             return Err(taken);
         }
@@ -253,22 +358,86 @@ impl Inner {
         let before = self.apps.get(hub, app);
         let options = options.applied_to(before.as_ref().map(|record| record.options).unwrap_or_default());
         if before.as_ref().is_some_and(|record| record.current == digest && record.options == options) {
+            // An earlier deployment may have ended between the two.
+            self.keep_schedules(Beginning::Later).await?;
             return Ok(Deployed { digest, changed: false });
         }
         let changed = before.as_ref().is_none_or(|record| record.current != digest);
-        let expected = before.as_ref().map_or(0, |record| record.generation);
-        let after = AppRecord { options, ..with_version(before, (hub, app), version) };
-        match self.store.put_app(after.clone(), expected).await {
+        // The timers of the version are set before the deployment is acknowledged.
+        self.check_deployment(hub, before.as_ref(), &version)?;
+        self.change_app(AppRecord { options, ..with_version(before, (hub, app), version) }).await?;
+        Ok(Deployed { digest, changed })
+    }
+}
+
+impl Inner {
+    /// Removes all apps of a hub that takes nothing any more.
+    pub(super) async fn delete_apps(&self, hub: &HubName) -> Result<(), StoreError> {
+        let mut digests = Vec::new();
+        let one_at_a_time = self.apps.deciding.lock().await;
+        for app in self.apps.of_hub(hub) {
+            self.remove_app(&app).await?;
+            digests.extend(app.versions.iter().map(|version| version.digest));
+        }
+        drop(one_at_a_time);
+        self.forget_components(digests).await;
+        Ok(())
+    }
+
+    /// Removes an app's record. The caller is the one that decides.
+    pub(super) async fn remove_app(&self, app: &AppRecord) -> Result<(), StoreError> {
+        match self.store.remove_app(&app.hub, &app.name, app.generation).await {
             Ok(()) => {
-                self.apps.put(after);
-                Ok(Deployed { digest, changed })
+                self.apps.remove(&app.hub, &app.name);
+                self.keep_schedules(Beginning::Later).await
             }
-            Err(CommitError::Store(error)) => Err(error.into()),
-            Err(CommitError::Conflict | CommitError::Exists(_)) => {
-                Err(StoreError::Unavailable("the app was changed by somebody else; deploy again".to_owned()).into())
+            Err(CommitError::Store(error)) => Err(error),
+            Err(CommitError::Conflict | CommitError::Exists(_)) => Err(changed_by_somebody()),
+        }
+    }
+
+    /// Writes an app's record as it is to be. The caller is the one that decides.
+    pub(super) async fn change_app(&self, app: AppRecord) -> Result<(), StoreError> {
+        let expected = app.generation;
+        let is_new = self.apps.get(&app.hub, &app.name).is_none_or(|before| before.current != app.current);
+        match self.store.put_app(app.clone(), expected).await {
+            Ok(()) => {
+                let name = (app.hub.clone(), app.name.clone());
+                self.apps.put(AppRecord { generation: expected.saturating_add(1), ..app });
+                self.keep_schedules(if is_new { Beginning::Deployed(name) } else { Beginning::Later }).await
+            }
+            Err(CommitError::Store(error)) => Err(error),
+            Err(CommitError::Conflict | CommitError::Exists(_)) => Err(changed_by_somebody()),
+        }
+    }
+
+    /// Removes those of these components that no app has any more. What runs of them goes on.
+    pub(super) async fn forget_components(&self, digests: Vec<Digest>) {
+        if digests.iter().all(|digest| self.apps.has(*digest)) {
+            return;
+        }
+        let _alone = self.apps.components.write().await;
+        // A backup may still come to one of them; when it has ended, strays are looked for.
+        let Ok(_none) = self.apps.backups.try_write() else { return };
+        for digest in digests {
+            if !self.apps.has(digest) {
+                self.executor.forget(digest).await;
             }
         }
     }
+
+    fn hub_to_deploy_to(&self, hub: &HubName) -> Result<(), DeployError> {
+        self.open_hub(hub).map(drop).map_err(|error| match error {
+            HubError::Store(error) => DeployError::Store(error),
+            HubError::Unknown(_) | HubError::Deleting(_) | HubError::Default | HubError::Busy { .. } => {
+                DeployError::NoHub(error.to_string())
+            }
+        })
+    }
+}
+
+fn changed_by_somebody() -> StoreError {
+    StoreError::Unavailable("the app was changed by somebody else; try again".to_owned())
 }
 
 fn with_version(before: Option<AppRecord>, (hub, app): (&HubName, &str), version: AppVersion) -> AppRecord {
@@ -280,10 +449,38 @@ fn with_version(before: Option<AppRecord>, (hub, app): (&HubName, &str), version
         versions: Vec::new(),
         options: AppOptions::default(),
     });
-    record.generation += 1;
     record.current = version.digest;
     if !record.versions.iter().any(|known| known.digest == version.digest) {
         record.versions.push(version);
     }
     record
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::AuthLevel;
+
+    #[test]
+    fn functions_that_one_request_could_mean_clash() {
+        let named = |name: &str, kind| Trigger { name: name.to_owned(), kind };
+        let timer = || {
+            let schedule = "0 * * * * *".to_owned();
+            TriggerKind::Timer(TimerTrigger { schedule, use_monitor: true, run_on_startup: false })
+        };
+        let http = |route: &str| {
+            let methods = vec!["GET".to_owned()];
+            TriggerKind::Http(HttpTrigger { route: route.to_owned(), methods, level: AuthLevel::Function })
+        };
+        let both = Some("manual or timer function");
+        assert_eq!(clash(&named("A", TriggerKind::Manual), &named("A", timer())), both);
+        assert_eq!(clash(&named("A", timer()), &named("A", TriggerKind::Manual)), both);
+        assert_eq!(clash(&named("A", timer()), &named("B", TriggerKind::Manual)), None);
+        assert_eq!(
+            clash(&named("A", timer()), &named("A", http("A"))),
+            None,
+            "no request by hand calls an HTTP function"
+        );
+        assert_eq!(clash(&named("A", http("x")), &named("B", http("X"))), Some("the route of HTTP function"));
+    }
 }

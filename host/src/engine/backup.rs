@@ -42,16 +42,23 @@ impl Engine {
     ///
     /// # Errors
     /// See [`BackupError`].
-    pub fn backup(&self) -> Result<mpsc::Receiver<Bytes>, BackupError> {
+    pub async fn backup(&self) -> Result<mpsc::Receiver<Bytes>, BackupError> {
+        // Before the rows: a component that they name is not removed until it is in the file.
+        let kept = Arc::clone(&self.inner.apps.backups).read_owned().await;
         let rows = self.inner.store.backup()?;
         let (sender, file) = mpsc::channel(AHEAD);
-        tokio::spawn(run(Arc::clone(&self.inner), rows, sender));
+        let inner = Arc::clone(&self.inner);
+        tokio::spawn(async move {
+            run(&inner, rows, sender).await;
+            drop(kept);
+            inner.forget_strays().await;
+        });
         Ok(file)
     }
 }
 
-async fn run(inner: Arc<Inner>, rows: BackupRows, file: mpsc::Sender<Bytes>) {
-    match write(&inner, rows, &file).await {
+async fn run(inner: &Inner, rows: BackupRows, file: mpsc::Sender<Bytes>) {
+    match write(inner, rows, &file).await {
         Ok(()) => tracing::info!("a backup was made"),
         Err(Interrupted::Abandoned) => tracing::warn!("a backup was abandoned by whoever asked for it"),
         Err(error) => {

@@ -6,6 +6,7 @@ use durawasm_core::model::Tags;
 use durawasm_core::{HistoryEvent, InstanceId, Payload, Status, Timestamp};
 
 use super::executor::AdmitError;
+use super::quota::{QuotaError, QuotaExceeded};
 use crate::store::{AppOptions, Digest, HubName, InstanceRecord, Payloads, StoreError};
 
 /// What a start does about an instance that has its id already (http-api.md 3).
@@ -77,6 +78,12 @@ pub enum StartError {
         /// The status of the instance that has it.
         status: Status,
     },
+    /// The hub is at one of its limits.
+    #[error(transparent)]
+    Quota(#[from] QuotaExceeded),
+    /// There is no such hub, or not for long.
+    #[error("the task hub '{0}' does not exist")]
+    NoHub(HubName),
     /// Too many starts in one call.
     #[error("{count} starts at once; the limit is {limit}")]
     TooMany {
@@ -98,6 +105,15 @@ pub enum StartError {
     Store(#[from] StoreError),
 }
 
+impl From<QuotaError> for StartError {
+    fn from(error: QuotaError) -> Self {
+        match error {
+            QuotaError::Exceeded(exceeded) => Self::Quota(exceeded),
+            QuotaError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
 /// Why a message did not reach an instance. Nothing was changed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum SendError {
@@ -110,6 +126,9 @@ pub enum SendError {
     /// Only what has failed can be rewound.
     #[error("only a failed instance can be rewound")]
     NotFailed,
+    /// The code that it ran on was removed with its app.
+    #[error("the version of the app that the instance is on was removed")]
+    NoVersion,
     /// Its history is as long as it may get; only continue-as-new makes room.
     #[error("the instance's history is full: it takes no further events in this execution")]
     Full,
@@ -160,6 +179,12 @@ pub enum DeployError {
     /// The app's name has a forbidden form.
     #[error("{0}")]
     BadName(String),
+    /// The hub is at one of its limits.
+    #[error(transparent)]
+    Quota(#[from] QuotaExceeded),
+    /// The hub takes no apps; the text says why.
+    #[error("{0}")]
+    NoHub(String),
     /// The component was refused.
     #[error(transparent)]
     Admit(#[from] AdmitError),

@@ -102,6 +102,10 @@ impl Inner {
                 }
             },
         };
+        if !self.is_hub_open(&live.record.hub) {
+            // It is about to be removed with its hub.
+            return refuse(batch, &SendError::Unknown, Step::Over);
+        }
         let mut taken = self.take(&mut live, batch);
         let mut decision = live.session.with(Orchestration::take_decision);
         let host_fault = taken.run && self.run(&mut live).await;
@@ -175,9 +179,7 @@ impl Inner {
                     continue;
                 }
                 Content::Message(message) => {
-                    if let Message::ActivityEnded { task, attempt, .. } = &message {
-                        taken.outcomes.push((*task, *attempt));
-                    }
+                    taken.outcomes.extend(attempt_of(&message));
                     let delivery = live.session.with(|orchestration| orchestration.deliver(message, now));
                     taken.run |= delivery == Delivery::Recorded;
                     match delivery {
@@ -209,6 +211,9 @@ impl Inner {
 
     /// Rewinds a failed instance in memory; the step saves it.
     fn rewind_live(&self, live: &mut Live, rewind: Rewind, taken: &mut Taken) -> Result<(), SendError> {
+        if !self.apps.has_version(&live.record.hub, &live.record.app, live.record.digest) {
+            return Err(SendError::NoVersion);
+        }
         let Some(history) = live.failed_history.take() else { return Err(SendError::NotFailed) };
         let Ok(rewound) = Orchestration::rewind(&history, rewind, self.now()) else {
             return Err(SendError::NotFailed);
@@ -357,8 +362,24 @@ fn is_same_call(one: &AwaitedBy, two: &AwaitedBy) -> bool {
 
 fn outcome_of(envelope: &Envelope) -> Option<(TaskId, u32)> {
     match &envelope.content {
-        Content::Message(Message::ActivityEnded { task, attempt, .. }) => Some((*task, *attempt)),
-        Content::Message(_) | Content::Look | Content::Rewind(_) | Content::CallAgain(..) => None,
+        Content::Message(message) => attempt_of(message),
+        Content::Look | Content::Rewind(_) | Content::CallAgain(..) => None,
+    }
+}
+
+/// The attempt of an activity that the message brings the outcome of.
+fn attempt_of(message: &Message) -> Option<(TaskId, u32)> {
+    match message {
+        Message::ActivityEnded { task, attempt, .. } | Message::ActivityPostponed { task, attempt, .. } => {
+            Some((*task, *attempt))
+        }
+        Message::ChildEnded { .. }
+        | Message::ParentRewound { .. }
+        | Message::TimerDue { .. }
+        | Message::EventRaised { .. }
+        | Message::Suspend { .. }
+        | Message::Resume { .. }
+        | Message::Terminate { .. } => None,
     }
 }
 

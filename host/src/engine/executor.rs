@@ -10,10 +10,11 @@ use durawasm_core::model::Outcome;
 use durawasm_core::{Failure, Payload};
 
 use super::guest_client::GuestClient;
+use super::http::{HttpEnd, HttpRun};
 use super::session::Session;
 use crate::store::{AppVersion, BoxFuture, Digest, HubName};
 
-/// Runs guests. Knows components; knows no store, no mailbox and no HTTP.
+/// Runs guests, and reaches the outside on their behalf. Knows components; knows no store and no mailbox.
 pub trait Executor: Send + Sync + 'static {
     /// A run of an orchestrator from its beginning. Nothing happens until the future is polled. While the session
     /// says that the guest is blocked, the future returns `Pending` without arranging to be woken: whoever unblocks the
@@ -26,12 +27,32 @@ pub trait Executor: Send + Sync + 'static {
     /// Runs a call of an HTTP, manual or timer function in a fresh instance. Dropping the future stops it.
     fn run_function(&self, run: FunctionRun) -> BoxFuture<'static, Result<Result<FunctionAnswer, Failure>, HostFault>>;
 
+    /// Removes a component that no app has any more, with its compiled form. What runs of it goes on. Who keeps no
+    /// components has nothing to remove.
+    fn forget(&self, _digest: Digest) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
+
+    /// The components that it keeps.
+    fn kept(&self) -> BoxFuture<'_, Vec<Digest>> {
+        Box::pin(async { Vec::new() })
+    }
+
+    /// From now on guests of this hub may reach what these rules allow, beside what those of every hub may; in the form
+    /// of the server's `--egress`. Who reaches nothing for them has nothing to allow.
+    fn allow(&self, _hub: &HubName, _rules: &[String]) {}
+
+    /// Makes an attempt of an orchestrator's HTTP call. Dropping the future stops it.
+    fn call_http(&self, run: HttpRun) -> BoxFuture<'static, HttpEnd>;
+
     /// Checks, compiles and keeps a component durably, and asks it what it holds. Refused components leave nothing
     /// behind. Deploying the same bytes again is cheap.
     fn admit(&self, component: Bytes) -> BoxFuture<'_, Result<AppVersion, AdmitError>>;
 
-    /// The files of all components that were admitted. They never change.
-    fn components(&self) -> BoxFuture<'_, Result<Vec<(Digest, PathBuf)>, HostFault>>;
+    /// The files of all components that were admitted, for a backup. They never change. By default there are none.
+    fn components(&self) -> BoxFuture<'_, Result<Vec<(Digest, PathBuf)>, HostFault>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
 }
 
 /// An orchestrator to run.
@@ -72,6 +93,9 @@ impl Pulse {
     }
 }
 
+/// Names and values of environment variables.
+pub type Environment = Arc<[(String, String)]>;
+
 /// An attempt of an activity to run.
 pub struct ActivityRun {
     /// The code.
@@ -92,6 +116,8 @@ pub struct ActivityRun {
     pub idempotency_key: String,
     /// What the attempt before said with its last heartbeat.
     pub last_heartbeat: Option<Payload>,
+    /// Its environment: variables and secrets of the hub. Not to be logged.
+    pub env: Environment,
     /// Its heartbeats.
     pub pulse: Arc<Pulse>,
     /// What it manages orchestrations with.
@@ -108,6 +134,8 @@ pub struct FunctionRun {
     pub name: String,
     /// A new one for every call.
     pub invocation_id: String,
+    /// Its environment: variables and secrets of the hub. Not to be logged.
+    pub env: Environment,
     /// What set it off.
     pub call: FunctionCall,
     /// What it manages orchestrations with; knows the hub.
@@ -132,6 +160,8 @@ pub struct HttpRequest {
     pub method: String,
     /// With scheme and host.
     pub url: String,
+    /// `scheme://host` as the client sees this server: of the links that the function makes.
+    pub origin: String,
     /// Names in lowercase.
     pub headers: Vec<(String, String)>,
     /// Decoded.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use durawasm_core::{Failure, Payload};
 
+use super::apps::Triggered;
 use super::executor::{FunctionAnswer, FunctionCall, FunctionRun, HostFault, HttpRequest, HttpResponse};
 use super::guest_client::GuestClient;
 use super::routes::RouteParams;
@@ -78,12 +79,16 @@ impl Engine {
         }
     }
 
-    /// Sets a manual function off and does not wait for it; what becomes of it is logged.
+    /// Sets a manual function off, or a timer function out of turn, and does not wait for it; what becomes of it is logged.
+    /// A timer function is given its status in place of the input, and its schedule goes on as it was.
     ///
     /// # Errors
     /// [`FunctionError::Unknown`].
     pub fn call_manual(&self, hub: &HubName, name: &str, input: Option<Payload>) -> Result<(), FunctionError> {
-        let digest = self.inner.apps.find_manual(hub, name).ok_or(FunctionError::Unknown)?;
+        let (digest, input) = match self.inner.apps.find_triggered(hub, name).ok_or(FunctionError::Unknown)? {
+            Triggered::Manual(digest) => (digest, input),
+            Triggered::Timer(digest, key) => (digest, self.inner.timer_status(&key)),
+        };
         let (inner, hub, name) = (Arc::clone(&self.inner), hub.clone(), name.to_owned());
         tokio::spawn(async move {
             match inner.call(&hub, (digest, name.clone()), FunctionCall::Trigger(input)).await {
@@ -96,22 +101,29 @@ impl Engine {
 }
 
 impl Inner {
-    async fn call(
+    pub(super) async fn call(
         self: &Arc<Self>,
         hub: &HubName,
         (digest, name): (Digest, String),
         call: FunctionCall,
     ) -> Result<FunctionAnswer, FunctionError> {
+        let busy = self.hubs.enter(hub).ok_or(FunctionError::Unknown)?;
         // A queue without an end would only turn every answer into a timeout.
         let permit = tokio::time::timeout(self.settings.function_patience, self.function_permits.acquire());
         let Ok(_permit) = permit.await else { return Err(FunctionError::Busy) };
         let timeout = self.settings.function_timeout;
+        let client = GuestClient::new(self, hub);
+        let client = match &call {
+            FunctionCall::Http(request) => client.answering(&request.origin),
+            FunctionCall::Trigger(_) => client,
+        };
         let run = FunctionRun {
             digest,
             name,
             invocation_id: uuid::Uuid::now_v7().to_string(),
+            env: busy.env(),
             call,
-            client: GuestClient::new(self, hub),
+            client,
             timeout,
         };
         match tokio::time::timeout(timeout, self.executor.run_function(run)).await {

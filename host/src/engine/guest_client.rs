@@ -6,19 +6,21 @@ use durawasm_core::{HistoryEvent, InstanceId, Payload};
 
 use super::client::{StartError, StartRequest};
 use super::{Engine, Inner};
-use crate::store::HubName;
+use crate::store::{HubName, HubRecord};
 
 /// Manages the orchestrations of one hub. Cheap to clone.
 #[derive(Clone)]
 pub struct GuestClient {
     engine: Engine,
     hub: HubName,
+    /// Of the request that is answered, if one is.
+    origin: Option<Arc<str>>,
 }
 
 /// How the outside sees instances: implemented by the HTTP surface.
 pub trait Outside: Send + Sync + 'static {
-    /// The URLs by which an instance is managed.
-    fn management_payload(&self, hub: &HubName, id: &str) -> ManagementPayload;
+    /// The URLs by which an instance is managed, on this origin; none: on the server's public one.
+    fn management_payload(&self, hub: &HubRecord, id: &str, origin: Option<&str>) -> ManagementPayload;
 
     /// A history as the management API shows it: a JSON array.
     fn history(&self, events: &[HistoryEvent], detail: HistoryDetail) -> Payload;
@@ -50,7 +52,12 @@ pub struct ManagementPayload {
 
 impl GuestClient {
     pub(super) fn new(inner: &Arc<Inner>, hub: &HubName) -> Self {
-        Self { engine: Engine { inner: Arc::clone(inner) }, hub: hub.clone() }
+        Self { engine: Engine { inner: Arc::clone(inner) }, hub: hub.clone(), origin: None }
+    }
+
+    /// The same for a function that answers a request: links have the origin by which the request came.
+    pub(super) fn answering(self, origin: &str) -> Self {
+        Self { origin: Some(Arc::from(origin)), ..self }
     }
 
     /// The hub whose instances it manages.
@@ -76,9 +83,9 @@ impl GuestClient {
     /// The URLs by which an instance is managed; empty while there is no HTTP surface.
     #[must_use]
     pub fn management_payload(&self, id: &str) -> ManagementPayload {
-        match self.engine.inner.outside.get() {
-            Some(outside) => outside.management_payload(&self.hub, id),
-            None => ManagementPayload { id: id.to_owned(), ..ManagementPayload::default() },
+        match (self.engine.inner.outside.get(), self.engine.hub(&self.hub)) {
+            (Some(outside), Some(hub)) => outside.management_payload(&hub, id, self.origin.as_deref()),
+            (None, _) | (_, None) => ManagementPayload { id: id.to_owned(), ..ManagementPayload::default() },
         }
     }
 

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use super::Inner;
 use super::actor::{Content, Envelope};
 use super::episode::Again;
+use super::quota::QuotaError;
 use super::start::{Birth, FirstEpisode};
 use crate::store::{
     CommitError, FunctionKind, HubName, InstanceNumber, InstanceRecord, Mail, MailId, NewMail, Reuse, SharedStore,
@@ -235,6 +236,10 @@ impl Inner {
         start: &ChildStart,
         first_episode: FirstEpisode,
     ) -> Result<(), StoreError> {
+        let Some(starting) = self.hubs.enter_start(&mail.hub).await else {
+            self.discard(vec![mail.id]).await;
+            return Ok(());
+        };
         let pinned = mail.pin.as_ref().and_then(|pin| {
             let wanted = (FunctionKind::Orchestrator, start.name.as_str());
             self.apps.find_for(&mail.hub, (&pin.app, pin.digest), wanted)
@@ -246,6 +251,13 @@ impl Inner {
                 start.name, mail.hub
             );
             return self.refuse_child(mail, start, Failure::new("FunctionNotFound", message).non_retriable()).await;
+        };
+        let _place = match self.reserve(starting.hub(), 1).await {
+            Ok(place) => place,
+            Err(QuotaError::Exceeded(exceeded)) => {
+                return self.refuse_child(mail, start, Failure::new("QuotaExceeded", exceeded.to_string())).await;
+            }
+            Err(QuotaError::Store(error)) => return Err(error),
         };
         let live = self.born(&mail.hub, Birth::of_child(&mail.to, start), found);
         match self.begin(live, (Reuse::Terminal, vec![mail.id]), first_episode).await {

@@ -9,19 +9,25 @@ mod apps;
 mod backup;
 pub mod client;
 mod commit;
+pub mod cron;
 mod episode;
 pub mod executor;
 pub mod functions;
 pub mod guest_client;
 mod hot;
+pub mod http;
+mod hubs;
 mod mail;
 mod manage;
 mod query;
+mod quota;
 mod retention;
 pub mod routes;
+mod schedules;
 pub mod session;
 mod start;
 mod timers;
+mod versions;
 mod waiters;
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,7 +43,10 @@ pub use client::{
     StartRequest, Waited,
 };
 use executor::Executor;
+pub use hubs::{DEFAULT_HUB, HubError};
 pub use query::{PurgeError, PurgeOptions};
+pub use quota::QuotaExceeded;
+pub use versions::{AppError, Needs};
 
 use crate::store::{AppRecord, HubName, InstanceNumber, PayloadParts, Payloads, SharedStore, StoreError};
 
@@ -47,12 +56,15 @@ pub struct Watch(Arc<waiters::Waiter>);
 /// Settings of an engine.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Guests that may wait in memory at once; more are dropped and replayed when needed.
+    /// Guests that may wait in memory at once; more are dropped and replayed when needed. One of a large component counts
+    /// as several.
     pub hot_guests: usize,
     /// Activities that run at once.
     pub activities: usize,
     /// How long an activity attempt may take when its call does not say.
     pub activity_timeout: Duration,
+    /// HTTP calls of orchestrators that are under way at once.
+    pub http_calls: usize,
     /// How long an activity that was cancelled may go on before it is stopped; its heartbeats tell it.
     pub cancel_grace: Duration,
     /// HTTP, manual and timer functions that run at once.
@@ -73,6 +85,7 @@ impl Default for Settings {
             hot_guests: 1_000,
             activities: 256,
             activity_timeout: Duration::from_secs(300),
+            http_calls: 256,
             cancel_grace: Duration::from_secs(30),
             functions: 256,
             function_patience: Duration::from_secs(10),
@@ -108,13 +121,17 @@ pub(crate) struct Inner {
     clock: Clock,
     actors: actor::Actors,
     apps: apps::Apps,
+    hubs: hubs::Hubs,
     timers: timers::Timers,
     hot: hot::Hot,
     mailroom: mail::Mailroom,
     starting: mail::Starting,
     waiters: waiters::Waiters,
     retention: retention::Retention,
+    schedules: schedules::Schedules,
+    versions: versions::Versions,
     activity_permits: Arc<Semaphore>,
+    http_permits: Semaphore,
     function_permits: Semaphore,
     outside: OnceLock<Arc<dyn guest_client::Outside>>,
     recovered: AtomicBool,
@@ -141,17 +158,22 @@ impl Engine {
         clock: Clock,
     ) -> Result<Self, StoreError> {
         let apps = apps::Apps::load(&*store).await?;
+        let hubs = hubs::Hubs::load(&*store, apps.hubs()).await?;
         let (mailroom, lanes) = mail::Mailroom::open(&store).await?;
         let inner = Arc::new(Inner {
             actors: actor::Actors::default(),
             apps,
+            hubs,
             timers: timers::Timers::default(),
             hot: hot::Hot::new(settings.hot_guests),
             mailroom,
             starting: mail::Starting::default(),
             waiters: waiters::Waiters::default(),
             retention: retention::Retention::default(),
+            schedules: schedules::Schedules::new(clock()),
+            versions: versions::Versions::default(),
             activity_permits: Arc::new(Semaphore::new(settings.activities)),
+            http_permits: Semaphore::new(settings.http_calls),
             function_permits: Semaphore::new(settings.functions),
             outside: OnceLock::new(),
             recovered: AtomicBool::new(false),
@@ -161,12 +183,15 @@ impl Engine {
             settings,
             clock,
         });
+        inner.allow_all();
+        inner.keep_schedules(schedules::Beginning::Opened).await?;
         tokio::spawn(timers::run(Arc::downgrade(&inner)));
+        tokio::spawn(schedules::run(Arc::downgrade(&inner)));
         mail::run(&inner, lanes);
         tokio::spawn(Arc::clone(&inner).recover());
-        if let Some(keep) = inner.settings.retention {
-            tokio::spawn(retention::run(Arc::downgrade(&inner), keep));
-        }
+        inner.resume_deletions();
+        tokio::spawn(retention::run(Arc::downgrade(&inner)));
+        tokio::spawn(versions::run(Arc::downgrade(&inner)));
         Ok(Self { inner })
     }
 
@@ -349,6 +374,8 @@ impl Engine {
     pub fn clock_moved(&self) {
         self.inner.timers.look_again();
         self.inner.retention.look_again();
+        self.inner.schedules.look_again();
+        self.inner.versions.look_again();
     }
 
     /// Stops taking up new work. What has been acknowledged is durable already; what runs is taken up at the next start.

@@ -268,12 +268,18 @@ impl Inner {
         self.waiters.ended(number, End::Otherwise);
     }
 
+    /// Ends what memory holds of an instance that is gone with its hub, its activities too.
+    pub(super) fn stop_instance(&self, number: InstanceNumber) {
+        self.actors.stop_activities(number);
+        self.forget(number);
+    }
+
     async fn terminate_for_purge(self: &Arc<Self>, record: &InstanceRecord) -> Result<(), PurgeError> {
         let reason = Some("purged".to_owned());
         let terminate = Message::Terminate { reason, recursive: false };
         match self.deliver(record.number, Content::Message(terminate)).await {
             // It ended, or went, in between: the caller looks again.
-            Ok(()) | Err(SendError::Ended | SendError::NotFailed | SendError::Unknown) => Ok(()),
+            Ok(()) | Err(SendError::Ended | SendError::NotFailed | SendError::NoVersion | SendError::Unknown) => Ok(()),
             Err(SendError::Full) => Err(StoreError::Unavailable("the instance takes no messages".to_owned()).into()),
             Err(SendError::Store(error)) => Err(error.into()),
         }

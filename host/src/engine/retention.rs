@@ -1,5 +1,6 @@
 //! Purging what ended long ago, in the background.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use durawasm_core::{SignedDuration, Timestamp};
 use tokio::sync::Notify;
 
 use super::Inner;
-use crate::store::Filter;
+use crate::store::{Filter, HubName, Keep};
 
 /// The longest pause between two sweeps by the engine's clock.
 const LONGEST_PAUSE: SignedDuration = SignedDuration::from_secs(3600);
@@ -28,25 +29,21 @@ impl Retention {
     }
 }
 
+/// What is kept of a hub's ended instances, and when it is swept next.
+type Plan = HashMap<HubName, (Duration, Timestamp)>;
+
 /// Sweeps until the engine is gone. Each sweep goes page by page and each instance is a commit of its own, so others
 /// are served in between.
-pub(super) async fn run(engine: Weak<Inner>, keep: Duration) {
-    let keep = SignedDuration::try_from(keep).unwrap_or(SignedDuration::MAX);
-    let pause = (keep / 10).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
-    let mut next = Timestamp::MIN;
+pub(super) async fn run(engine: Weak<Inner>) {
+    let mut plan = Plan::new();
     loop {
         let Some(inner) = engine.upgrade() else { return };
         if inner.is_stopping() {
             return;
         }
-        let now = inner.now();
-        if now >= next {
-            next = now.saturating_add(pause).unwrap_or(Timestamp::MAX);
-            if let Ok(until) = now.checked_sub(keep) {
-                sweep(&inner, until).await;
-            }
-        }
-        let wait = Duration::try_from(next.duration_since(inner.now())).unwrap_or(Duration::ZERO).min(GLANCE);
+        let next = round(&inner, &mut plan).await;
+        let wait = next.and_then(|next| Duration::try_from(next.duration_since(inner.now())).ok());
+        let wait = wait.unwrap_or(GLANCE).min(GLANCE);
         let changed = Arc::clone(&inner.retention.changed);
         // An engine that nobody uses any more must not be kept by its sweeper.
         drop(inner);
@@ -54,14 +51,41 @@ pub(super) async fn run(engine: Weak<Inner>, keep: Duration) {
     }
 }
 
-async fn sweep(inner: &Arc<Inner>, until: Timestamp) {
+/// Sweeps the hubs whose time has come, and returns when the next one's comes.
+async fn round(inner: &Arc<Inner>, plan: &mut Plan) -> Option<Timestamp> {
+    let mut after = Plan::new();
+    for hub in inner.hubs.all() {
+        let keep = match hub.config.retention {
+            Some(Keep::For(keep)) => keep,
+            Some(Keep::Forever) => continue,
+            None => match inner.settings.retention {
+                Some(keep) => keep,
+                None => continue,
+            },
+        };
+        let known = plan.get(&hub.name).filter(|(known, _)| *known == keep).map(|(_, next)| *next);
+        let mut next = known.unwrap_or(Timestamp::MIN);
+        let now = inner.now();
+        if now >= next {
+            let span = SignedDuration::try_from(keep).unwrap_or(SignedDuration::MAX);
+            let pause = (span / 10).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
+            next = now.saturating_add(pause).unwrap_or(Timestamp::MAX);
+            if let Ok(until) = now.checked_sub(span) {
+                sweep(inner, &hub.name, until).await;
+            }
+        }
+        after.insert(hub.name.clone(), (keep, next));
+    }
+    *plan = after;
+    plan.values().map(|(_, next)| *next).min()
+}
+
+async fn sweep(inner: &Arc<Inner>, hub: &HubName, until: Timestamp) {
     // Nothing is changed before it is created: what was created later need not be looked at.
     let filter = Filter { created_to: Some(until), updated_to: Some(until), ..Filter::default() };
-    for hub in inner.apps.hubs() {
-        match inner.purge_many(&hub, &filter, false).await {
-            Ok(0) => {}
-            Ok(purged) => tracing::info!(%hub, purged, "instances that ended long ago were purged"),
-            Err(error) => tracing::error!(%hub, %error, "purging what ended long ago failed; trying again later"),
-        }
+    match inner.purge_many(hub, &filter, false).await {
+        Ok(0) => {}
+        Ok(purged) => tracing::info!(%hub, purged, "instances that ended long ago were purged"),
+        Err(error) => tracing::error!(%hub, %error, "purging what ended long ago failed; trying again later"),
     }
 }

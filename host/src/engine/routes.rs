@@ -55,6 +55,18 @@ impl Route {
         Ok(Self(segments))
     }
 
+    /// Reads what all routes begin with: words between slashes, or nothing. Returns it without slashes at its ends.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn prefix(text: &str) -> Result<String, String> {
+        let Self(segments) = Self::parse(text)?;
+        match segments.iter().find_map(Segment::name) {
+            Some(name) => Err(format!("'{name}' is a parameter; a prefix has none")),
+            None => Ok(text.trim_matches('/').to_owned()),
+        }
+    }
+
     /// The values of the parameters, if a path (split at its slashes, each part decoded) has this form.
     #[must_use]
     pub fn matches(&self, path: &[String]) -> Option<RouteParams> {
@@ -176,6 +188,16 @@ mod tests {
         assert_eq!(params("files/{*path}", "files/a/b"), Some(vec!["path=a/b".to_owned()]));
         assert_eq!(params("files/{*path}", "files"), Some(vec!["path=".to_owned()]));
         assert_eq!(params("", ""), Some(vec![]));
+    }
+
+    #[test]
+    fn a_prefix_is_words_or_nothing() {
+        for (text, prefix) in [("api", "api"), ("/v1/api/", "v1/api"), ("", ""), ("/", "")] {
+            assert_eq!(Route::prefix(text).as_deref(), Ok(prefix));
+        }
+        for bad in ["{a}", "a/{b?}", "a//b", "..", "a?b"] {
+            assert!(Route::prefix(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Starting an instance: the start and, when it ends in time, the first episode in one durable commit.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use durawasm_core::model::{Tags, check_instance_id};
@@ -12,6 +13,7 @@ use super::apps::Found;
 use super::client::{Reuse, SendError, StartError, StartRequest};
 use super::commit::numbered;
 use super::episode::{Live, UNNUMBERED};
+use super::hubs::Starting;
 use super::session::Session;
 use super::waiters::{End, Waiter};
 use crate::store::{self, CommitError, Committed, Expect, FunctionKind, HubName, InstanceRecord, MailId, StoreError};
@@ -87,12 +89,16 @@ impl Inner {
         if self.is_stopping() {
             return Err(StoreError::Unavailable("the host is shutting down".to_owned()).into());
         }
+        let starting = self.hubs.enter_start(&request.hub).await;
+        let starting = starting.ok_or_else(|| StartError::NoHub(request.hub.clone()))?;
         let mut live = self.prepare(&request)?;
         live.waiter = waiter;
         let id = live.record.id.clone();
         if request.instance_id.is_some() {
             self.refuse_taken(&live.record, reuse).await?;
         }
+        starting.hub().take_starts(1, self.now())?;
+        let _place = self.reserve(starting.hub(), 1).await?;
         self.begin(live, (reuse, Vec::new()), FirstEpisode::Now).await.map_err(refused)?;
         Ok(id)
     }
@@ -106,6 +112,7 @@ impl Inner {
             return Err(StartError::TooMany { count: requests.len(), limit: STARTS_AT_ONCE });
         }
         let (mut commits, mut ids, mut timers) = (Vec::new(), Vec::new(), Vec::new());
+        let all = self.enter_all(&requests).await?;
         for request in &requests {
             let reuse = match request.reuse {
                 Reuse::Never => store::Reuse::Never,
@@ -126,6 +133,11 @@ impl Inner {
             commits.push(commit);
             timers.push(effects);
         }
+        let mut places = Vec::new();
+        for (starting, count) in &all {
+            starting.hub().take_starts(*count, self.now())?;
+            places.push(self.reserve(starting.hub(), *count).await?);
+        }
         let committed = self.store.commit_all(commits).await.map_err(refused)?;
         for (Committed { number, .. }, effects) in committed.into_iter().zip(timers) {
             for effect in effects {
@@ -136,6 +148,19 @@ impl Inner {
             self.wake(number);
         }
         Ok(ids)
+    }
+
+    /// Begins starts in all hubs that are meant, so many in each, in one order, so that no two wait for each other.
+    async fn enter_all(&self, requests: &[StartRequest]) -> Result<Vec<(Starting, u64)>, StartError> {
+        let mut hubs = BTreeMap::<HubName, u64>::new();
+        for request in requests {
+            *hubs.entry(request.hub.clone()).or_default() += 1;
+        }
+        let mut all = Vec::new();
+        for (hub, count) in hubs {
+            all.push((self.hubs.enter_start(&hub).await.ok_or(StartError::NoHub(hub))?, count));
+        }
+        Ok(all)
     }
 
     /// Terminates what has the id, then starts; each is a step of its own.
@@ -157,7 +182,14 @@ impl Inner {
             let reason = Some("replaced by a new start".to_owned());
             let terminate = super::actor::Content::Message(Message::Terminate { reason, recursive: false });
             match self.deliver(record.number, terminate).await {
-                Ok(()) | Err(SendError::Unknown | SendError::Ended | SendError::NotFailed | SendError::Full) => {}
+                Ok(())
+                | Err(
+                    SendError::Unknown
+                    | SendError::Ended
+                    | SendError::NotFailed
+                    | SendError::NoVersion
+                    | SendError::Full,
+                ) => {}
                 Err(SendError::Store(error)) => return Err(error.into()),
             }
         }

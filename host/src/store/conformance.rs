@@ -1,5 +1,6 @@
 //! What every store promises, each promise a test of its own, run on every backend.
 
+mod hubs;
 mod mail;
 mod together;
 
@@ -168,6 +169,14 @@ pub(super) fn every_kind() -> Vec<HistoryEvent> {
             retry_at: at(9),
             heartbeat: Some(Arc::from("5")),
         },
+        EventKind::TaskPostponed { task, attempt: 1, answer: None, next: Arc::from("{}"), due: at(9) },
+        EventKind::TaskPostponed {
+            task,
+            attempt: 2,
+            answer: Some(Arc::from("x".repeat(5_000))),
+            next: Arc::from("y".repeat(5_000)),
+            due: at(9),
+        },
         EventKind::TaskRetried { task, attempt: 2, child: None },
         EventKind::TaskRetried { task, attempt: 2, child: Some(Arc::from("child")) },
         EventKind::TaskCompleted { task, result: Some(Arc::from("null")) },
@@ -260,7 +269,8 @@ fn triggers(name: &str) -> Vec<Trigger> {
         http(AuthLevel::Function, &[]),
         http(AuthLevel::Admin, &[]),
         TriggerKind::Manual,
-        TriggerKind::Timer { schedule: "0 * * * * *".into() },
+        schedules::timer(true, false),
+        schedules::timer(false, true),
     ];
     let named = kinds.into_iter().map(|kind| Trigger { name: format!("{name}-trigger"), kind });
     if name == "b" { Vec::new() } else { named.collect() }
@@ -538,20 +548,10 @@ pub(super) async fn the_ready_index_follows_the_records(store: Arc<dyn Store>) {
     assert_eq!(store.ready(None, 9).await.unwrap(), of(&[0, 2, 3, 4]));
 }
 
-pub(super) async fn apps_are_replaced_only_as_seen(store: Arc<dyn Store>) {
-    store.put_app(app("b"), 0).await.unwrap();
-    store.put_app(app("a"), 0).await.unwrap();
-    assert!(matches!(store.put_app(app("a"), 0).await, Err(CommitError::Conflict)));
-    assert!(matches!(store.put_app(app("c"), 1).await, Err(CommitError::Conflict)));
-    let mut large = AppRecord { generation: 2, ..app("a") };
-    large.versions[0].imports = (0..5000).map(|index| format!("import {index}")).collect();
-    store.put_app(large.clone(), 1).await.unwrap();
-    assert_eq!(store.apps().await.unwrap(), [large, app("b")]);
-    let small = AppRecord { generation: 3, ..app("a") };
-    store.put_app(small.clone(), 2).await.unwrap();
-    assert_eq!(store.apps().await.unwrap(), [small, app("b")]);
-}
-
+use hubs::{
+    apps_are_removed_only_as_seen, apps_are_replaced_only_as_seen, hubs_are_replaced_only_as_seen,
+    of_concurrent_changes_of_a_hub_one_wins, timers_of_purged_instances_are_forgotten,
+};
 use mail::{
     a_refused_commit_leaves_its_mail, an_answer_takes_the_place_of_mail, every_letter_comes_back, mail_is_taken_once,
     of_concurrent_takers_one_wins,
@@ -570,7 +570,9 @@ macro_rules! conformance {
             fresh_history_begins_anew_and_keeps_payloads timers_come_in_order_until_cleared
             the_ready_index_follows_the_records apps_are_replaced_only_as_seen
             every_letter_comes_back mail_is_taken_once of_concurrent_takers_one_wins a_refused_commit_leaves_its_mail
-            several_starts_are_one_commit of_several_starts_one_refused_refuses_all an_answer_takes_the_place_of_mail);
+            several_starts_are_one_commit of_several_starts_one_refused_refuses_all an_answer_takes_the_place_of_mail
+            hubs_are_replaced_only_as_seen of_concurrent_changes_of_a_hub_one_wins apps_are_removed_only_as_seen
+            timers_of_purged_instances_are_forgotten);
     };
     ($backend:ident, $open:expr, $($promise:ident)*) => {
         mod $backend {
@@ -593,3 +595,4 @@ conformance!(sled, {
 });
 
 mod lists;
+mod schedules;

@@ -6,9 +6,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use durawasm_core::{HistoryEvent, InstanceId, Timestamp};
 
 use super::{
-    AppRecord, BoxFuture, Commit, CommitError, Committed, Counts, EXAMINED, Expect, HubName, InstanceNumber,
+    AppRecord, BoxFuture, Commit, CommitError, Committed, Counts, EXAMINED, Expect, HubName, HubRecord, InstanceNumber,
     InstanceRecord, ListQuery, Mail, MailId, NewMail, Page, PayloadChanges, PayloadParts, Payloads, Position,
-    RecordedHistory, Reuse, Revision, Snapshot, Store, StoreError, TimerRow,
+    RecordedHistory, Reuse, Revision, ScheduleKey, ScheduleState, Snapshot, Store, StoreError, TimerRow,
 };
 
 /// A [`Store`] that forgets everything when it is dropped.
@@ -29,6 +29,8 @@ struct Rows {
     created: BTreeMap<(HubName, Position), InstanceNumber>,
     children: BTreeSet<(HubName, InstanceId, InstanceNumber)>,
     apps: BTreeMap<(HubName, String), AppRecord>,
+    schedules: BTreeMap<ScheduleKey, ScheduleState>,
+    hubs: BTreeMap<HubName, HubRecord>,
 }
 
 #[derive(Clone, Debug)]
@@ -197,6 +199,11 @@ impl Rows {
     }
 }
 
+/// Whether a record is as its changer saw it.
+fn seen(found: Option<u32>, expected: u32) -> Result<(), CommitError> {
+    if found.unwrap_or(0) == expected { Ok(()) } else { Err(CommitError::Conflict) }
+}
+
 fn place(record: &InstanceRecord) -> (HubName, Position) {
     (record.hub.clone(), Position { created: record.created, id: record.id.clone() })
 }
@@ -345,5 +352,68 @@ impl Store for MemoryStore {
 
     fn put_app(&self, app: AppRecord, expected: u32) -> BoxFuture<'_, Result<(), CommitError>> {
         Box::pin(async move { self.rows().put_app(app, expected) })
+    }
+
+    fn schedules(&self) -> BoxFuture<'_, Result<Vec<(ScheduleKey, ScheduleState)>, StoreError>> {
+        Box::pin(
+            async move { Ok(self.rows().schedules.iter().map(|(key, state)| (key.clone(), state.clone())).collect()) },
+        )
+    }
+
+    fn put_schedule(
+        &self,
+        key: ScheduleKey,
+        before: Option<ScheduleState>,
+        after: Option<ScheduleState>,
+    ) -> BoxFuture<'_, Result<(), CommitError>> {
+        Box::pin(async move {
+            let mut rows = self.rows();
+            if rows.schedules.get(&key) != before.as_ref() {
+                return Err(CommitError::Conflict);
+            }
+            match after {
+                Some(after) => drop(rows.schedules.insert(key, after)),
+                None => drop(rows.schedules.remove(&key)),
+            }
+            Ok(())
+        })
+    }
+
+    fn remove_app(&self, hub: &HubName, app: &str, expected: u32) -> BoxFuture<'_, Result<(), CommitError>> {
+        let key = (hub.clone(), app.to_owned());
+        Box::pin(async move {
+            let mut rows = self.rows();
+            seen(rows.apps.get(&key).map(|app| app.generation), expected)?;
+            rows.apps.remove(&key);
+            Ok(())
+        })
+    }
+
+    fn hubs(&self) -> BoxFuture<'_, Result<Vec<HubRecord>, StoreError>> {
+        Box::pin(async move { Ok(self.rows().hubs.values().cloned().collect()) })
+    }
+
+    fn put_hub(&self, hub: HubRecord, expected: u32) -> BoxFuture<'_, Result<(), CommitError>> {
+        Box::pin(async move {
+            let mut rows = self.rows();
+            seen(rows.hubs.get(&hub.name).map(|hub| hub.generation), expected)?;
+            rows.hubs.insert(hub.name.clone(), HubRecord { generation: expected + 1, ..hub });
+            Ok(())
+        })
+    }
+
+    fn remove_hub(&self, hub: &HubName, expected: u32) -> BoxFuture<'_, Result<(), CommitError>> {
+        let hub = hub.clone();
+        Box::pin(async move {
+            let mut rows = self.rows();
+            seen(rows.hubs.get(&hub).map(|hub| hub.generation), expected)?;
+            rows.hubs.remove(&hub);
+            Ok(())
+        })
+    }
+
+    fn forget_timers(&self, _after: Option<TimerRow>) -> BoxFuture<'_, Result<Option<TimerRow>, StoreError>> {
+        // An instance takes its timers along.
+        Box::pin(async { Ok(None) })
     }
 }

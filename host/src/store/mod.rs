@@ -5,6 +5,7 @@
 pub mod backup;
 #[cfg(test)]
 mod conformance;
+pub mod hub;
 pub mod memory;
 pub mod model;
 pub mod query;
@@ -18,10 +19,11 @@ use durawasm_core::{HistoryEvent, Timestamp};
 
 pub use self::sled::portable;
 pub use backup::{BackupError, BackupRows};
+pub use hub::{HubConfig, HubLimits, HubRecord, HubState, Keep, KeyHash, KeyId, KeyRecord, KeyScope, Secret};
 pub use model::{
     AppOptions, AppRecord, AppVersion, AuthLevel, Commit, Committed, Digest, Expect, FunctionKind, HttpTrigger,
     HubName, InstanceNumber, InstanceRecord, Mail, MailId, NewMail, PayloadChanges, Payloads, Pinned, Reuse, Revision,
-    TimerRow, Trigger, TriggerKind,
+    ScheduleKey, ScheduleState, TimerRow, TimerTrigger, Trigger, TriggerKind,
 };
 pub use query::{Counts, EXAMINED, Filter, ListQuery, Page, PayloadParts, Position, Snapshot, StatusCounts};
 
@@ -140,6 +142,34 @@ pub trait Store: Send + Sync + 'static {
     /// one is a conflict.
     fn put_app(&self, app: AppRecord, expected: u32) -> BoxFuture<'_, Result<(), CommitError>>;
 
+    /// The schedules of all timer functions of all hubs.
+    fn schedules(&self) -> BoxFuture<'_, Result<Vec<(ScheduleKey, ScheduleState)>, StoreError>>;
+
+    /// Writes where a timer function is in its schedule, or removes it; durable on return. `before`: what the caller saw;
+    /// anything else is a conflict.
+    fn put_schedule(
+        &self,
+        key: ScheduleKey,
+        before: Option<ScheduleState>,
+        after: Option<ScheduleState>,
+    ) -> BoxFuture<'_, Result<(), CommitError>>;
+
+    /// Removes an app's record, if it is at this generation; durable on return.
+    fn remove_app(&self, hub: &HubName, app: &str, expected: u32) -> BoxFuture<'_, Result<(), CommitError>>;
+
+    /// All hubs that have a record.
+    fn hubs(&self) -> BoxFuture<'_, Result<Vec<HubRecord>, StoreError>>;
+
+    /// Writes a hub's record; durable on return. `expected`: the generation the caller saw (0: none yet); another one
+    /// is a conflict.
+    fn put_hub(&self, hub: HubRecord, expected: u32) -> BoxFuture<'_, Result<(), CommitError>>;
+
+    /// Removes a hub's record, if it is at this generation; durable on return. Nothing else of the hub is removed.
+    fn remove_hub(&self, hub: &HubName, expected: u32) -> BoxFuture<'_, Result<(), CommitError>>;
+
+    /// Looks at some timers after `after` and removes those whose instance is gone. Returns how far it came; none: to
+    /// the end.
+    fn forget_timers(&self, after: Option<TimerRow>) -> BoxFuture<'_, Result<Option<TimerRow>, StoreError>>;
     /// Begins a backup: all rows as of one moment, namely when the last piece is given. Everything acknowledged before is
     /// in it. Called within a runtime; commits go on meanwhile.
     ///

@@ -247,13 +247,45 @@ pub struct Trigger {
 pub enum TriggerKind {
     /// Requests to a route.
     Http(HttpTrigger),
-    /// Somebody with the admin key.
+    /// Somebody with a key that manages the hub.
     Manual,
     /// Time.
-    Timer {
-        /// Six fields from the second on.
-        schedule: String,
-    },
+    Timer(TimerTrigger),
+}
+
+/// When a timer function runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TimerTrigger {
+    /// Six fields from the second on, as the engine reads them.
+    pub schedule: String,
+    /// What was due while the host was down runs when it is up again; once, however often it was due.
+    pub use_monitor: bool,
+    /// It runs when the host starts and when the app is deployed, too.
+    pub run_on_startup: bool,
+}
+
+/// Which timer function.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ScheduleKey {
+    /// The hub.
+    pub hub: HubName,
+    /// The app.
+    pub app: String,
+    /// The function.
+    pub function: String,
+}
+
+/// Where a timer function is in its schedule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScheduleState {
+    /// What `due` was computed by; another one in the app makes this state void.
+    pub schedule: String,
+    /// When it runs next.
+    pub due: Timestamp,
+    /// The occurrence before, if it ran.
+    pub last: Option<Timestamp>,
+    /// When this was written.
+    pub updated: Timestamp,
 }
 
 /// Which requests an HTTP function answers.
@@ -275,7 +307,7 @@ pub enum AuthLevel {
     /// The function's, or one that opens more.
     #[default]
     Function,
-    /// The admin key.
+    /// The admin key, or one that manages the hub.
     Admin,
 }
 

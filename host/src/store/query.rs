@@ -112,6 +112,12 @@ impl StatusCounts {
         self.0.iter().sum()
     }
 
+    /// How many have not ended.
+    #[must_use]
+    pub fn open(&self) -> u64 {
+        Status::ALL.into_iter().filter(|status| !status.is_terminal()).map(|status| self.get(status)).sum()
+    }
+
     /// So many more (or fewer) have this status; never fewer than none.
     pub(crate) fn add(&mut self, status: Status, difference: i64) {
         let count = &mut self.0[status as usize];

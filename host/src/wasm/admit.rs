@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use durawasm_core::model::BUILT_IN;
 use jiff::Timestamp;
 use sha2::{Digest as _, Sha256};
 
@@ -122,6 +123,9 @@ fn functions(app: &App, surface: &Surface, limits: &Limits) -> Result<Functions,
         functions.extend(kind.map(|kind| (kind, name.clone())));
         if let Some(trigger) = trigger(function)? {
             if let Some((other, what)) = triggers.iter().find_map(|other| Some((other, clash(other, &trigger)?))) {
+                if other.name == *name {
+                    return Err(format!("it declares the {what} '{name}' twice; names must be unique"));
+                }
                 return Err(format!("{what} '{name}' is also that of '{}'; requests could go to either", other.name));
             }
             triggers.push(trigger);
@@ -141,6 +145,9 @@ fn check_name(name: &str) -> Result<(), String> {
     if name.chars().any(char::is_control) {
         return Err(format!("the function name {name:?} has control characters"));
     }
+    if name.starts_with(BUILT_IN) {
+        return Err(format!("it declares '{name}'; names that begin with {BUILT_IN} are the host's own"));
+    }
     Ok(())
 }
 
@@ -149,4 +156,22 @@ fn check_label(what: &str, label: &str) -> Result<(), String> {
         return Err(format!("its {what} is longer than {LABEL_CHARS} characters or has control characters"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_checked() {
+        assert_eq!(check_name("Hello, Wörld"), Ok(()));
+        for (name, why) in [
+            ("", "without a name"),
+            ("a\nb", "control characters"),
+            (&"x".repeat(129), "longer than 128"),
+            ("BuiltIn::HttpActivity", "the host's own"),
+        ] {
+            assert!(check_name(name).is_err_and(|text| text.contains(why)), "{name}");
+        }
+    }
 }

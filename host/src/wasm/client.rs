@@ -322,8 +322,10 @@ async fn start_error(client: &GuestClient, error: StartError) -> Error {
                 Err(error) => store_error(error),
             }
         }
-        StartError::BadInstanceId(_) | StartError::UnknownFunction { .. } => Error::Invalid(text),
-        StartError::TooMany { .. } | StartError::InputTooLarge { .. } => Error::Limit(text),
+        StartError::BadInstanceId(_) | StartError::UnknownFunction { .. } | StartError::NoHub(_) => {
+            Error::Invalid(text)
+        }
+        StartError::TooMany { .. } | StartError::InputTooLarge { .. } | StartError::Quota(_) => Error::Limit(text),
         StartError::Store(error) => store_error(error),
     }
 }
@@ -334,6 +336,7 @@ fn send_error(error: SendError) -> Error {
         SendError::Unknown => Error::NotFound,
         SendError::Ended => Error::Ended,
         SendError::NotFailed => Error::NotFailed,
+        SendError::NoVersion => Error::Invalid(text),
         SendError::Full => Error::Limit(text),
         SendError::Store(error) => store_error(error),
     }

@@ -1,6 +1,8 @@
 //! Values of guests as values of the core and back. Everything that comes from a guest is checked and bounded here.
 
-use durawasm_core::model::{LONGEST_INSTANCE_ID, Outcome, TAG_BYTES, Tags, tags_fit};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use durawasm_core::model::{HTTP_ACTIVITY, LONGEST_INSTANCE_ID, Outcome, TAG_BYTES, Tags, tags_fit};
 use durawasm_core::{Cause, Command, Failure, Notice, Payload, RetryPolicy, Timestamp};
 use serde::de::IgnoredAny;
 
@@ -8,10 +10,11 @@ use super::bindings::durable::functions::{orchestration as wit, types};
 use super::bindings::exports::durable::functions::{activity, orchestrator};
 use super::guest::fail;
 use super::limits::{
-    ATTEMPTS, CAUSES, CUSTOM_STATUS_UTF16_BYTES, ERROR_TYPE, FAILURE_TEXT, LABEL_CHARS, LONGEST_MS, NAME_CHARS,
-    TAG_VALUE_CHARS, TAGS,
+    ATTEMPTS, CAUSES, CUSTOM_STATUS_UTF16_BYTES, ERROR_TYPE, FAILURE_TEXT, HTTP_HEADERS, LABEL_CHARS, LONGEST_MS,
+    NAME_CHARS, STATUSES, TAG_VALUE_CHARS, TAGS,
 };
 use super::stdio::{Level, cut};
+use crate::engine::http::{Headers, HttpCall, RetryOptions, add_header};
 
 /// What a run of a guest's function came to, in the guest's terms.
 pub(super) type GuestOutcome = Result<Option<String>, GuestFailure>;
@@ -188,6 +191,45 @@ pub(super) fn call_activity(
         input: payload("the activity's input", input, limit)?,
         retry: options.retry.map(retry_policy).transpose()?,
         timeout_ms: options.timeout.map(|ms| duration("the activity's timeout", ms, true)).transpose()?,
+        tags: tags(options.tags)?,
+    })
+}
+
+/// The command that makes an HTTP call. What is wrong with the request itself fails its task and not the orchestrator.
+pub(super) fn call_http(call: wit::HttpCall, options: wit::HttpOptions, limit: usize) -> wasmtime::Result<Command> {
+    if call.headers.len() > HTTP_HEADERS {
+        let message = format!("an HTTP call with {} headers; the limit is {HTTP_HEADERS}", call.headers.len());
+        return Err(fail("LimitExceeded", message));
+    }
+    if options.retry_statuses.len() > STATUSES {
+        let message = format!("{} statuses to retry; there are no more than {STATUSES}", options.retry_statuses.len());
+        return Err(fail("InvalidArgument", message));
+    }
+    let mut headers = Headers::new();
+    for header in call.headers {
+        add_header(&mut headers, header.name.to_ascii_lowercase(), header.value);
+    }
+    let (content, content_base64) = match call.body.map(String::from_utf8) {
+        Some(Ok(text)) => (Some(text), None),
+        Some(Err(binary)) => (None, Some(STANDARD.encode(binary.as_bytes()))),
+        None => (None, None),
+    };
+    let retry = options.retry.map(retry_policy).transpose()?;
+    let call = HttpCall {
+        method: call.method.to_ascii_uppercase(),
+        uri: call.uri,
+        headers,
+        content,
+        content_base64,
+        asynchronous_pattern_enabled: options.poll,
+        retry_options: retry.is_some().then_some(RetryOptions { status_codes_to_retry: options.retry_statuses }),
+    };
+    let input = serde_json::to_string(&call)?;
+    Ok(Command::CallActivity {
+        name: HTTP_ACTIVITY.to_owned(),
+        input: payload("the HTTP call", Some(input), limit)?,
+        retry,
+        timeout_ms: options.timeout.map(|ms| duration("the HTTP call's timeout", ms, true)).transpose()?,
         tags: tags(options.tags)?,
     })
 }

@@ -8,9 +8,10 @@ use super::bindings::durable::functions::types;
 use super::bindings::exports::durable::functions::describe::{Function, FunctionKind as Kind};
 use super::bindings::exports::durable::functions::http_function as wit;
 use super::convert;
+use crate::engine::cron::Cron;
 use crate::engine::executor::{HttpRequest, HttpResponse};
 use crate::engine::routes::Route;
-use crate::store::{AuthLevel, HttpTrigger, Trigger, TriggerKind};
+use crate::store::{AuthLevel, HttpTrigger, TimerTrigger, Trigger, TriggerKind};
 
 /// Headers of a response at most.
 const HEADERS: usize = 100;
@@ -72,6 +73,21 @@ struct HttpConfig {
     auth_level: Option<String>,
 }
 
+/// What a timer function's `config` may say.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct TimerConfig {
+    schedule: String,
+    #[serde(default = "monitored")]
+    use_monitor: bool,
+    #[serde(default)]
+    run_on_startup: bool,
+}
+
+fn monitored() -> bool {
+    true
+}
+
 /// The trigger that a function declares; none for orchestrators and activities. The error says what is wrong.
 pub(super) fn trigger(function: &Function) -> Result<Option<Trigger>, String> {
     let name = &function.name;
@@ -86,9 +102,11 @@ pub(super) fn trigger(function: &Function) -> Result<Option<Trigger>, String> {
             TriggerKind::Http(http(name, config)?)
         }
         Kind::Timer => {
-            return Err(format!(
-                "'{name}' is a timer function, and this version of the host has no timers for functions"
-            ));
+            let TimerConfig { schedule, use_monitor, run_on_startup } =
+                serde_json::from_str(config).map_err(unreadable)?;
+            Cron::parse(&schedule)
+                .map_err(|why| format!("the schedule '{schedule}' of timer function '{name}' is wrong: {why}"))?;
+            TriggerKind::Timer(TimerTrigger { schedule, use_monitor, run_on_startup })
         }
     };
     Ok(Some(Trigger { name: name.clone(), kind }))
@@ -120,4 +138,34 @@ fn http(name: &str, config: HttpConfig) -> Result<HttpTrigger, String> {
         }
     };
     Ok(HttpTrigger { route: route.trim_matches('/').to_owned(), methods, level })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn timer(config: &str) -> Result<TriggerKind, String> {
+        let function = Function { name: "Tick".to_owned(), kind: Kind::Timer, config: Some(config.to_owned()) };
+        Ok(trigger(&function)?.unwrap().kind)
+    }
+
+    #[test]
+    fn timers_are_declared_with_their_schedule() {
+        let of = |use_monitor, run_on_startup| {
+            Ok(TriggerKind::Timer(TimerTrigger { schedule: "0 * * * * *".to_owned(), use_monitor, run_on_startup }))
+        };
+        assert_eq!(timer(r#"{"schedule": "0 * * * * *"}"#), of(true, false));
+        let all = r#"{"schedule": "0 * * * * *", "useMonitor": false, "runOnStartup": true}"#;
+        assert_eq!(timer(all), of(false, true));
+        for (wrong, words) in [
+            ("{}", "function 'Tick' cannot be read: missing field `schedule`"),
+            (r#"{"schedule": 5}"#, "invalid type"),
+            (r#"{"schedule": "0 * * * * *", "useMonitor": "no"}"#, "expected a boolean"),
+            (r#"{"schedule": "0 * * * * *", "zone": "CET"}"#, "unknown field `zone`"),
+            (r#"{"schedule": "0 0 25 * * *"}"#, "timer function 'Tick' is wrong: its field 'hour', '25'"),
+        ] {
+            let error = timer(wrong).unwrap_err();
+            assert!(error.contains(words), "{wrong}: {error}");
+        }
+    }
 }

@@ -7,13 +7,17 @@ use durawasm_core::Failure;
 use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, ResourceLimiter, Store, StoreContextMut, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::engine::ticks;
+use super::http::Outgoing;
 use super::limits::Limits;
+use super::network::Reach;
 use super::stdio::{GuestLog, Stream};
 use super::virtual_wasi::Virtual;
 use crate::engine::executor::{ActivityRun, FunctionRun};
 use crate::engine::session::Session;
+use crate::net::egress::Egress;
 
 /// What a guest runs as. The role decides what its imports do.
 pub(super) enum Role {
@@ -62,6 +66,9 @@ pub(super) struct Guest {
     pub(super) table: ResourceTable,
     pub(super) virtual_wasi: Virtual,
     pub(super) log: Arc<GuestLog>,
+    /// None: a guest without a network.
+    pub(super) reach: Option<Arc<Reach>>,
+    http: (WasiHttpCtx, Outgoing),
     /// Made on first use: most orchestrators never ask for files, sockets or arguments.
     wasi: Option<WasiCtx>,
     memory: Tally,
@@ -70,7 +77,7 @@ pub(super) struct Guest {
 
 impl Guest {
     /// A store for a guest in this role, with all limits set.
-    pub(super) fn store(engine: &Engine, role: Role, limits: &Arc<Limits>) -> Store<Self> {
+    pub(super) fn store(engine: &Engine, role: Role, limits: &Arc<Limits>, egress: &Arc<Egress>) -> Store<Self> {
         let (memory, running) = match &role {
             Role::Describe => (limits.activity_memory, Some(limits.describe_time)),
             Role::Orchestrator(_) => (limits.orchestrator_memory, Some(limits.running_time)),
@@ -79,8 +86,12 @@ impl Guest {
         };
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.handles);
+        let log = Arc::new(GuestLog::new(&role, limits));
+        let reach = Reach::of(&role, egress, &log);
         let guest = Self {
-            log: Arc::new(GuestLog::new(&role, limits)),
+            log,
+            http: (WasiHttpCtx::new(), Outgoing(reach.clone())),
+            reach,
             virtual_wasi: Virtual::default(),
             role,
             limits: Arc::clone(limits),
@@ -107,18 +118,35 @@ impl Guest {
 
 impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let log = &self.log;
+        let (log, reach) = (&self.log, &self.reach);
+        // An orchestrator has none: what it sees must be the same in every replay, and configurations change.
+        let env: &[(String, String)] = match &self.role {
+            Role::Activity(run) => &run.env,
+            Role::Function(run) => &run.env,
+            Role::Describe | Role::Orchestrator(_) => &[],
+        };
         let ctx = self.wasi.get_or_insert_with(|| {
             let mut builder = WasiCtxBuilder::new();
             builder
+                .envs(env)
                 .stdout(Stream::stdout(Arc::clone(log)))
                 .stderr(Stream::stderr(Arc::clone(log)))
                 .allow_tcp(false)
                 .allow_udp(false)
                 .allow_ip_name_lookup(false);
+            if let Some(reach) = reach {
+                reach.open(&mut builder);
+            }
             builder.build()
         });
         WasiCtxView { ctx, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for Guest {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        let (ctx, hooks) = &mut self.http;
+        WasiHttpCtxView { ctx, hooks, table: &mut self.table }
     }
 }
 

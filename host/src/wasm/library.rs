@@ -199,6 +199,31 @@ impl Library {
         Ok(())
     }
 
+    /// Removes a component and its compiled forms. What cannot be removed costs space, nothing else.
+    pub(super) async fn forget(&self, digest: Digest) {
+        // Nobody compiles it again meanwhile.
+        let _turn = self.turn_to_compile().await;
+        self.loaded.write().unwrap_or_else(PoisonError::into_inner).remove(&digest);
+        let paths = [self.component_path(digest), self.artifact_path(digest)];
+        let removed = blocking(move || {
+            for path in paths {
+                match std::fs::remove_file(&path) {
+                    Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error.into()),
+                    Ok(()) | Err(_) => {}
+                }
+            }
+            Ok(())
+        });
+        if let Err(error) = removed.await {
+            tracing::warn!(%digest, error, "a component that nobody needs cannot be removed");
+        }
+    }
+
+    /// All components. A folder that cannot be read has none to be removed.
+    pub(super) async fn kept(&self) -> Vec<Digest> {
+        self.components().await.unwrap_or_default().into_iter().map(|(digest, _)| digest).collect()
+    }
+
     async fn compile(&self, component: &Path) -> Result<(TempPath, Loaded), CompileError> {
         let artifact = unfinished(&self.cache).map_err(|error| CompileError::Host(error.to_string()))?.into_temp_path();
         self.compiler.compile(&self.engine, component, &artifact, self.limits.compile_time).await?;

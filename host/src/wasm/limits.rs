@@ -86,6 +86,16 @@ pub const LABEL_CHARS: usize = 128;
 pub const CUSTOM_STATUS_UTF16_BYTES: usize = 16 * KIB;
 /// Bytes of what a heartbeat keeps for the next attempt: a place to go on from, not a result.
 pub const HEARTBEAT: usize = 64 * KIB;
+/// Headers of an HTTP call: servers take about as many.
+pub const HTTP_HEADERS: usize = 100;
+/// Statuses that a retry policy may name: all there are.
+pub const STATUSES: usize = 1_000;
+/// Names whose addresses a run may look up.
+pub const NAMES: usize = 256;
+/// `wasi:http` requests of a run at once; each has a connection of its own, and further ones wait.
+pub const REQUESTS: usize = 64;
+/// TCP sockets of a run at once: many runs share the process's file descriptors.
+pub const SOCKETS: usize = 64;
 /// Tasks of one execution: what a wait may list.
 pub const TASKS: usize = 100_000;
 /// Attempts of a retry policy. More are a loop without an end.

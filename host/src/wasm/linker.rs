@@ -5,10 +5,12 @@ use wasmtime::Engine;
 use wasmtime::component::Linker;
 use wasmtime_wasi::p2::bindings::clocks::{monotonic_clock, wall_clock};
 use wasmtime_wasi::p2::bindings::random::{insecure, insecure_seed, random};
+use wasmtime_wasi::p2::bindings::sockets::{ip_name_lookup, tcp_create_socket, udp_create_socket};
 use wasmtime_wasi_io::bindings::wasi::io::poll;
 
 use super::bindings::durable::functions::{activity_context, client, function_context, orchestration, types};
 use super::guest::Guest;
+use super::network::{NetworkView, Networked, refuse_requests};
 use super::orchestration::{Durable, DurableView};
 use super::virtual_wasi::{VirtualView, VirtualWasi};
 
@@ -23,7 +25,7 @@ pub(super) const DURABLE: [&str; 5] = [
     "durable:functions/client",
 ];
 /// What guests may import of WASI 0.2, in any of its patch versions.
-pub(super) const WASI: [&str; 27] = [
+pub(super) const WASI: [&str; 29] = [
     "wasi:cli/environment",
     "wasi:cli/exit",
     "wasi:cli/stdin",
@@ -38,13 +40,15 @@ pub(super) const WASI: [&str; 27] = [
     "wasi:clocks/wall-clock",
     "wasi:filesystem/preopens",
     "wasi:filesystem/types",
+    "wasi:http/outgoing-handler",
+    "wasi:http/types",
     "wasi:io/error",
     "wasi:io/poll",
     "wasi:io/streams",
     "wasi:random/insecure",
     "wasi:random/insecure-seed",
     "wasi:random/random",
-    // There for the standard libraries that import them; every use is denied.
+    // There for the standard libraries that import them: TCP to what the hub's rules allow, and no UDP.
     "wasi:sockets/instance-network",
     "wasi:sockets/ip-name-lookup",
     "wasi:sockets/network",
@@ -71,6 +75,11 @@ impl Linkers {
 fn real(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
     wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    linker.allow_shadowing(true);
+    ip_name_lookup::add_to_linker::<Guest, Networked>(&mut linker, network_view)?;
+    tcp_create_socket::add_to_linker::<Guest, Networked>(&mut linker, network_view)?;
+    linker.allow_shadowing(false);
     types::add_to_linker::<Guest, Durable>(&mut linker, durable_view)?;
     orchestration::add_to_linker::<Guest, Durable>(&mut linker, durable_view)?;
     activity_context::add_to_linker::<Guest, Durable>(&mut linker, durable_view)?;
@@ -89,12 +98,18 @@ fn repeatable(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     insecure::add_to_linker::<Guest, VirtualWasi>(l, virtual_view)?;
     insecure_seed::add_to_linker::<Guest, VirtualWasi>(l, virtual_view)?;
     poll::add_to_linker::<Guest, VirtualWasi>(l, virtual_view)?;
+    udp_create_socket::add_to_linker::<Guest, Networked>(l, network_view)?;
+    refuse_requests(l)?;
     linker.allow_shadowing(false);
     Ok(linker)
 }
 
 fn durable_view(guest: &mut Guest) -> DurableView<'_> {
     DurableView(guest)
+}
+
+fn network_view(guest: &mut Guest) -> NetworkView<'_> {
+    NetworkView(guest)
 }
 
 fn virtual_view(guest: &mut Guest) -> VirtualView<'_> {

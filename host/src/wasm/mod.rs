@@ -1,7 +1,7 @@
 //! Guests: components are checked, compiled, kept and run here. Implements the engine's `Executor`.
 //!
 //! In the order one meets them: `inspect` and `admit` (what may come in), `compile` and `library` (what is kept),
-//! `linker`, `orchestration` and `virtual_wasi` (what guests can call), `guest` (one guest's state and limits), `run`
+//! `linker`, `orchestration`, `virtual_wasi`, `network` and `http` (what guests can call), `guest` (one guest's state and limits), `run`
 //! and `outcome` (how runs go and end). All limits are in [`limits`].
 
 mod admit;
@@ -12,10 +12,12 @@ mod convert;
 mod engine;
 mod functions;
 mod guest;
+mod http;
 mod inspect;
 mod library;
 pub mod limits;
 mod linker;
+mod network;
 mod orchestration;
 mod outcome;
 mod run;
@@ -37,7 +39,10 @@ pub use limits::Limits;
 use crate::engine::executor::{
     ActivityRun, AdmitError, Executor, FunctionAnswer, FunctionRun, HostFault, OrchestratorRun, RunEnd,
 };
-use crate::store::{AppVersion, BoxFuture, Digest};
+use crate::engine::http::{HttpEnd, HttpRun};
+use crate::net::call;
+use crate::net::egress::Egress;
+use crate::store::{AppVersion, BoxFuture, Digest, HubName};
 use engine::Runtime;
 use library::Library;
 use run::Stage;
@@ -51,13 +56,15 @@ pub struct Config {
     pub limits: Limits,
     /// Where components are compiled.
     pub compiler: Compiler,
+    /// The way out.
+    pub egress: Arc<Egress>,
 }
 
 impl Config {
     /// Default limits, compiling in this process.
     #[must_use]
-    pub fn new(dir: PathBuf) -> Self {
-        Self { dir, limits: Limits::default(), compiler: Compiler::InProcess }
+    pub fn new(dir: PathBuf, egress: Arc<Egress>) -> Self {
+        Self { dir, limits: Limits::default(), compiler: Compiler::InProcess, egress }
     }
 }
 
@@ -81,7 +88,11 @@ impl WasmExecutor {
         let engine = runtime.engine().clone();
         let library =
             Library::open(&config.dir, engine.clone(), Arc::clone(&limits), config.compiler).map_err(failed)?;
-        Ok(Self { _runtime: runtime, library: Arc::new(library), stage: Stage { engine, limits } })
+        Ok(Self {
+            _runtime: runtime,
+            library: Arc::new(library),
+            stage: Stage { engine, limits, egress: config.egress },
+        })
     }
 }
 
@@ -110,6 +121,23 @@ impl Executor for WasmExecutor {
             let loaded = library.get(run.digest).await?;
             stage.run_function(&loaded, run).await
         })
+    }
+
+    fn forget(&self, digest: Digest) -> BoxFuture<'_, ()> {
+        Box::pin(self.library.forget(digest))
+    }
+
+    fn kept(&self) -> BoxFuture<'_, Vec<Digest>> {
+        Box::pin(self.library.kept())
+    }
+
+    fn allow(&self, hub: &HubName, rules: &[String]) {
+        self.stage.egress.allow(hub, rules);
+    }
+
+    fn call_http(&self, run: HttpRun) -> BoxFuture<'static, HttpEnd> {
+        let (egress, limit) = (Arc::clone(&self.stage.egress), self.stage.limits.payload);
+        Box::pin(async move { call::attempt(&egress, run, limit).await })
     }
 
     fn admit(&self, component: bytes::Bytes) -> BoxFuture<'_, Result<AppVersion, AdmitError>> {

@@ -119,6 +119,15 @@ impl orchestration::Host for DurableView<'_> {
         self.call("orchestration.call-activity", command)
     }
 
+    fn call_http(
+        &mut self,
+        call: orchestration::HttpCall,
+        options: orchestration::HttpOptions,
+    ) -> wasmtime::Result<types::Task> {
+        let command = convert::call_http(call, options, self.0.limits.payload)?;
+        self.call("orchestration.call-http", command)
+    }
+
     fn call_sub_orchestration(
         &mut self,
         name: String,

@@ -17,12 +17,14 @@ use super::outcome::Ended;
 use crate::engine::executor::{
     ActivityRun, FunctionAnswer, FunctionCall, FunctionRun, HostFault, OrchestratorRun, RunEnd,
 };
+use crate::net::egress::Egress;
 
 /// What every run needs.
 #[derive(Clone)]
 pub(super) struct Stage {
     pub(super) engine: Engine,
     pub(super) limits: Arc<Limits>,
+    pub(super) egress: Arc<Egress>,
 }
 
 /// A failure that no retry would mend: the component does not have what it should run.
@@ -32,7 +34,7 @@ fn absent(what: &str) -> Failure {
 
 impl Stage {
     fn store(&self, role: Role) -> Store<Guest> {
-        Guest::store(&self.engine, role, &self.limits)
+        Guest::store(&self.engine, role, &self.limits, &self.egress)
     }
 
     /// Runs an orchestrator.
@@ -68,14 +70,18 @@ impl Stage {
         let Ok(called) = tokio::time::timeout(timeout, called).await else {
             return Ok(Err(Failure::new("Timeout", format!("activity '{name}' was stopped after {timeout:?}"))));
         };
-        match called {
-            Ok(returned) => Ok(convert::outcome(returned, self.limits.payload)),
+        let outcome = match called {
+            Ok(returned) => convert::outcome(returned, self.limits.payload),
             Err(error) => match Ended::from_error(&error, store.data()) {
-                Ended::Faulted => Err(HostFault("an activity has no session, but one refused it".to_owned())),
-                Ended::Failed(failure) => Ok(Err(failure)),
-                Ended::Host(fault) => Err(fault),
+                Ended::Faulted => return Err(HostFault("an activity has no session, but one refused it".to_owned())),
+                Ended::Failed(failure) => Err(failure),
+                Ended::Host(fault) => return Err(fault),
             },
-        }
+        };
+        Ok(outcome.map_err(|failure| match &store.data().reach {
+            Some(reach) => reach.explain(failure),
+            None => failure,
+        }))
     }
 
     /// Runs a call of an HTTP, manual or timer function.

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::*;
+use crate::net::rules::Rules;
 
 struct Host {
     dir: tempfile::TempDir,
@@ -13,7 +14,8 @@ impl Host {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let limits = Limits { component_size: 100_000, concurrent_guests: 4, ..Limits::default() };
-        let config = Config { dir: dir.path().to_owned(), limits, compiler: Compiler::InProcess };
+        let egress = Arc::new(Egress::new(Rules::default(), None).unwrap());
+        let config = Config { dir: dir.path().to_owned(), limits, compiler: Compiler::InProcess, egress };
         Self { executor: WasmExecutor::new(config).unwrap(), dir }
     }
 

@@ -19,7 +19,7 @@ pub(super) struct Args {
     /// Seconds that each measurement under load takes, after a second of warm-up
     #[arg(long, default_value_t = 5)]
     seconds: u64,
-    /// Connections, each with one orchestration at a time (w1, delayed)
+    /// Connections, each with one orchestration at a time (w1, delayed, w6)
     #[arg(long, value_delimiter = ',', default_values_t = [1, 16, 128])]
     pub(super) connections: Vec<usize>,
     /// Microseconds added to every sync, as a slower disk would (delayed)
@@ -59,6 +59,8 @@ pub(super) enum Workload {
     W4,
     /// One instance of 2,000 steps in sequence
     W5,
+    /// Starts by a client function, and by the management route
+    W6,
     /// W1, 16 at a time, alone and beside guests that compute or allocate for ever
     Neighbour,
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use tokio::task::JoinSet;
 
-use super::client::{Connection, Request};
+use super::client::{Answer, Connection, Request};
 use super::report::{Figures, percentile};
 use super::server::Server;
 use super::usage::Usage;
@@ -22,10 +22,28 @@ pub(super) struct Load {
     pub(super) connections: usize,
     /// The request.
     pub(super) request: Request,
-    /// The body of the only answer that counts, which has status 200.
-    pub(super) output: &'static str,
+    /// The only answer that counts.
+    pub(super) expected: Expected,
     /// Count fdatasync calls.
     pub(super) count_syncs: bool,
+}
+
+/// What is a right answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Expected {
+    /// 200 with this body.
+    Output(&'static str),
+    /// This status, with any body.
+    Status(u16),
+}
+
+impl Expected {
+    fn is(self, answer: &Answer<'_>) -> bool {
+        match self {
+            Self::Output(output) => answer.status == 200 && answer.body == output.as_bytes(),
+            Self::Status(status) => answer.status == status,
+        }
+    }
 }
 
 /// When to stop.
@@ -123,8 +141,8 @@ async fn one_loop(
             break;
         }
         let answer = connection.send(&load.request).await?;
-        if answer.status != 200 || answer.body != load.output.as_bytes() {
-            bail!("the server answered {} {} instead of {}", answer.status, answer.text(), load.output);
+        if !load.expected.is(&answer) {
+            bail!("the server answered {} {} instead of {:?}", answer.status, answer.text(), load.expected);
         }
         latencies.push(1e3 * sent.elapsed().as_secs_f64());
     }

@@ -8,7 +8,7 @@ use crate::guid;
 use crate::history::EventKind;
 use crate::ledger::{Task, TaskState, Work};
 use crate::message::{Delivery, Message};
-use crate::model::{Outcome, Payload, RetryPolicy, Status, TaskId};
+use crate::model::{Failure, Outcome, Payload, RetryPolicy, Status, TaskId};
 use crate::retry;
 
 /// Bytes of a reason that goes along to sub-orchestrations, of which there may be many.
@@ -29,6 +29,9 @@ impl Orchestration {
         match message {
             Message::ActivityEnded { task, attempt, outcome, heartbeat } => {
                 self.activity_ended((task, attempt), outcome, heartbeat)
+            }
+            Message::ActivityPostponed { task, attempt, answer, next, due } => {
+                self.activity_postponed((task, attempt), answer, (next, due))
             }
             Message::ChildEnded { task, attempt, outcome } => self.child_ended((task, attempt), outcome),
             Message::ParentRewound { awaited_by } => {
@@ -85,7 +88,7 @@ impl Orchestration {
     }
 
     fn activity_ended(&mut self, attempt: (TaskId, u32), outcome: Outcome, heartbeat: Option<Payload>) -> Delivery {
-        let Some(Task { work: Work::Activity { call, retry, made }, state: TaskState::Open { retry_at: None } }) =
+        let Some(Task { work: Work::Activity { call, retry, made, first }, state: TaskState::Open { retry_at: None } }) =
             self.ledger.task(attempt.0)
         else {
             return Delivery::Stale;
@@ -93,8 +96,37 @@ impl Orchestration {
         if call.attempt != attempt.1 {
             return Delivery::Stale;
         }
-        let next = self.attempt_after(attempt.1, &outcome, (retry.as_ref(), *made));
+        let counted = (attempt.1 + 1).saturating_sub(*first);
+        let next = self.attempt_after(counted, &outcome, (retry.as_ref(), *made));
         self.call_ended(attempt, outcome, (next, heartbeat))
+    }
+
+    fn activity_postponed(
+        &mut self,
+        (task, attempt): (TaskId, u32),
+        answer: Option<Payload>,
+        (next, due): (Payload, Timestamp),
+    ) -> Delivery {
+        let Some(Task { work: Work::Activity { call, .. }, state: TaskState::Open { retry_at: None } }) =
+            self.ledger.task(task)
+        else {
+            return Delivery::Stale;
+        };
+        if call.attempt != attempt {
+            return Delivery::Stale;
+        }
+        if self.ledger.length >= MAX_HISTORY_EVENTS {
+            let message = format!("it was told to ask again, and the history has {MAX_HISTORY_EVENTS} events already");
+            self.record(EventKind::TaskFailed {
+                task,
+                failure: Failure::new("LimitExceeded", message).non_retriable(),
+            });
+            self.end_if_nothing_holds_it();
+            return Delivery::Recorded;
+        }
+        self.record(EventKind::TaskPostponed { task, attempt, answer, next, due });
+        self.decision.effects.push(Effect::SetTimer { task, due });
+        Delivery::Recorded
     }
 
     fn child_ended(&mut self, attempt: (TaskId, u32), outcome: Outcome) -> Delivery {

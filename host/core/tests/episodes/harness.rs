@@ -110,6 +110,7 @@ impl Instance {
         let due = self.history.iter().rev().find_map(|event| match &event.kind {
             EventKind::TimerCreated { task, fire_at } if *task == timer => Some(*fire_at),
             EventKind::TaskAttemptFailed { task, retry_at, .. } if *task == timer => Some(*retry_at),
+            EventKind::TaskPostponed { task, due, .. } if *task == timer => Some(*due),
             EventKind::ExecutionStarted(started) if timer == TaskId::SCHEDULED_START => started.scheduled_at,
             _ => None,
         });

@@ -148,6 +148,9 @@ fn command(words: &[&str], guest: &Orchestration) -> Command {
         ["child", name, "retry", attempts, millis] => child(name, None, Some(policy(attempts, millis))),
         ["child", name, "id", id] => child(name, Some(id), None),
         ["child", name, "id", id, "retry", attempts, millis] => child(name, Some(id), Some(policy(attempts, millis))),
+        ["activity", name, input, "retry", attempts, millis] => {
+            activity(name, Some(input), Some(policy(attempts, millis)))
+        }
         ["activity", name, input] => activity(name, Some(input), None),
         ["timer", seconds] => {
             let seconds: i64 = seconds.parse().unwrap();

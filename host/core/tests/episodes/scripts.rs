@@ -112,6 +112,13 @@ fn message(words: &[&str]) -> Message {
             outcome: Ok(rest.first().map(|json| (*json).into())),
             heartbeat: None,
         },
+        ["postponed", number, next, "until", due, rest @ ..] => Message::ActivityPostponed {
+            task: task(number),
+            attempt: attempt(rest),
+            answer: Some("\"not yet\"".into()),
+            next: (*next).into(),
+            due: format!("2026-01-01T{due}Z").parse().unwrap(),
+        },
         ["failed", number, text, rest @ ..] => Message::ActivityEnded {
             task: task(number),
             attempt: attempt(rest),
@@ -219,6 +226,9 @@ fn say_event(event: &HistoryEvent) -> String {
         EventKind::TaskScheduled { task, name, input, .. } => format!("TaskScheduled {task} {name} {input:?}"),
         EventKind::TaskAttemptFailed { task, attempt, failure, retry_at, .. } => {
             format!("TaskAttemptFailed {task} attempt {attempt} {failure}, again at {}", retry_at.strftime("%H:%M:%S"))
+        }
+        EventKind::TaskPostponed { task, attempt, next, due, .. } => {
+            format!("TaskPostponed {task} attempt {attempt}, again at {} with {next}", due.strftime("%H:%M:%S"))
         }
         EventKind::TaskRetried { task, attempt, child: None } => format!("TaskRetried {task} attempt {attempt}"),
         EventKind::TaskRetried { task, attempt, child: Some(child) } => {

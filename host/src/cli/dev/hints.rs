@@ -2,10 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
-use crate::api::encode;
+use crate::api::{ApiState, encode};
 use crate::cli::show;
-use crate::store::{AppVersion, FunctionKind};
+use crate::store::{AppVersion, FunctionKind, HubRecord, Trigger, TriggerKind};
 
 /// How to reach the server from another terminal.
 pub(super) struct Hints {
@@ -15,10 +16,13 @@ pub(super) struct Hints {
     program: String,
     /// Flags that a verb needs to find the server.
     flags: String,
+    surface: ApiState,
+    hub: Arc<HubRecord>,
 }
 
 impl Hints {
-    pub(super) fn new(address: SocketAddr, key: Option<String>) -> Self {
+    /// `surface`: what is served, and the hub that apps are deployed to.
+    pub(super) fn new(address: SocketAddr, key: Option<String>, (surface, hub): (ApiState, Arc<HubRecord>)) -> Self {
         // An address like 0.0.0.0 is for listening, not for calling.
         let host = if address.ip().is_unspecified() { "127.0.0.1".to_owned() } else { host_of(address) };
         let url = format!("http://{host}:{}", address.port());
@@ -29,7 +33,7 @@ impl Hints {
         if let Some(key) = &key {
             flags.push_str(&format!(" --key {}", quote(key)));
         }
-        Self { url, key, program: program(), flags }
+        Self { url, key, program: program(), flags, surface, hub }
     }
 
     pub(super) fn url(&self) -> &str {
@@ -39,14 +43,29 @@ impl Hints {
     /// Shows an app and what to try with it.
     pub(super) fn show(&self, app: &str, version: &AppVersion) {
         show::line(&format!("\napp '{app}', version {}", short(version)));
-        let row = |(kind_of, name): &(FunctionKind, String)| vec![format!("  {}", kind(*kind_of)), name.clone()];
-        show::table(&version.functions.iter().map(row).collect::<Vec<_>>());
+        let row = |(kind, name): (&str, &str)| vec![format!("  {kind}"), name.to_owned(), String::new()];
+        let called = version.functions.iter().map(|(kind, name)| row((kind_name(*kind), name)));
+        show::table(&called.chain(version.triggers.iter().map(|trigger| self.trigger(trigger))).collect::<Vec<_>>());
         for (kind, name) in &version.functions {
             match kind {
                 FunctionKind::Orchestrator => self.commands(name).iter().for_each(|text| show::line(text)),
                 FunctionKind::Activity => {}
             }
         }
+    }
+
+    /// A function that something sets off, and what does.
+    fn trigger(&self, trigger: &Trigger) -> Vec<String> {
+        let name = trigger.name.as_str();
+        let how = match &trigger.kind {
+            TriggerKind::Http(http) => {
+                let methods = if http.methods.is_empty() { "any method".to_owned() } else { http.methods.join(", ") };
+                format!("{methods} {}", self.surface.invoke_url(&self.url, &self.hub, (name, http)))
+            }
+            TriggerKind::Manual => format!("POST {}/admin/functions/{}", self.url, encode(name)),
+            TriggerKind::Timer(timer) => timer.schedule.clone(),
+        };
+        vec![format!("  {}", trigger_name(&trigger.kind)), name.to_owned(), how]
     }
 
     fn commands(&self, orchestrator: &str) -> Vec<String> {
@@ -72,11 +91,24 @@ pub(super) fn short(version: &AppVersion) -> String {
     version.digest.to_string().chars().take(12).collect()
 }
 
-/// What people call a kind of function.
-pub(super) fn kind(kind: FunctionKind) -> &'static str {
+/// Kinds and names of all that a version holds.
+pub(super) fn functions(version: &AppVersion) -> Vec<(&str, &str)> {
+    let called = version.functions.iter().map(|(kind, name)| (kind_name(*kind), name.as_str()));
+    called.chain(version.triggers.iter().map(|trigger| (trigger_name(&trigger.kind), trigger.name.as_str()))).collect()
+}
+
+fn kind_name(kind: FunctionKind) -> &'static str {
     match kind {
         FunctionKind::Orchestrator => "orchestrator",
         FunctionKind::Activity => "activity",
+    }
+}
+
+fn trigger_name(kind: &TriggerKind) -> &'static str {
+    match kind {
+        TriggerKind::Http(_) => "http",
+        TriggerKind::Manual => "manual",
+        TriggerKind::Timer(_) => "timer",
     }
 }
 
@@ -114,10 +146,35 @@ fn program() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::DEFAULT_HUB;
+    use crate::api::{ApiSettings, EngineSlot};
+    use crate::store::{AuthLevel, HttpTrigger};
+
+    fn surface() -> (ApiState, Arc<HubRecord>) {
+        let hub = HubRecord::new(DEFAULT_HUB.into(), None, [0; 16]);
+        (ApiState::new(EngineSlot::new(), ApiSettings::new("http://localhost")), Arc::new(hub))
+    }
+
+    #[test]
+    fn functions_say_what_sets_them_off() {
+        let hints = Hints::new("127.0.0.1:7071".parse().unwrap(), None, surface());
+        let row = |kind| hints.trigger(&Trigger { name: "My F".to_owned(), kind }).join("|");
+        let http = |methods: &[&str]| HttpTrigger {
+            route: "orders/{id}".to_owned(),
+            methods: methods.iter().map(|method| (*method).to_owned()).collect(),
+            level: AuthLevel::Function,
+        };
+        assert_eq!(
+            row(TriggerKind::Http(http(&["GET", "POST"]))),
+            "  http|My F|GET, POST http://127.0.0.1:7071/api/orders/{id}"
+        );
+        assert!(row(TriggerKind::Http(http(&[]))).contains("|any method http"));
+        assert_eq!(row(TriggerKind::Manual), "  manual|My F|POST http://127.0.0.1:7071/admin/functions/My%20F");
+    }
 
     #[test]
     fn commands_name_what_they_need() {
-        let hints = Hints::new("0.0.0.0:9000".parse().unwrap(), Some("it's".to_owned()));
+        let hints = Hints::new("0.0.0.0:9000".parse().unwrap(), Some("it's".to_owned()), surface());
         let text = hints.commands("Hello Cities").join("\n");
         assert!(text.contains(
             r"curl -X POST -H 'x-functions-key: it'\''s' 'http://127.0.0.1:9000/runtime/webhooks/durabletask/orchestrators/Hello%20Cities?timeout=30&pollingInterval=1'"
@@ -131,7 +188,7 @@ mod tests {
 
     #[test]
     fn the_usual_server_needs_no_flags() {
-        let hints = Hints::new("127.0.0.1:7071".parse().unwrap(), None);
+        let hints = Hints::new("127.0.0.1:7071".parse().unwrap(), None, surface());
         assert_eq!(hints.flags, "");
         assert!(hints.commands("Hello").iter().any(|line| line.ends_with("get-history --id try-hello")));
     }

@@ -1,34 +1,35 @@
 //! `durawasm dev`: builds the apps under a folder, serves them, and rebuilds them when they change.
 
-mod apps;
-mod build;
 mod hints;
 mod watch;
 
 use std::collections::BTreeSet;
 
 use super::args::DevArgs;
+use super::build::{self, App};
 use super::serve::{log, stop_signal};
 use super::{CliError, show};
 use crate::api::DEFAULT_HUB;
 use crate::engine::{Engine, OptionChanges};
+use crate::net::egress::LOG;
 use crate::server::Server;
-use crate::store::{AppVersion, FunctionKind, HubName};
+use crate::store::{AppVersion, HubName};
 
-use apps::App;
 use hints::Hints;
 
 pub(super) async fn dev(args: DevArgs) -> Result<(), CliError> {
-    log("warn");
-    let apps = apps::find(&args.path)?;
-    build::ensure_target(&args.path).await?;
+    // What functions reach is allowed here and would have to be named on a server.
+    log(&format!("warn,{LOG}=debug"));
+    let apps = build::find(&args.path)?;
+    build::prepare(&apps, &args.path).await?;
     let key = args.serve.admin_key.clone();
-    let mut server = Server::start(args.serve.options()).await.map_err(CliError::Usage)?;
-    let hints = Hints::new(server.address(), key);
+    let mut server = Server::start(args.serve.open_options()).await.map_err(CliError::Usage)?;
     let engine = tokio::select! {
         engine = server.engine() => engine.map_err(CliError::Refused)?,
         () = stop_signal() => return Ok(()),
     };
+    let hub = engine.hub(DEFAULT_HUB).ok_or_else(|| CliError::Refused("the default hub is missing".to_owned()))?;
+    let hints = Hints::new(server.address(), key, (server.surface().clone(), hub));
     let session = Session { apps, hints, engine: engine.clone() };
     tokio::select! {
         result = session.run() => result?,
@@ -37,6 +38,9 @@ pub(super) async fn dev(args: DevArgs) -> Result<(), CliError> {
     show::line("stopping");
     server.stop(engine).await.map_err(CliError::Refused)
 }
+
+/// Bytes of a component that takes seconds to compile.
+const LARGE: usize = 4 << 20;
 
 struct Session {
     apps: Vec<App>,
@@ -69,6 +73,9 @@ impl Session {
             Ok(component) => component,
             Err(text) => return show::problem(&format!("{}: {text}", app.name)),
         };
+        if component.len() > LARGE {
+            show::note(&format!("deploying {} ({} MB), which compiles it ...", app.name, component.len() >> 20));
+        }
         match self.engine.deploy(&HubName::from(DEFAULT_HUB), &app.name, component, OptionChanges::default()).await {
             Err(error) => show::problem(&format!("{}: {error}", app.name)),
             Ok(deployed) => match (self.current(app), before) {
@@ -90,16 +97,14 @@ impl Session {
 fn report_change(app: &App, before: &AppVersion, now: &AppVersion) {
     let (old, new) = (hints::short(before), hints::short(now));
     show::line(&format!("{}: {old} -> {new}; new instances take it, running ones keep theirs", app.name));
-    for text in differences(&before.functions, &now.functions) {
+    for text in differences(&hints::functions(before), &hints::functions(now)) {
         show::line(&format!("  {text}"));
     }
 }
 
-type Functions = [(FunctionKind, String)];
-
-fn differences(before: &Functions, now: &Functions) -> Vec<String> {
+fn differences(before: &[(&str, &str)], now: &[(&str, &str)]) -> Vec<String> {
     let (before, now): (BTreeSet<_>, BTreeSet<_>) = (before.iter().collect(), now.iter().collect());
-    let text = |sign: &str, (kind, name): &(FunctionKind, String)| format!("{sign} {} {name}", hints::kind(*kind));
+    let text = |sign: &str, (kind, name): &(&str, &str)| format!("{sign} {kind} {name}");
     let added = now.difference(&before).map(|function| text("+", function));
     let removed = before.difference(&now).map(|function| text("-", function));
     added.chain(removed).collect()
@@ -111,10 +116,7 @@ mod tests {
 
     #[test]
     fn differences_are_named() {
-        let function = |name: &str| (FunctionKind::Activity, name.to_owned());
-        assert_eq!(
-            differences(&[function("A"), function("B")], &[function("B"), function("C")]),
-            ["+ activity C", "- activity A"]
-        );
+        let (before, now) = ([("activity", "A"), ("http", "B")], [("http", "B"), ("timer", "A")]);
+        assert_eq!(differences(&before, &now), ["+ timer A", "- activity A"]);
     }
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
 
-use super::apps::{App, is_ignored};
 use crate::cli::CliError;
+use crate::cli::build::{App, is_ignored, source_folders};
 
 /// Editors save in several steps; a build starts when nothing has happened for this long.
 const QUIET: Duration = Duration::from_millis(300);
@@ -61,14 +61,6 @@ impl Watcher {
     }
 }
 
-fn source_folders(folder: &Path) -> Vec<PathBuf> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
-    let is_source = |entry: &std::fs::DirEntry| {
-        entry.file_type().is_ok_and(|kind| kind.is_dir()) && !is_ignored(&entry.file_name().to_string_lossy())
-    };
-    entries.flatten().filter(is_source).map(|entry| entry.path()).collect()
-}
-
 /// The app a path belongs to, if a change of it means a build: the one whose folder is nearest.
 fn app_of(folders: &[PathBuf], path: &Path) -> Option<usize> {
     let (index, rest) = folders
@@ -76,10 +68,12 @@ fn app_of(folders: &[PathBuf], path: &Path) -> Option<usize> {
         .enumerate()
         .filter_map(|(index, folder)| Some((index, path.strip_prefix(folder).ok()?)))
         .min_by_key(|(_, rest)| rest.components().count())?;
-    let first = rest.components().next()?.as_os_str().to_string_lossy().into_owned();
-    // Cargo writes its lock file itself, and makes its folder under a temporary name that begins with "target".
-    let built = is_ignored(&first) || first.starts_with("target") || first == "Cargo.lock";
-    if built { None } else { Some(index) }
+    let mut names = rest.components().map(|part| part.as_os_str().to_string_lossy());
+    let first = names.clone().next()?.into_owned();
+    // Package managers write their lock files themselves, and cargo makes its folder under a temporary name that begins
+    // with "target".
+    let built = first.starts_with("target") || ["Cargo.lock", "package-lock.json"].contains(&&*first);
+    if built || names.any(|name| is_ignored(&name)) { None } else { Some(index) }
 }
 
 #[cfg(test)]
@@ -95,6 +89,8 @@ mod tests {
         assert_eq!(app("/a/target/x"), None);
         assert_eq!(app("/a/targetXyZ123"), None);
         assert_eq!(app("/a/b/Cargo.lock"), None);
+        assert_eq!(app("/a/Orders/__pycache__/x.pyc"), None);
+        assert_eq!(app("/a/Orders/function.json"), Some(0));
         assert_eq!(app("/c"), None);
         assert_eq!(app("/a"), None);
     }

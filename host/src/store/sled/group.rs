@@ -14,7 +14,8 @@ use super::read::{self, failed};
 use super::rows::Changes;
 use super::rows::Rows;
 use crate::store::{
-    AppRecord, CommitError, Committed, Expect, InstanceNumber, InstanceRecord, MailId, Reuse, StoreError, TimerRow,
+    AppRecord, CommitError, Committed, Expect, InstanceNumber, InstanceRecord, MailId, Reuse, ScheduleKey,
+    ScheduleState, StoreError, TimerRow,
 };
 
 /// Rows that a commit removes itself; what is more is removed behind.
@@ -188,6 +189,32 @@ impl Touched {
         self.keys.insert(prefix);
         Ok(Some(changes))
     }
+
+    /// Decides a change of a schedule. None: it must wait for the next group.
+    pub(super) fn put_schedule(
+        &mut self,
+        tree: &Rows,
+        change: &ScheduleChange,
+    ) -> Result<Option<Changes>, CommitError> {
+        let key = keys::schedule(&change.key);
+        if self.keys.contains(&key) {
+            return Ok(None);
+        }
+        if read::schedule(tree, &key)? != change.before {
+            return Err(CommitError::Conflict);
+        }
+        let row = change.after.as_ref().map(encoding::encode_schedule).transpose()?;
+        self.keys.insert(key.clone());
+        Ok(Some(vec![(key, row)]))
+    }
+}
+
+/// A change of where a timer function is in its schedule.
+#[derive(Debug)]
+pub(super) struct ScheduleChange {
+    pub(super) key: ScheduleKey,
+    pub(super) before: Option<ScheduleState>,
+    pub(super) after: Option<ScheduleState>,
 }
 
 /// Removes the instance that a start replaces, if it may.

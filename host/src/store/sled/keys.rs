@@ -3,7 +3,7 @@
 
 use durawasm_core::{TaskId, Timestamp};
 
-use crate::store::{InstanceNumber, MailId, StoreError, TimerRow};
+use crate::store::{HubName, InstanceNumber, MailId, ScheduleKey, StoreError, TimerRow};
 
 /// The one row about the store as a whole.
 pub(super) const META: &[u8] = b"!";
@@ -22,6 +22,8 @@ const MAIL_PART: u8 = b'q';
 const READY: u8 = b'r';
 const STATUS: u8 = b's';
 const TIMER: u8 = b't';
+const SCHEDULE: u8 = b'w';
+const HUB: u8 = b'u';
 const SLOT: u8 = b'y';
 
 /// Keys from the first up to, but not including, the second.
@@ -261,6 +263,12 @@ pub(super) fn timers_until(until: Timestamp) -> KeyRange {
     (vec![TIMER], all(Key::new(TIMER).time(until)).1)
 }
 
+/// The timers after this one.
+pub(super) fn timers_after(after: Option<TimerRow>) -> KeyRange {
+    let (from, until) = all(Key::new(TIMER));
+    (after.map_or(from, |row| all(Key(timer(&row))).1), until)
+}
+
 /// The timer that a key says.
 pub(super) fn timer_row(key: &[u8]) -> Result<TimerRow, StoreError> {
     let mut parts = Parts(key.get(1..).unwrap_or_default());
@@ -326,9 +334,39 @@ pub(super) fn all_apps() -> KeyRange {
     all(Key::new(APP))
 }
 
-/// The part of an app chunk's key that all chunks of the app share.
-pub(super) fn app_of_chunk(key: &[u8]) -> &[u8] {
+/// One chunk of a hub's record.
+pub(super) fn hub(name: &str, chunk: u32) -> Vec<u8> {
+    Key::new(HUB).name(name).u32(chunk).0
+}
+
+/// The chunks of one hub's record.
+pub(super) fn hub_chunks(name: &str) -> KeyRange {
+    all(Key::new(HUB).name(name))
+}
+
+pub(super) fn all_hubs() -> KeyRange {
+    all(Key::new(HUB))
+}
+
+/// The part of a chunk's key that all chunks of a record share: of an app's or of a hub's.
+pub(super) fn record_of_chunk(key: &[u8]) -> &[u8] {
     &key[..key.len().saturating_sub(4)]
+}
+
+/// Where a timer function is in its schedule.
+pub(super) fn schedule(key: &ScheduleKey) -> Vec<u8> {
+    Key::new(SCHEDULE).name(&key.hub).name(&key.app).name(&key.function).0
+}
+
+pub(super) fn all_schedules() -> KeyRange {
+    all(Key::new(SCHEDULE))
+}
+
+/// The timer function that a key says.
+pub(super) fn schedule_key(key: &[u8]) -> Result<ScheduleKey, StoreError> {
+    let mut parts = Parts(key.get(1..).unwrap_or_default());
+    let hub = HubName::from(parts.name()?);
+    Ok(ScheduleKey { hub, app: parts.name()?.to_owned(), function: parts.name()?.to_owned() })
 }
 
 /// Takes a key apart again.
@@ -355,6 +393,15 @@ impl Parts<'_> {
 
     fn u8(&mut self) -> Result<u8, StoreError> {
         self.take().map(u8::from_be_bytes)
+    }
+
+    fn name(&mut self) -> Result<&str, StoreError> {
+        let length = usize::try_from(self.u32()?).unwrap_or(usize::MAX);
+        let Some((name, rest)) = self.0.split_at_checked(length) else {
+            return Err(StoreError::Corrupt("a name in a key is longer than the key".into()));
+        };
+        self.0 = rest;
+        std::str::from_utf8(name).map_err(|_| StoreError::Corrupt("a name in a key is not UTF-8".into()))
     }
 
     fn time(&mut self) -> Result<Timestamp, StoreError> {

@@ -32,6 +32,7 @@ mod prepare;
 mod purge;
 mod read;
 mod rows;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -53,11 +54,12 @@ use self::disk::Disk;
 use self::durable::Durable;
 use self::prepare::Prepared;
 use self::rows::Rows;
+use self::settings::Setting;
 use self::writer::{Job, Work, Writer};
 use super::{
-    AppRecord, BackupError, BackupRows, BoxFuture, Commit, CommitError, Committed, Counts, HubName, InstanceNumber,
-    InstanceRecord, ListQuery, Mail, MailId, NewMail, Page, PayloadParts, Payloads, RecordedHistory, Revision,
-    Snapshot, Store, StoreError, TimerRow,
+    AppRecord, BackupError, BackupRows, BoxFuture, Commit, CommitError, Committed, Counts, HubName, HubRecord,
+    InstanceNumber, InstanceRecord, ListQuery, Mail, MailId, NewMail, Page, PayloadParts, Payloads, RecordedHistory,
+    Revision, ScheduleKey, ScheduleState, Snapshot, Store, StoreError, TimerRow,
 };
 
 /// Commits that may wait for the writer; further ones wait for a place before they are queued.
@@ -149,6 +151,13 @@ impl SledStore {
     async fn place(&self) -> Result<OwnedSemaphorePermit, StoreError> {
         self.shared.durable.check()?;
         self.places.clone().acquire_owned().await.map_err(|_| self.stopped())
+    }
+
+    async fn set(&self, setting: Setting) -> Result<(), CommitError> {
+        let place = self.place().await?;
+        let (reply, answer) = oneshot::channel();
+        self.send(Work::Set(setting, reply), Some(place))?;
+        answer.await.map_err(|_| self.stopped())?
     }
 
     fn send(&self, work: Work, place: Option<OwnedSemaphorePermit>) -> Result<(), StoreError> {
@@ -350,5 +359,51 @@ impl Store for SledStore {
 
     fn backup(&self) -> Result<BackupRows, BackupError> {
         backup::begin(&self.shared)
+    }
+
+    fn schedules(&self) -> BoxFuture<'_, Result<Vec<(ScheduleKey, ScheduleState)>, StoreError>> {
+        Box::pin(async move { self.answer(read::schedules(&self.shared.tree)).await })
+    }
+
+    fn put_schedule(
+        &self,
+        key: ScheduleKey,
+        before: Option<ScheduleState>,
+        after: Option<ScheduleState>,
+    ) -> BoxFuture<'_, Result<(), CommitError>> {
+        Box::pin(async move {
+            let place = self.place().await?;
+            let (reply, answer) = oneshot::channel();
+            let change = Box::new(group::ScheduleChange { key, before, after });
+            self.send(Work::PutSchedule(change, reply), Some(place))?;
+            answer.await.map_err(|_| self.stopped())?
+        })
+    }
+
+    fn remove_app(&self, hub: &HubName, app: &str, expected: u32) -> BoxFuture<'_, Result<(), CommitError>> {
+        Box::pin(self.set(Setting::NoApp(hub.clone(), app.to_owned(), expected)))
+    }
+
+    fn hubs(&self) -> BoxFuture<'_, Result<Vec<HubRecord>, StoreError>> {
+        Box::pin(async move { self.answer(settings::hubs(&self.shared.tree)).await })
+    }
+
+    fn put_hub(&self, hub: HubRecord, expected: u32) -> BoxFuture<'_, Result<(), CommitError>> {
+        Box::pin(self.set(Setting::Hub(Box::new(hub), expected)))
+    }
+
+    fn remove_hub(&self, hub: &HubName, expected: u32) -> BoxFuture<'_, Result<(), CommitError>> {
+        Box::pin(self.set(Setting::NoHub(hub.clone(), expected)))
+    }
+
+    fn forget_timers(&self, after: Option<TimerRow>) -> BoxFuture<'_, Result<Option<TimerRow>, StoreError>> {
+        Box::pin(async move {
+            let found = self.read_aside(move |tree| settings::stale_timers(tree, after)).await;
+            let (stale, next) = self.answer(found).await?;
+            if !stale.is_empty() {
+                self.send(Work::Forget(stale), None)?;
+            }
+            Ok(next)
+        })
     }
 }

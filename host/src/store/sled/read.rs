@@ -7,7 +7,10 @@ use super::encoding::{self, HistoryRow, LoadPieces, NumberRow, PayloadRow, Piece
 use super::keys;
 use super::prepare::SLOTS;
 use super::rows::Rows;
-use crate::store::{AppRecord, InstanceNumber, InstanceRecord, PayloadParts, Payloads, Snapshot, StoreError, TimerRow};
+use crate::store::{
+    AppRecord, InstanceNumber, InstanceRecord, PayloadParts, Payloads, ScheduleKey, ScheduleState, Snapshot,
+    StoreError, TimerRow,
+};
 
 /// An error of sled, in words for the operator.
 #[allow(clippy::needless_pass_by_value, reason = "the shape that map_err takes")]
@@ -207,7 +210,7 @@ pub(super) fn apps(tree: &Rows) -> Result<Vec<AppRecord>, StoreError> {
     let mut names: Vec<Vec<u8>> = Vec::new();
     for key in tree.range(from..until).keys() {
         let key = key.map_err(failed)?;
-        let app = keys::app_of_chunk(&key);
+        let app = keys::record_of_chunk(&key);
         if names.last().is_none_or(|last| last != app) {
             names.push(app.to_vec());
         }
@@ -217,18 +220,37 @@ pub(super) fn apps(tree: &Rows) -> Result<Vec<AppRecord>, StoreError> {
 
 /// The app whose chunks' keys begin with this.
 pub(super) fn app(tree: &Rows, prefix: &[u8]) -> Result<Option<AppRecord>, StoreError> {
+    let bytes = settled_bytes(tree, prefix)?;
+    if bytes.is_empty() { Ok(None) } else { encoding::decode_app(&bytes).map(Some) }
+}
+
+/// A record in chunks, all of them of one moment.
+pub(super) fn settled_bytes(tree: &Rows, prefix: &[u8]) -> Result<Vec<u8>, StoreError> {
     loop {
-        let first = app_bytes(tree, prefix)?;
-        if first == app_bytes(tree, prefix)? {
-            return if first.is_empty() { Ok(None) } else { encoding::decode_app(&first).map(Some) };
+        let first = chunked_bytes(tree, prefix)?;
+        if first == chunked_bytes(tree, prefix)? {
+            return Ok(first);
         }
     }
 }
 
-fn app_bytes(tree: &Rows, prefix: &[u8]) -> Result<Vec<u8>, StoreError> {
+fn chunked_bytes(tree: &Rows, prefix: &[u8]) -> Result<Vec<u8>, StoreError> {
     let mut bytes = Vec::new();
     for row in tree.scan_prefix(prefix) {
         bytes.extend_from_slice(&row.map_err(failed)?.1);
     }
     Ok(bytes)
+}
+
+/// The schedules of all timer functions.
+pub(super) fn schedules(tree: &Rows) -> Result<Vec<(ScheduleKey, ScheduleState)>, StoreError> {
+    let (from, until) = keys::all_schedules();
+    let rows = tree.range(from..until).map(|row| row.map_err(failed));
+    rows.map(|row| row.and_then(|(key, value)| Ok((keys::schedule_key(&key)?, encoding::decode_schedule(&value)?))))
+        .collect()
+}
+
+/// One of them.
+pub(super) fn schedule(tree: &Rows, key: &[u8]) -> Result<Option<ScheduleState>, StoreError> {
+    tree.get(key).map_err(failed)?.map(|row| encoding::decode_schedule(&row)).transpose()
 }

@@ -12,10 +12,11 @@ use super::collect::Task;
 use super::counts::{self, Counting};
 use super::disk::Disk;
 use super::encoding::{self, MetaRow};
-use super::group::{Decision, Next, Touched};
+use super::group::{Decision, Next, ScheduleChange, Touched};
 use super::prepare::{MAIL_INLINE, Prepared};
 use super::purge::Purge;
 use super::rows::Changes;
+use super::settings::Setting;
 use super::{Shared, keys, mail};
 use crate::store::{AppRecord, CommitError, Committed, MailId, StoreError, TimerRow};
 
@@ -46,6 +47,10 @@ pub(super) enum Work {
     AnswerMail(MailId, Option<Vec<u8>>, oneshot::Sender<Result<MailId, CommitError>>),
     /// An app's record and the generation it replaces.
     PutApp(Box<AppRecord>, u32, oneshot::Sender<Result<(), CommitError>>),
+    /// Where a timer function is in its schedule.
+    PutSchedule(Box<ScheduleChange>, oneshot::Sender<Result<(), CommitError>>),
+    /// A change of a hub's record, or the end of an app's.
+    Set(Setting, oneshot::Sender<Result<(), CommitError>>),
     /// An instance to remove.
     Purge(Purge, oneshot::Sender<Result<Committed, CommitError>>),
     /// Timers of instances that are gone.
@@ -64,7 +69,7 @@ enum Answer {
     Commit(oneshot::Sender<Result<Committed, CommitError>>, Result<Committed, CommitError>),
     CommitAll(oneshot::Sender<Result<Vec<Committed>, CommitError>>, Result<Vec<Committed>, CommitError>),
     Mail(oneshot::Sender<Result<MailId, CommitError>>, Result<MailId, CommitError>),
-    PutApp(oneshot::Sender<Result<(), CommitError>>, Result<(), CommitError>),
+    Row(oneshot::Sender<Result<(), CommitError>>, Result<(), CommitError>),
 }
 
 impl Answer {
@@ -74,7 +79,7 @@ impl Answer {
             Self::Commit(reply, result) => drop(reply.send(result)),
             Self::CommitAll(reply, result) => drop(reply.send(result)),
             Self::Mail(reply, result) => drop(reply.send(result)),
-            Self::PutApp(reply, result) => drop(reply.send(result)),
+            Self::Row(reply, result) => drop(reply.send(result)),
         }
     }
 }
@@ -224,13 +229,35 @@ impl Writer {
                 Work::PutApp(app, expected, reply) => match touched.put_app(&self.shared.tree, &app, expected) {
                     Ok(Some(changes)) => {
                         self.add(changes)?;
-                        answers.push(Answer::PutApp(reply, Ok(())));
+                        answers.push(Answer::Row(reply, Ok(())));
                     }
                     Ok(None) => {
                         self.later.push(Job { work: Work::PutApp(app, expected, reply), place });
                         continue;
                     }
-                    Err(error) => answers.push(Answer::PutApp(reply, Err(error))),
+                    Err(error) => answers.push(Answer::Row(reply, Err(error))),
+                },
+                Work::PutSchedule(change, reply) => match touched.put_schedule(&self.shared.tree, &change) {
+                    Ok(Some(changes)) => {
+                        self.add(changes)?;
+                        answers.push(Answer::Row(reply, Ok(())));
+                    }
+                    Ok(None) => {
+                        self.later.push(Job { work: Work::PutSchedule(change, reply), place });
+                        continue;
+                    }
+                    Err(error) => answers.push(Answer::Row(reply, Err(error))),
+                },
+                Work::Set(setting, reply) => match touched.set(&self.shared.tree, &setting) {
+                    Ok(Some(changes)) => {
+                        self.add(changes)?;
+                        answers.push(Answer::Row(reply, Ok(())));
+                    }
+                    Ok(None) => {
+                        self.later.push(Job { work: Work::Set(setting, reply), place });
+                        continue;
+                    }
+                    Err(error) => answers.push(Answer::Row(reply, Err(error))),
                 },
                 Work::Purge(purge, reply) => match touched.purge(&self.shared.tree, purge) {
                     Ok(Some(decision)) => {
@@ -476,6 +503,6 @@ fn job_bytes(job: &Job) -> usize {
         Work::Commit(prepared, _) => prepared.piece_bytes(),
         Work::CommitAll(all, _) => all.iter().map(Prepared::piece_bytes).sum(),
         Work::AnswerMail(_, answer, _) => answer.as_ref().map_or(0, Vec::len),
-        Work::PutApp(..) | Work::Purge(..) | Work::Forget(_) => 0,
+        Work::PutApp(..) | Work::PutSchedule(..) | Work::Set(..) | Work::Purge(..) | Work::Forget(_) => 0,
     }
 }

@@ -1,5 +1,6 @@
 //! Activities.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use durawasm::prelude::*;
@@ -118,4 +119,10 @@ pub(crate) fn log_line(ctx: ActivityContext, line: String) -> Result<()> {
     println!("stdout: {line}");
     eprintln!("stderr: {line}");
     Ok(())
+}
+
+/// The environment of activities.
+#[durawasm::activity(name = "Environment")]
+pub(crate) fn environment(_ctx: ActivityContext) -> Result<BTreeMap<String, String>> {
+    Ok(std::env::vars().collect())
 }

@@ -1,6 +1,6 @@
 //! What else the context can do.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::SystemTime;
 
 use durawasm::prelude::*;
@@ -100,4 +100,10 @@ pub(crate) async fn print(ctx: OrchestrationContext) -> Result<()> {
 #[durawasm::orchestrator(name = "SendEvent")]
 pub(crate) async fn send_event(ctx: OrchestrationContext, (target, name, data): (String, String, Value)) -> Result<()> {
     ctx.send_event(&target, &name, data)
+}
+
+/// The environment of orchestrators.
+#[durawasm::orchestrator(name = "OwnEnvironment")]
+pub(crate) async fn own_environment(_ctx: OrchestrationContext) -> Result<BTreeMap<String, String>> {
+    Ok(std::env::vars().collect())
 }

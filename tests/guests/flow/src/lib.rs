@@ -10,6 +10,7 @@ mod waits;
 durawasm::app!(
     activities::describe_call,
     activities::echo,
+    activities::environment,
     activities::fail,
     activities::fail_until,
     activities::heartbeats,
@@ -36,6 +37,7 @@ durawasm::app!(
     context::guids,
     context::identity,
     context::logs,
+    context::own_environment,
     context::print,
     context::send_event,
     failures::activity_fails,

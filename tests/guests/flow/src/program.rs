@@ -35,6 +35,8 @@ pub(crate) enum Step {
         #[serde(default)]
         attempts: u32,
     },
+    /// An HTTP call.
+    Http(Http),
     /// A timer of so many seconds.
     Sleep(u64),
     /// Waits for an event.
@@ -61,6 +63,52 @@ pub(crate) enum Step {
     Status(Value),
     /// Gives up a timer or an event wait after having begun it.
     GiveUp(Box<Step>),
+}
+
+/// An HTTP call; gives `{"status", "body", "headers"}`.
+#[derive(Clone, Deserialize, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Http {
+    url: String,
+    #[serde(default)]
+    method: Option<String>,
+    #[serde(default)]
+    headers: Vec<(String, String)>,
+    #[serde(default)]
+    body: Option<String>,
+    /// More than 0: a retry policy.
+    #[serde(default)]
+    attempts: u32,
+    #[serde(default)]
+    statuses: Vec<u16>,
+    #[serde(default)]
+    timeout_millis: Option<u64>,
+    #[serde(default)]
+    without_polling: bool,
+}
+
+impl Http {
+    async fn call(self, ctx: OrchestrationContext) -> Result<Value> {
+        let mut call = HttpCall::new(self.method.as_deref().unwrap_or("GET"), self.url).retry_statuses(self.statuses);
+        for (name, value) in self.headers {
+            call = call.header(name, value);
+        }
+        if let Some(body) = self.body {
+            call = call.body(body);
+        }
+        if self.attempts > 0 {
+            call = call.retry(policy(self.attempts));
+        }
+        if let Some(millis) = self.timeout_millis {
+            call = call.timeout(Duration::from_millis(millis));
+        }
+        if self.without_polling {
+            call = call.without_polling();
+        }
+        let answer = ctx.call_http(call).await?;
+        let headers: Vec<_> = answer.headers.iter().filter(|header| header.0 != "date").collect();
+        Ok(json!({"status": answer.status, "body": String::from_utf8_lossy(&answer.body), "headers": headers}))
+    }
 }
 
 /// A sub-orchestration.
@@ -109,6 +157,7 @@ fn run(ctx: OrchestrationContext, step: Step, round: u32) -> Doing {
                 let call = ctx.activity("Repaired").input(rewinds);
                 if attempts > 1 { call.retry(policy(attempts)).call().await } else { call.call().await }
             }
+            Step::Http(http) => http.call(ctx).await,
             Step::Sleep(seconds) => ctx.sleep(Duration::from_secs(seconds)).await.map(|()| json!("slept")),
             Step::Event(name) => ctx.wait_for_event(&name).await,
             Step::Child(child) => call_of(ctx, &child, round).call().await,

@@ -2,6 +2,7 @@
 
 mod activities;
 mod deeds;
+mod http;
 mod orchestrators;
 mod raw;
 
@@ -14,6 +15,8 @@ durawasm::app!(
     activities::return_100mb,
     activities::stack_overflow,
     activities::wrong_role,
+    http::deed,
+    http::fine,
     orchestrators::grow_memory,
     orchestrators::huge_log,
     orchestrators::loop_forever,

@@ -4,7 +4,7 @@ use tokio::task::JoinSet;
 
 use crate::bench::args::Args;
 use crate::bench::client::{Connection, Request};
-use crate::bench::load::{Load, Until};
+use crate::bench::load::{Expected, Load, Until};
 use crate::bench::report::Figures;
 use crate::bench::server::Server;
 use crate::guests;
@@ -16,7 +16,7 @@ fn load(args: &Args, connections: usize) -> Load {
     Load {
         connections,
         request: Request::run("E1_HelloSequence", ""),
-        output: r#"["Hello Tokyo!","Hello Seattle!","Hello London!"]"#,
+        expected: Expected::Output(r#"["Hello Tokyo!","Hello Seattle!","Hello London!"]"#),
         count_syncs: args.count_syncs,
     }
 }

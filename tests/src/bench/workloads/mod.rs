@@ -1,5 +1,6 @@
 //! The workloads: one file each kind.
 
+mod client;
 mod events;
 mod hello;
 mod sequence;
@@ -12,7 +13,7 @@ use tokio::task::JoinSet;
 
 use crate::bench::args::{Args, Workload};
 use crate::bench::client::{Connection, Request};
-use crate::bench::load::{Load, split};
+use crate::bench::load::{Expected, Load, split};
 use crate::bench::report::Figures;
 use crate::bench::server::{Program, Server};
 use crate::guests;
@@ -37,6 +38,8 @@ pub(super) enum Case {
     Events,
     /// W5.
     Sequence,
+    /// W6 with so many connections.
+    Client { connections: usize },
     /// W1 alone or beside hostile guests.
     Neighbour { hostile: bool },
 }
@@ -44,7 +47,8 @@ pub(super) enum Case {
 /// What the arguments ask for.
 pub(super) fn cases(args: &Args) -> Vec<Case> {
     let hello = |delayed| args.connections.iter().map(move |&connections| Case::Hello { connections, delayed });
-    let kinds: [(Workload, Vec<Case>); 8] = [
+    let starts = args.connections.iter().map(|&connections| Case::Client { connections });
+    let kinds: [(Workload, Vec<Case>); 9] = [
         (Workload::W1, hello(false).collect()),
         (Workload::Delayed, hello(true).collect()),
         (Workload::Finished, vec![Case::Finished]),
@@ -52,6 +56,7 @@ pub(super) fn cases(args: &Args) -> Vec<Case> {
         (Workload::W3, vec![Case::Sleep]),
         (Workload::W4, vec![Case::Events]),
         (Workload::W5, vec![Case::Sequence]),
+        (Workload::W6, starts.collect()),
         (Workload::Neighbour, vec![Case::Neighbour { hostile: false }, Case::Neighbour { hostile: true }]),
     ];
     kinds.into_iter().filter(|(workload, _)| args.measures(*workload)).flat_map(|(_, cases)| cases).collect()
@@ -68,6 +73,7 @@ impl Case {
             Self::Sleep => "W3, 5,000 sleep 2 s".to_owned(),
             Self::Events => "W4, 2,000 wait, kill -9, event".to_owned(),
             Self::Sequence => "W5, 2,000 steps".to_owned(),
+            Self::Client { connections } => format!("W6, {connections} starts at a time"),
             Self::Neighbour { hostile: false } => "W1, 16 at a time, alone".to_owned(),
             Self::Neighbour { hostile: true } => "W1, 16 at a time, hostile neighbours".to_owned(),
         }
@@ -84,6 +90,7 @@ impl Case {
             Self::Sleep => sleep::sleep(&server).await,
             Self::Events => events::events(&mut server, program).await,
             Self::Sequence => sequence::sequence(&server).await,
+            Self::Client { connections } => client::starts(&server, args, connections).await,
             Self::Neighbour { hostile } => hello::beside(&server, args, hostile).await,
         }
     }
@@ -95,7 +102,7 @@ async fn fan_out(server: &Server, args: &Args) -> anyhow::Result<Figures> {
     let load = Load {
         connections: 8,
         request: Request::run("E2_FanOut", "100"),
-        output: "338350",
+        expected: Expected::Output("338350"),
         count_syncs: args.count_syncs,
     };
     load.measure(server, args.window()).await

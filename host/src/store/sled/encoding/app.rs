@@ -6,7 +6,8 @@ use minicbor::{Decode, Encode};
 
 use super::{Time, corrupt, decode, encode};
 use crate::store::{
-    AppOptions, AppRecord, AppVersion, AuthLevel, Digest, FunctionKind, HttpTrigger, StoreError, Trigger, TriggerKind,
+    AppOptions, AppRecord, AppVersion, AuthLevel, Digest, FunctionKind, HttpTrigger, ScheduleState, StoreError,
+    TimerTrigger, Trigger, TriggerKind,
 };
 
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
@@ -63,6 +64,11 @@ struct TriggerRow<'a> {
     methods: Option<Vec<&'a str>>,
     #[n(4)]
     level: Option<u8>,
+    /// What was due while the host was down is left out.
+    #[n(5)]
+    unmonitored: Option<bool>,
+    #[n(6)]
+    run_on_startup: Option<bool>,
 }
 
 const HTTP: u8 = 1;
@@ -163,7 +169,15 @@ impl<'a> FunctionRow<'a> {
 
 impl<'a> TriggerRow<'a> {
     fn new(trigger: &'a Trigger) -> Self {
-        let empty = Self { name: &trigger.name, kind: MANUAL, place: None, methods: None, level: None };
+        let empty = Self {
+            name: &trigger.name,
+            kind: MANUAL,
+            place: None,
+            methods: None,
+            level: None,
+            unmonitored: None,
+            run_on_startup: None,
+        };
         match &trigger.kind {
             TriggerKind::Http(HttpTrigger { route, methods, level }) => Self {
                 kind: HTTP,
@@ -177,7 +191,13 @@ impl<'a> TriggerRow<'a> {
                 ..empty
             },
             TriggerKind::Manual => empty,
-            TriggerKind::Timer { schedule } => Self { kind: TIMER, place: Some(schedule), ..empty },
+            TriggerKind::Timer(TimerTrigger { schedule, use_monitor, run_on_startup }) => Self {
+                kind: TIMER,
+                place: Some(schedule),
+                unmonitored: (!use_monitor).then_some(true),
+                run_on_startup: run_on_startup.then_some(true),
+                ..empty
+            },
         }
     }
 
@@ -196,11 +216,48 @@ impl<'a> TriggerRow<'a> {
                 },
             }),
             MANUAL => TriggerKind::Manual,
-            TIMER => TriggerKind::Timer { schedule: place()? },
+            TIMER => TriggerKind::Timer(TimerTrigger {
+                schedule: place()?,
+                use_monitor: !self.unmonitored.unwrap_or(false),
+                run_on_startup: self.run_on_startup.unwrap_or(false),
+            }),
             unknown => return Err(corrupt(format!("trigger kind {unknown} of an app is unknown"))),
         };
         Ok(Trigger { name: self.name.to_owned(), kind })
     }
+}
+
+/// Where a timer function is in its schedule.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+#[cbor(map)]
+struct ScheduleRow<'a> {
+    #[b(0)]
+    schedule: &'a str,
+    #[n(1)]
+    due: Time,
+    #[n(2)]
+    last: Option<Time>,
+    #[n(3)]
+    updated: Time,
+}
+
+pub(in crate::store::sled) fn encode_schedule(state: &ScheduleState) -> Result<Vec<u8>, StoreError> {
+    encode(&ScheduleRow {
+        schedule: &state.schedule,
+        due: Time(state.due),
+        last: state.last.map(Time),
+        updated: Time(state.updated),
+    })
+}
+
+pub(in crate::store::sled) fn decode_schedule(bytes: &[u8]) -> Result<ScheduleState, StoreError> {
+    let row: ScheduleRow<'_> = decode(bytes, "a schedule")?;
+    Ok(ScheduleState {
+        schedule: row.schedule.to_owned(),
+        due: row.due.0,
+        last: row.last.map(|last| last.0),
+        updated: row.updated.0,
+    })
 }
 
 fn digest(bytes: &[u8]) -> Result<Digest, StoreError> {

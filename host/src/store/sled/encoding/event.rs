@@ -81,6 +81,9 @@ pub(super) struct EventRow<'a> {
     cut: Option<u32>,
     #[n(21)]
     tasks: Option<Vec<u32>>,
+    /// An answer that is not the result.
+    #[b(22)]
+    answer: Option<PayloadRow<'a>>,
 }
 
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
@@ -132,6 +135,7 @@ mod kind {
     pub(super) const FAILURE_DELIVERED: u16 = 22;
     pub(super) const EXECUTION_REWOUND: u16 = 23;
     pub(super) const PARENT_REWOUND: u16 = 24;
+    pub(super) const TASK_POSTPONED: u16 = 25;
 }
 
 /// The events as bytes; their large payloads go to `pieces`.
@@ -181,6 +185,7 @@ impl<'a> EventRow<'a> {
             awaited_by: None,
             cut: None,
             tasks: None,
+            answer: None,
         }
     }
 
@@ -210,6 +215,13 @@ impl<'a> EventRow<'a> {
                 failure: Some(FailureRow::new(failure, pieces)),
                 due: Some(Time(*retry_at)),
                 ..Self::of_task(at, kind::TASK_ATTEMPT_FAILED, *task)
+            },
+            EventKind::TaskPostponed { task, attempt, answer, next, due } => Self {
+                payload: payload_row(Some(next), pieces),
+                answer: payload_row(answer.as_ref(), pieces),
+                attempt: Some(*attempt),
+                due: Some(Time(*due)),
+                ..Self::of_task(at, kind::TASK_POSTPONED, *task)
             },
             EventKind::TaskRetried { task, attempt, child } => Self {
                 attempt: Some(*attempt),
@@ -303,6 +315,7 @@ impl<'a> EventRow<'a> {
             EventKind::ExecutionStarted(_)
             | EventKind::TaskScheduled { .. }
             | EventKind::TaskAttemptFailed { .. }
+            | EventKind::TaskPostponed { .. }
             | EventKind::TaskRetried { .. }
             | EventKind::TaskCompleted { .. }
             | EventKind::TaskFailed { .. }
@@ -415,6 +428,13 @@ impl<'a> EventRow<'a> {
             },
             kind::PARENT_REWOUND => EventKind::ParentRewound {
                 awaited_by: self.needed(self.awaited_by.as_ref(), "call of the parent")?.load(),
+            },
+            kind::TASK_POSTPONED => EventKind::TaskPostponed {
+                task: self.task()?,
+                attempt: self.needed(self.attempt, "attempt")?,
+                answer: self.answer.map(|answer| answer.load(pieces)).transpose()?,
+                next: self.needed(self.payload, "next input")?.load(pieces)?,
+                due: self.needed(self.due, "due time")?.0,
             },
             kind::TASK_RETRIED => EventKind::TaskRetried {
                 task: self.task()?,

@@ -6,6 +6,7 @@
 
 mod app;
 mod event;
+mod hub;
 mod mail;
 mod parts;
 mod record;
@@ -23,8 +24,9 @@ use minicbor::{Decode as DeriveDecode, Encode as DeriveEncode};
 
 use crate::store::{StatusCounts, StoreError};
 
-pub(super) use app::{decode_app, encode_app};
+pub(super) use app::{decode_app, decode_schedule, encode_app, encode_schedule};
 pub(super) use event::{HistoryRow, decode_events, encode_events};
+pub(super) use hub::{decode_hub, encode_hub};
 pub(super) use mail::{MailHead, decode_mail, encode_mail};
 pub(super) use record::{Head, decode_head, decode_record, encode_body, encode_record};
 

@@ -1,0 +1,5 @@
+// The package as one object.
+
+import * as all from "./index.js";
+
+export default all;

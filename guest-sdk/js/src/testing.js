@@ -1,0 +1,113 @@
+// Runs functions in Node.js, without Wasm and without a server: for the tests of their authors.
+
+import { toFailure } from "./errors.js";
+import { enter, install } from "./host.js";
+import { HttpRequest } from "./http.js";
+import { encode, decode } from "./json.js";
+import { runActivity as activityOf, runHttp as httpOf, runTrigger as triggerOf } from "./invocation.js";
+import { runOrchestrator } from "./orchestrator.js";
+import { find } from "./registry.js";
+import { Simulation, continued } from "./simulation.js";
+
+/** Executions after which an orchestrator that always continues as new is stopped. */
+const EXECUTIONS = 100;
+
+/**
+ * Runs an orchestrator to its end in simulated time: timers fire at once, activities are the app's own or those in
+ * `options.activities`.
+ */
+export async function runOrchestration(name, options = {}) {
+    const simulation = new Simulation(name, options, childOf(options));
+    let input = encode(options.input);
+    const most = options.maxExecutions ?? EXECUTIONS;
+    for (let execution = 1; ; execution += 1) {
+        const leave = install(simulation.host());
+        enter("orchestrator");
+        try {
+            const output = await runOrchestrator(find(["orchestrator"], name).handler, name, input);
+            const next = continued(simulation);
+            if (next && execution >= most) {
+                return simulation.result({ runtimeStatus: "ContinuedAsNew", output: null, input: decode(next.input) });
+            }
+            if (!next) {
+                return simulation.result({ runtimeStatus: "Completed", output: decode(output) });
+            }
+            input = next.input;
+        } catch (error) {
+            return simulation.result({ runtimeStatus: "Failed", output: null, error, failure: toFailure(error) });
+        } finally {
+            leave();
+        }
+    }
+}
+
+/** How a simulation runs what an orchestrator calls. */
+function childOf(options) {
+    return {
+        async activity(name, input, info) {
+            const own = options.activities?.[name];
+            return own ? encode(await own(decode(input), info)) : activityIn(find(["activity"], name), input, info, options);
+        },
+        async orchestrator(name, input, instanceId, now, parent) {
+            const own = options.orchestrators?.[name];
+            if (own) {
+                return { output: encode(await own(decode(input))), now };
+            }
+            const inner = { ...options, input: decode(input), instanceId, parentInstanceId: parent, start: now, events: options.childEvents?.[instanceId] ?? [] };
+            const ended = await runOrchestration(name, inner);
+            if (ended.runtimeStatus !== "Completed") {
+                throw ended.error ?? new Error(`${name} is ${ended.runtimeStatus}`);
+            }
+            return { output: encode(ended.output), now: ended.now };
+        },
+    };
+}
+
+async function activityIn(entry, input, info, options) {
+    const heartbeats = [];
+    const activityContext = {
+        info: () => ({ instanceId: "test", task: 1, attempt: 1, idempotencyKey: "test-1", lastHeartbeat: null, ...info, name: entry.name }),
+        heartbeat: (details) => heartbeats.push(decode(details)) > 0 && options.cancelled === true,
+        log: options.log ?? (() => {}),
+    };
+    const leave = install({ activityContext, testClient: options.client });
+    enter("activity");
+    try {
+        return await activityOf(entry, input);
+    } finally {
+        leave();
+    }
+}
+
+/** Runs an activity; gives its result. `options.attempt`, `options.lastHeartbeat` and the like say what its context shows. */
+export async function runActivity(name, input, options = {}) {
+    const { lastHeartbeat, ...info } = options;
+    return decode(await activityIn(find(["activity"], name), encode(input), { ...info, lastHeartbeat: encode(lastHeartbeat) }, options));
+}
+
+async function inFunction(options, work) {
+    const functionContext = { info: () => ({ name: "test", invocationId: "test", hub: "default" }), log: options.log ?? (() => {}) };
+    const leave = install({ functionContext, testClient: options.client });
+    enter("function");
+    try {
+        return await work();
+    } finally {
+        leave();
+    }
+}
+
+/** Calls an HTTP function. `request` as for `new HttpRequest`; `options.client`: what `df.getClient` gives. */
+export async function callHttp(name, request = {}, options = {}) {
+    const made = new HttpRequest(request);
+    const tags = (pairs) => [...pairs].map(([key, value]) => ({ name: key, value }));
+    const body = await made.bytes();
+    const wire = { method: made.method, url: made.url, headers: tags(made.headers), query: tags(made.query), params: tags(Object.entries(made.params)), body };
+    const { status, headers, body: answer } = await inFunction(options, () => httpOf(find(["http"], name), wire));
+    const text = new TextDecoder().decode(answer);
+    return { status, headers: Object.fromEntries(headers.map((header) => [header.name, header.value])), text, json: () => JSON.parse(text) };
+}
+
+/** Runs a manual or timer function. */
+export async function runTrigger(name, input, options = {}) {
+    return decode(await inFunction(options, () => triggerOf(find(["manual", "timer"], name), encode(input))));
+}

@@ -1,0 +1,132 @@
+//! `hub`: create, list, show and delete task hubs.
+
+use clap::{Args, Subcommand};
+use reqwest::Method;
+use serde_json::Value;
+
+use super::args::TargetArgs;
+use super::client::{Answer, Body, Client};
+use super::config::{self, ConfigVerb};
+use super::{CliError, show};
+use crate::api::encode;
+
+/// What a 404 without words means.
+pub(super) const NO_ROUTE: &str = "the server has no such route; is it a durawasm server?";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum HubVerb {
+    /// Create a task hub
+    Create(NamedHub),
+    /// List all task hubs
+    List(ServerArgs),
+    /// Show a task hub and what it has
+    Show(NamedHub),
+    /// Delete a task hub with all that it has
+    Delete(DeleteArgs),
+    /// Show and change what a task hub is configured to
+    #[command(subcommand)]
+    Config(ConfigVerb),
+}
+
+/// Which server, and how to print.
+#[derive(Clone, Debug, Args)]
+pub(super) struct ServerArgs {
+    /// The server
+    #[arg(long, env = "DURAWASM_URL", default_value = "http://127.0.0.1:7071")]
+    url: String,
+    /// The key, if the server wants one
+    #[arg(long, env = "DURAWASM_KEY", hide_env_values = true)]
+    key: Option<String>,
+    /// Print what the server answers, as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl ServerArgs {
+    pub(super) fn client(&self, hub: &str) -> Result<Client, CliError> {
+        let (url, key) = (self.url.clone(), self.key.clone());
+        Client::new(&TargetArgs { hub: hub.to_owned(), url, key, json: self.json })
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct NamedHub {
+    /// The task hub: 3 to 45 letters and digits, a letter first
+    #[arg(value_name = "HUB")]
+    pub(super) hub: String,
+    #[command(flatten)]
+    pub(super) server: ServerArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DeleteArgs {
+    #[command(flatten)]
+    hub: NamedHub,
+    /// Delete it although instances of it have not ended
+    #[arg(long)]
+    force: bool,
+}
+
+impl NamedHub {
+    async fn ask(&self, method: Method, query: &[(&str, &str)]) -> Result<Answer, CliError> {
+        let path = format!("/admin/hubs/{}", encode(&self.hub));
+        self.server.client(&self.hub)?.send(method, &path, query, Body::None).await?.accepted(NO_ROUTE, "gone")
+    }
+}
+
+pub(super) async fn run(verb: HubVerb) -> Result<(), CliError> {
+    match verb {
+        HubVerb::Create(args) => {
+            let answer = args.ask(Method::PUT, &[]).await?;
+            let done = if answer.status == reqwest::StatusCode::CREATED { "created" } else { "exists already" };
+            say(&args.server, &answer, &format!("the task hub '{}': {done}", args.hub));
+            Ok(())
+        }
+        HubVerb::Config(verb) => config::run(verb).await,
+        HubVerb::List(server) => list(&server).await,
+        HubVerb::Show(args) => show_hub(&args).await,
+        HubVerb::Delete(DeleteArgs { hub, force }) => {
+            let force = if force { "true" } else { "false" };
+            let answer = hub.ask(Method::DELETE, &[("force", force)]).await?;
+            say(&hub.server, &answer, &format!("the task hub '{}' is being deleted with all that it has", hub.hub));
+            Ok(())
+        }
+    }
+}
+
+/// What a server answered, or in words.
+pub(super) fn say(server: &ServerArgs, answer: &Answer, text: &str) {
+    match (server.json, answer.text.is_empty()) {
+        (true, false) => show::line(&answer.text),
+        (true, true) => show::line("{}"),
+        (false, _) => show::line(text),
+    }
+}
+
+async fn list(server: &ServerArgs) -> Result<(), CliError> {
+    let answer = server.client("")?.send(Method::GET, "/admin/hubs", &[], Body::None).await?;
+    let answer = answer.accepted(NO_ROUTE, "gone")?;
+    if server.json {
+        show::line(&answer.text);
+        return Ok(());
+    }
+    let hubs = answer.json()?.get("hubs").and_then(Value::as_array).cloned().unwrap_or_default();
+    let row = |hub: &Value| ["name", "state", "created"].map(|field| show::field(hub, field)).to_vec();
+    show::table(&hubs.iter().map(row).collect::<Vec<_>>());
+    Ok(())
+}
+
+async fn show_hub(args: &NamedHub) -> Result<(), CliError> {
+    let answer = args.ask(Method::GET, &[]).await?;
+    if args.server.json {
+        show::line(&answer.text);
+        return Ok(());
+    }
+    let hub = answer.json()?;
+    let mut facts: Vec<_> =
+        ["name", "state", "created", "keys"].into_iter().map(|name| (name, show::field(&hub, name))).collect();
+    let usage = hub.get("usage").and_then(Value::as_object).cloned().unwrap_or_default();
+    facts.extend(usage.iter().map(|(name, value)| (name.as_str(), value.to_string())));
+    show::facts(&facts);
+    Ok(())
+}

@@ -1,0 +1,219 @@
+//! Apps as authors write and build them: the examples, several apps that call each other, and what goes wrong.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use durawasm_tests::guests::root;
+use durawasm_tests::{Host, tools};
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use super::{build, skipped};
+use crate::apps;
+use crate::program::port;
+
+async fn host(example: &str) -> Host {
+    let host = Host::new().await;
+    let component = build(root().join("examples").join(example)).await.unwrap();
+    host.deploy(example, component).await;
+    host
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_examples_in_javascript_do_what_their_readmes_say() {
+    if skipped() {
+        return;
+    }
+    let hello = host("hello-cities-js").await;
+    let greetings = json!(["Hello Tokyo!", "Hello Seattle!", "Hello London!"]);
+    assert_eq!(hello.run("JS1_HelloSequence", Value::Null).await["output"], greetings);
+
+    assert_eq!(host("fan-out-ts").await.run("TS2_FanOut", json!(10)).await["output"], json!(385));
+
+    let human = host("human-interaction-ts").await;
+    let raise = |data: &'static str| ("/runtime/webhooks/durabletask/instances/trip/raiseEvent/approval", data);
+    for (data, outcome) in [("true", "approved"), ("false", "rejected")] {
+        let path = "/runtime/webhooks/durabletask/orchestrators/TS3_Approval/trip";
+        assert_eq!(human.send("POST", path, r#"{"what":"a trip","seconds":3600}"#).await.status, 202);
+        human.until("trip", "asking", |status| status["customStatus"] == "waiting for the event Approval").await;
+        assert_eq!(human.send("POST", raise(data).0, raise(data).1).await.status, 202);
+        assert_eq!(human.ended("trip").await["output"], outcome);
+    }
+    assert_eq!(human.run("TS3_Approval", json!({"what": "a trip", "seconds": 0})).await["output"], "expired");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn folders_with_function_json_are_functions() {
+    if skipped() {
+        return;
+    }
+    let host = host("http-start-js").await;
+    let start = "/api/js/orchestrators/JS4_Orchestrator";
+    let started = host.send("POST", start, "\"Tokyo\"").await;
+    assert_eq!(started.status, 202, "{}", started.text());
+    let id = started.json()["id"].as_str().unwrap().to_owned();
+    assert_eq!(started.headers["location"], started.json()["statusQueryGetUri"].as_str().unwrap());
+    assert_eq!(host.ended(&id).await["output"], "Hello Tokyo!");
+    let waited = host.send("POST", &format!("{start}/wait"), "\"Paris\"").await;
+    assert_eq!((waited.status.as_u16(), waited.json()), (200, json!("Hello Paris!")));
+    assert_eq!(host.send("POST", &format!("{start}/sole"), "\"Rome\"").await.status, 202);
+    host.ended("sole").await;
+    assert_eq!(host.send("POST", &format!("{start}/sole"), "\"Rome\"").await.status, 202, "it had ended");
+    assert_eq!(host.send("GET", start, "").await.status, 405, "not its method");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dev_serves_apps_in_two_languages_that_call_each_other() {
+    if skipped() {
+        return;
+    }
+    let (data, port) = (tempfile::tempdir().unwrap(), port());
+    let mut dev = Command::from(apps::program());
+    dev.arg("dev").arg(root().join("examples/polyglot")).args(["--listen", &format!("127.0.0.1:{port}")]);
+    dev.arg("--store").arg(format!("sled:{}", data.path().display()));
+    dev.env("CARGO_TARGET_DIR", std::path::absolute(root().join("target/examples")).unwrap());
+    dev.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
+    let _dev = dev.spawn().unwrap();
+    let http = reqwest::Client::new();
+    let run = async |function: &str, input: &str| -> Option<Value> {
+        let base = format!("http://127.0.0.1:{port}/runtime/webhooks/durabletask/orchestrators/{function}");
+        let url = format!("{base}?timeout=20&pollingInterval=1");
+        let answer = http.post(url).body(input.to_owned()).send().await.ok()?;
+        if answer.status() == 200 { serde_json::from_str(&answer.text().await.ok()?).ok() } else { None }
+    };
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(240);
+    let invoice = loop {
+        if let Some(output) = run("PG_Invoice", r#"{"customer":"Ada","cents":[1250,799]}"#).await
+            && output["text"].is_string()
+        {
+            break output;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "dev never serves both apps");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    assert_eq!(invoice["text"], "Ada owes 20.49");
+    assert_eq!(invoice["digest"].as_str().unwrap().len(), 16);
+    assert_eq!(run("PG_Letter", "\"Ada\"").await, Some(json!("Dear Ada,")));
+}
+
+fn write(folder: &Path, files: &[(&str, &str)]) {
+    for (path, text) in files {
+        let path = folder.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_wrong_with_an_app_is_said_with_file_and_line() {
+    if skipped() {
+        return;
+    }
+    let manifest = r#"{"name":"app","dependencies":{"durawasm":"0.1.0"},"durawasm":{"engine":"quickjs"}}"#;
+    let monkey = r#"{"name":"app","dependencies":{"durawasm":"0.1.0"}}"#;
+    let engine = r#"{"name":"app","dependencies":{"durawasm":"0.1.0"},"durawasm":{"engine":"v8"}}"#;
+    let main = r#"{"name":"app","main":"code/*.js","dependencies":{"durawasm":"0.1.0"}}"#;
+    let thrown = "import * as df from \"durawasm\";\n\ndf.app.timer(\"T\", { handler: () => {} });\n";
+    let cases: [(&str, &str, &str, &[&str]); 8] = [
+        (manifest, "src/functions/a.ts", "export const x: number = ;\n", &["src/functions/a.ts:1:25"]),
+        (
+            manifest,
+            "src/functions/a.js",
+            "import fs from \"node:fs\";\nfs.x();\n",
+            &["src/functions/a.js:1:15", "belongs to Node.js"],
+        ),
+        (manifest, "src/functions/a.js", "import \"left-pad\";\n", &["src/functions/a.js:1:7", "left-pad"]),
+        (manifest, "index.js", thrown, &["index.js:3", "needs a schedule"]),
+        (monkey, "index.js", thrown, &["index.js:3", "needs a schedule"]),
+        (engine, "index.js", "", &["package.json", "v8", "quickjs"]),
+        (main, "index.js", "", &["package.json", "code/*.js"]),
+        (manifest, "Http/function.json", r#"{"bindings":[{"type":"queueTrigger"}]}"#, &["Http/function.json"]),
+    ];
+    for (manifest, file, text, expected) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), &[("package.json", manifest), (file, text)]);
+        let error = build(folder.path().to_owned()).await.unwrap_err();
+        for part in expected {
+            assert!(error.contains(part), "{file}: no {part} in: {error}");
+        }
+        assert!(!error.contains("/tools/"), "paths of tools are of no use to an author: {error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_node_the_build_says_what_to_install() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), &[("package.json", r#"{"dependencies":{"durawasm":"0.1.0"}}"#), ("index.js", "")]);
+    let mut verb = Command::new(env!("CARGO_BIN_EXE_durawasm-e2e"));
+    let output = verb.arg("build").arg(folder.path()).env("PATH", folder.path()).output().await.unwrap();
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("https://nodejs.org"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_app_can_be_built_and_tested() {
+    if skipped() {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    for (language, name) in [("js", "script"), ("ts", "typed")] {
+        let app = folder.path().join(name);
+        let made = Command::from(apps::program()).args(["new", "--lang", language]).arg(&app).output().await.unwrap();
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let host = Host::new().await;
+        host.deploy(name, build(app.clone()).await.unwrap()).await;
+        let started = host.send("POST", "/api/orchestrators/HelloSequence", "").await;
+        assert_eq!(started.status, 202, "{}", started.text());
+        let id = started.json()["id"].as_str().unwrap().to_owned();
+        assert_eq!(host.ended(&id).await["output"], json!(["Hello Tokyo!", "Hello Seattle!", "Hello London!"]));
+        if language == "js" {
+            node(&app, &["--test".as_ref()]).await;
+        } else {
+            check_types(&app).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_that_did_not_change_is_the_same_version() {
+    if skipped() {
+        return;
+    }
+    let example = || build(root().join("examples/fan-out-ts"));
+    assert_eq!(example().await.unwrap(), example().await.unwrap());
+}
+
+/// Runs a program of Node.js to its end.
+async fn node(folder: &Path, args: &[&std::ffi::OsStr]) {
+    let output = Command::new("node").args(args).current_dir(folder).output().await.unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
+}
+
+async fn check_types(folder: &Path) {
+    let modules = tokio::task::spawn_blocking(|| tools::node_modules("typescript")).await.unwrap();
+    let compiler = modules.join("typescript/bin/tsc");
+    node(folder, &[compiler.as_os_str(), "--project".as_ref(), ".".as_ref()]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_examples_in_typescript_fit_the_types() {
+    if skipped() {
+        return;
+    }
+    for example in ["fan-out-ts", "human-interaction-ts"] {
+        // The build places the types.
+        build(root().join("examples").join(example)).await.unwrap();
+        check_types(&root().join("examples").join(example)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn functions_are_tested_in_node_without_a_server() {
+    if skipped() {
+        return;
+    }
+    node(&root().join("guest-sdk/js"), &["--test".as_ref()]).await;
+}
