@@ -16,8 +16,8 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use super::encoding::{self, MetaRow};
-use super::keys;
 use super::rows::{Changes, Rows};
+use super::{keys, rows};
 use crate::store::StoreError;
 
 /// The file, whose whole length is written when it is made: then a sync need not also write where the file's bytes lie.
@@ -30,9 +30,6 @@ const NAME: &str = "journal";
 
 /// Checksum, length of the rows, run, sequence number.
 const HEADER: usize = 4 + 4 + 8 + 8;
-
-/// In place of a value's length: the row is removed.
-const REMOVED: u32 = u32::MAX;
 
 /// A batch in the journal.
 #[derive(Debug, PartialEq, Eq)]
@@ -114,27 +111,8 @@ fn record_at(bytes: &[u8], at: usize) -> Option<(u64, Record, usize)> {
     if rows.is_empty() || crc32fast::hash(checked) != u32::from_le_bytes(*checksum) {
         return None;
     }
-    let record = Record { sequence: u64::from_le_bytes(*sequence), rows: decode(rows)? };
+    let record = Record { sequence: u64::from_le_bytes(*sequence), rows: rows::decode(rows)? };
     Some((u64::from_le_bytes(*run), record, HEADER + length))
-}
-
-fn decode(mut bytes: &[u8]) -> Option<Changes> {
-    let mut rows = Changes::new();
-    while !bytes.is_empty() {
-        let (key_length, rest) = bytes.split_first_chunk::<4>()?;
-        let (value_length, rest) = rest.split_first_chunk::<4>()?;
-        let (key, rest) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*key_length)).ok()?)?;
-        let value_length = u32::from_le_bytes(*value_length);
-        if value_length == REMOVED {
-            rows.push((key.to_vec(), None));
-            bytes = rest;
-        } else {
-            let (value, rest) = rest.split_at_checked(usize::try_from(value_length).ok()?)?;
-            rows.push((key.to_vec(), Some(value.to_vec())));
-            bytes = rest;
-        }
-    }
-    Some(rows)
 }
 
 /// Whether the store comes further with these records. If they begin where it ends or before, all of them are applied:
@@ -244,18 +222,14 @@ fn uncached(_path: &Path) -> Option<File> {
     None
 }
 
-fn encode(buffer: &mut Vec<u8>, (run, sequence, length): (u64, u64, usize), rows: &Changes) {
-    let length_field = |length: usize| u32::try_from(length).unwrap_or(REMOVED).to_le_bytes();
+fn encode(buffer: &mut Vec<u8>, (run, sequence, length): (u64, u64, usize), changes: &Changes) {
     let begin = buffer.len();
     buffer.extend_from_slice(&[0; 4]);
-    buffer.extend_from_slice(&length_field(length));
+    buffer.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
     buffer.extend_from_slice(&run.to_le_bytes());
     buffer.extend_from_slice(&sequence.to_le_bytes());
-    for (key, value) in rows {
-        buffer.extend_from_slice(&length_field(key.len()));
-        buffer.extend_from_slice(&value.as_ref().map_or(REMOVED.to_le_bytes(), |value| length_field(value.len())));
-        buffer.extend_from_slice(key);
-        buffer.extend_from_slice(value.as_deref().unwrap_or_default());
+    for (key, value) in changes {
+        rows::encode(buffer, key, value.as_deref());
     }
     let checksum = crc32fast::hash(&buffer[begin + 4..]);
     buffer[begin..begin + 4].copy_from_slice(&checksum.to_le_bytes());

@@ -443,6 +443,7 @@ impl Writer {
         let mut rows = batch.changes;
         rows.extend(counts::rows(&self.shared.tree, batch.counting)?);
         rows.push((keys::META.to_vec(), Some(encoding::encode(&self.meta)?)));
+        let _writing = self.shared.aside.batch(&rows);
         self.disk.apply(rows, self.meta)
     }
 
