@@ -1,13 +1,15 @@
 //! durawasm: self-hosted Durable Functions for WebAssembly components.
 //!
-//! `host/ARCHITECTURE.md` draws the house; [`server`] is the only place that names its backends together.
+//! `host/ARCHITECTURE.md` draws the house; [`server`] and [`restore`] are the only places that name its backends.
 
 pub mod api;
 pub mod cli;
 pub mod engine;
 mod listener;
+pub mod machine;
 pub mod net;
 pub mod origin;
+pub mod restore;
 pub mod server;
 pub mod store;
 pub mod wasm;

@@ -20,9 +20,9 @@ const HEAD_TIME: Duration = Duration::from_secs(100);
 /// The largest head of a request, in bytes: an id of 256 characters, escaped, has 3 KiB, a `reason` may have more. A
 /// larger one is answered 431, and so is one with more than 100 headers.
 const LARGEST_HEAD: usize = 64 << 10;
-/// Connections at once; more wait in the system's queue. Below the usual limit of open files where that was raised;
-/// where it was not, accepting fails and is tried again.
-const MOST_CONNECTIONS: usize = 16_384;
+/// Connections at once; more wait in the system's queue. Where the limit of open files is below it, which is said at the
+/// start, accepting fails and is tried again.
+pub(crate) const MOST_CONNECTIONS: usize = 16_384;
 /// The rest after a failed accept: the process is out of files, and closing some takes time.
 const ACCEPT_REST: Duration = Duration::from_millis(500);
 /// How long requests in flight may take to end when the server stops. Starts that wait are answered at once.

@@ -1,5 +1,5 @@
-//! Assembly: the store, the executor, the engine and the HTTP surface put together. The only place that names
-//! backends.
+//! Assembly: the store, the executor, the engine and the HTTP surface put together. Only it and
+//! `restore.rs` name backends.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -17,9 +17,11 @@ use crate::engine::guest_client::Outside;
 use crate::engine::verdict::{self, Verdict};
 use crate::engine::{self, Engine, Settings};
 use crate::listener;
+use crate::machine::{self, Allowed, Needed};
 use crate::net::egress::Egress;
 use crate::net::rules::Rules;
 use crate::origin::{Origin, Pages};
+use crate::restore;
 use crate::store::memory::MemoryStore;
 use crate::store::sled::{SledOptions, SledStore};
 use crate::store::{SharedStore, portable};
@@ -95,6 +97,8 @@ impl Server {
     /// # Errors
     /// For people: why this address cannot be served.
     pub async fn start(options: ServerOptions) -> Result<Self, String> {
+        let settings = Settings { retention: options.retention, ..Settings::default() };
+        check_machine(machine::allowed(), &settings, &wasm::Limits::default())?;
         let address = resolve(&options.listen).await?;
         check_exposure(address, &options)?;
         let egress = Arc::new(Egress::new(options.egress, options.egress_ca.as_deref())?);
@@ -107,7 +111,7 @@ impl Server {
             );
         }
         let slot = EngineSlot::new();
-        let settings = ApiSettings {
+        let api = ApiSettings {
             admin_key: options.admin_key,
             trust_proxy: options.trust_proxy,
             route_prefix: options.route_prefix,
@@ -116,11 +120,10 @@ impl Server {
         };
         let (stop, stopped) = watch::channel(false);
         let stopping = Stopping::new(stopped);
-        let state = ApiState::new(slot.clone(), settings).stopping(stopping.clone());
+        let state = ApiState::new(slot.clone(), api).stopping(stopping.clone());
         let outside = state.outside();
         let router = api::router(state.clone());
         let http = tokio::spawn(listener::serve(listener, router, stopping));
-        let settings = Settings { retention: options.retention, ..Settings::default() };
         let opening =
             tokio::spawn(open_engine((options.store, options.sync_delay), (settings, egress), (slot, outside)));
         Ok(Self { address, http, opening, folder: None, stop, surface: state })
@@ -181,6 +184,24 @@ fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> String {
         _ => error.to_string(),
     };
     format!("cannot listen on {address}: {why}. Choose another address with --listen.")
+}
+
+/// Refuses a machine on which no guest can run, and says what else it has too little of.
+fn check_machine(allowed: Allowed, settings: &Settings, limits: &wasm::Limits) -> Result<(), String> {
+    let needed = Needed {
+        connections: listener::MOST_CONNECTIONS as u64,
+        working_guests: (settings.activities + settings.functions) as u64,
+        guests: limits.concurrent_guests.into(),
+        mappings_of_guest: wasm::limits::MAPPINGS,
+        address_space: limits.address_space(),
+    };
+    for shortage in machine::shortages(allowed, &needed) {
+        if shortage.is_fatal() {
+            return Err(shortage.to_string());
+        }
+        tracing::warn!("{shortage}");
+    }
+    Ok(())
 }
 
 /// Without a key nothing but this machine may reach the server.
@@ -258,7 +279,9 @@ impl DataFolder {
 fn open_store(choice: &StoreChoice, sync_delay: Option<Duration>) -> Result<SharedStore, String> {
     match choice {
         StoreChoice::Sled(path) => {
-            let store = SledStore::open(&path.join("store"), SledOptions { sync_delay, ..SledOptions::default() });
+            restore::check_complete(path)?;
+            let store =
+                SledStore::open(&path.join(restore::STORE), SledOptions { sync_delay, ..SledOptions::default() });
             Ok(Arc::new(store.map_err(|error| error.to_string())?))
         }
         StoreChoice::Memory => Ok(Arc::new(MemoryStore::default())),
@@ -306,6 +329,15 @@ mod tests {
         for bad in ["", "sled", "sled:", "memory:", "postgres:x"] {
             assert!(bad.parse::<StoreChoice>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_machine_is_refused_only_if_no_guest_can_run() {
+        let check = |allowed| check_machine(allowed, &Settings::default(), &wasm::Limits::default());
+        let files = Some(256);
+        assert_eq!(check(Allowed { files, mappings: Some(1_000), address_space: None }), Ok(()));
+        let refused = check(Allowed { address_space: Some(8 << 30), ..Allowed::default() });
+        assert!(refused.is_err_and(|text| text.contains("`ulimit -v unlimited`")));
     }
 
     #[test]

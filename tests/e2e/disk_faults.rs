@@ -143,6 +143,50 @@ async fn a_failing_disk_stops_the_program_and_loses_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn without_space_it_says_so_and_with_space_it_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = Disk::new(directory.path());
+    let full = Fault { kind: "write", after: 1, error: 28, said: "No space left on device", times: 0 };
+    let refused = async |fault: &Fault| {
+        let mut program = disk.serve(fault);
+        start_until_refused(&mut program, 0, &mut Vec::new()).await;
+        let status = ended(&mut program, &disk).await;
+        assert_eq!(status.code(), Some(1), "{}", disk.said());
+        let said = disk.said();
+        let plain = said.lines().last().unwrap_or_default().to_owned();
+        assert!(plain.starts_with("error: ") && plain.contains(full.said), "{said}");
+        plain
+    };
+    // A store cannot even be made: the directory is named, and what was begun is no obstacle later.
+    let plain = refused(&full).await;
+    assert!(plain.contains(&*disk.data.to_string_lossy()), "{plain}");
+    File::create(&disk.cure).unwrap();
+    let mut program = disk.serve(&full);
+    program.ready().await;
+    program.deploy("flow", guests::guest("flow")).await;
+    for number in 0..20 {
+        assert_eq!(program.start("Event", &format!("waiting{number}"), json!("Go")).await, 202);
+    }
+    // It runs full under load: the process says how to go on. Starting again without space says the same.
+    fs::remove_file(&disk.cure).unwrap();
+    start_until_refused(&mut program, 1, &mut Vec::new()).await;
+    assert_eq!(ended(&mut program, &disk).await.code(), Some(1));
+    assert!(disk.said().contains(full.said) && disk.said().contains("start again"), "{}", disk.said());
+    for _ in 0..2 {
+        refused(&full).await;
+    }
+    File::create(&disk.cure).unwrap();
+    program = disk.serve(&full);
+    program.ready().await;
+    for number in 0..20 {
+        let url = format!("{}/runtime/webhooks/durabletask/instances/waiting{number}/raiseEvent/Go", program.url);
+        let request = program.http.post(url).header("content-type", "application/json").body("1");
+        assert_eq!(request.send().await.unwrap().status(), 202);
+        assert_eq!(program.ended(&format!("waiting{number}")).await["output"], json!(1));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn readiness_says_why_the_store_has_stopped() {
     let gate = SyncGate::new();
     let folder = tempfile::tempdir().unwrap();

@@ -31,7 +31,7 @@ pub(crate) fn random() -> fastrand::Rng {
 
 /// What a client asked of an instance.
 #[derive(Clone, Copy, Debug, PartialEq)]
-enum Deed {
+pub(crate) enum Deed {
     /// Steps in sequence; nothing but the start.
     Steps,
     /// Waits for an event, and nobody has sent one yet.
@@ -43,22 +43,26 @@ enum Deed {
 }
 
 /// An instance, as its client knows it.
-#[derive(Debug)]
-struct Instance {
-    id: String,
-    deed: Deed,
-    acknowledged: bool,
+#[derive(Clone, Debug)]
+pub(crate) struct Instance {
+    pub(crate) id: String,
+    pub(crate) deed: Deed,
+    pub(crate) acknowledged: bool,
 }
 
 /// Talks to the server, which may be gone at any moment.
-struct Client {
+pub(crate) struct Client {
     http: reqwest::Client,
     url: String,
     random: fastrand::Rng,
-    instances: Vec<Instance>,
+    pub(crate) instances: Vec<Instance>,
 }
 
 impl Client {
+    pub(crate) fn new(url: &str, random: fastrand::Rng) -> Self {
+        Self { http: reqwest::Client::new(), url: url.to_owned(), random, instances: Vec::new() }
+    }
+
     /// Whether a request was acknowledged with 202. Any other answer than "not yet ready" is a fault; none is none.
     async fn post(&self, path: &str, body: String) -> bool {
         let request = self.http.post(format!("{}{path}", self.url)).header("content-type", "application/json");
@@ -69,7 +73,7 @@ impl Client {
         status == 202
     }
 
-    async fn act(&mut self, name: u64) {
+    pub(crate) async fn act(&mut self, name: u64) {
         let waiting = self.instances.iter().rposition(|one| one.acknowledged && one.deed == Deed::Waits);
         match (self.random.u8(..4), waiting) {
             (0 | 1, Some(index)) => {
@@ -127,7 +131,7 @@ async fn digest(program: &Program) -> String {
 }
 
 /// What became of an instance is what its client may expect.
-async fn check(program: &Program, instance: &Instance) {
+pub(crate) async fn check(program: &Program, instance: &Instance) {
     let Instance { id, deed, acknowledged } = instance;
     let (code, body) = program.get(&format!("{INSTANCES}/{id}")).await.unwrap();
     if code == 404 {
@@ -165,7 +169,7 @@ async fn check(program: &Program, instance: &Instance) {
 }
 
 /// Refusals while it starts are not worth a line each.
-fn quiet(command: &mut Command) {
+pub(crate) fn quiet(command: &mut Command) {
     command.env("RUST_LOG", "error,tower_http=off");
 }
 
@@ -185,8 +189,7 @@ async fn what_was_acknowledged_survives_random_kills() {
     let stop = Arc::new(AtomicBool::new(false));
     let clients: Vec<_> = (0..CLIENTS)
         .map(|name| {
-            let (stop, http, url) = (Arc::clone(&stop), reqwest::Client::new(), program.url.clone());
-            let mut client = Client { http, url, random: random.fork(), instances: Vec::new() };
+            let (stop, mut client) = (Arc::clone(&stop), Client::new(&program.url, random.fork()));
             tokio::spawn(async move {
                 while !stop.load(Ordering::SeqCst) {
                     client.act(name).await;

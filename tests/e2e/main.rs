@@ -4,6 +4,7 @@
 
 mod activities;
 mod apps;
+mod backup;
 mod bad_input;
 mod children;
 mod clients;
@@ -25,6 +26,7 @@ mod hubs;
 mod javascript;
 mod kills;
 mod layers;
+mod linear;
 mod moves;
 mod network;
 mod program;

@@ -6,6 +6,7 @@
 mod again;
 mod apps;
 mod attempts;
+mod backup;
 mod binding;
 mod body;
 mod codes;
@@ -260,6 +261,7 @@ async fn answer(state: ApiState, request: Request) -> Result<Response, ApiError>
         | Op::RotateKey
         | Op::RevokeKey
         | Op::Binding
+        | Op::Backup
         | Op::CallManual => {}
     }
     guard::check_base(&state.settings, &found, &parts)?;
@@ -313,6 +315,7 @@ async fn dispatch(base: Base, op: Op, call: Call) -> Result<Response, ApiError> 
         Op::RotateKey => hub_keys::rotate(call).await,
         Op::RevokeKey => hub_keys::revoke(call).await,
         Op::Binding => Ok(binding::get(&call)),
+        Op::Backup => backup::get(call).await,
         Op::CallManual => functions::manual(call).await,
         Op::Health | Op::Ready | Op::OpenApi | Op::Docs | Op::DocsFile => Err(ApiError::NoSuchRoute),
     }

@@ -19,8 +19,8 @@ use utoipa::{Modify, OpenApi};
 use super::error::{AdminError, ErrorBody};
 use super::route::{self, Base, Need};
 use super::{
-    again, apps, binding, config, docs, functions, health, hub_keys, hubs, list, messages, moves, purge, schema, start,
-    status, versions, wire,
+    again, apps, backup, binding, config, docs, functions, health, hub_keys, hubs, list, messages, moves, purge,
+    schema, start, status, versions, wire,
 };
 
 /// Below it lie the routes that take `taskHub` and `connection`.
@@ -76,6 +76,7 @@ const START: &str = "/runtime/webhooks/durabletask/orchestrators/{function}";
         hub_keys::rotate,
         hub_keys::revoke,
         binding::get,
+        backup::get,
         functions::manual,
         health::healthz,
         health::readyz,

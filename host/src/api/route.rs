@@ -58,6 +58,7 @@ pub(super) enum Op {
     RotateKey,
     RevokeKey,
     Binding,
+    Backup,
     CallManual,
     Health,
     Ready,
@@ -130,7 +131,7 @@ const MANAGEMENT: [Row; 15] = [
 ];
 
 /// Administration, below `/admin`: what a key of a hub opens, and what the admin key alone.
-const ADMIN: [Row; 19] = [
+const ADMIN: [Row; 20] = [
     (Method::GET, "hubs", Op::ListHubs, Need::Admin),
     (Method::PUT, "hubs/{hub}", Op::PutHub, Need::Admin),
     (Method::GET, "hubs/{hub}", Op::GetHub, Need::See),
@@ -149,6 +150,7 @@ const ADMIN: [Row; 19] = [
     (Method::POST, "hubs/{hub}/apps/{app}/versions/{digest}/activate", Op::Activate, Need::Deploy),
     (Method::POST, "hubs/{hub}/apps/{app}/move", Op::MoveMany, Need::Manage),
     (Method::GET, "hubs/{hub}/binding", Op::Binding, Need::Manage),
+    (Method::GET, "backup", Op::Backup, Need::Admin),
     (Method::POST, "functions/{name}", Op::CallManual, Need::Manage),
 ];
 

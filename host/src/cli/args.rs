@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::apps::AppVerb;
+use super::backup::{BackupArgs, RestoreArgs};
 use super::duration::Retention;
 use super::hubs::HubVerb;
 use super::instances::{ListArgs, PurgeArgs};
@@ -65,6 +66,10 @@ pub(super) enum Verb {
     Restart(RestartArgs),
     /// Print what the clients of the SDKs are constructed from, as JSON
     Binding(TargetArgs),
+    /// Write everything a running server has into a file
+    Backup(BackupArgs),
+    /// Make a data directory from a backup; no server may run on it
+    Restore(RestoreArgs),
     /// List and delete apps, and choose among their versions
     #[command(subcommand)]
     App(AppVerb),

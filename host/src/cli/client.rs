@@ -11,6 +11,8 @@ use super::args::TargetArgs;
 
 /// A server may have to compile a large component before it answers.
 const TIMEOUT: Duration = Duration::from_secs(600);
+/// How long a download may take.
+const LONG: Duration = Duration::from_hours(30 * 24);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A server.
@@ -100,6 +102,23 @@ impl Client {
             Body::Component(bytes) => request.header("content-type", "application/wasm").body(bytes),
         };
         request.send().await.map_err(|error| self.unreachable(&error))
+    }
+
+    /// Asks for what is too much for memory. The answer may take any time.
+    pub(super) async fn download(&self, path: &str) -> Result<reqwest::Response, CliError> {
+        let mut request = self.http.get(format!("{}{path}", self.url)).timeout(LONG);
+        if let Some(key) = &self.key {
+            request = request.header("x-functions-key", key);
+        }
+        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        let text = response.text().await.map_err(|error| self.unreachable(&error))?;
+        let refused =
+            Answer { status, text, next: None, etag: None }.accepted("the server is too old for this", "gone");
+        Err(refused.err().unwrap_or_else(|| CliError::Refused(format!("the server answered {status}"))))
     }
 
     /// Replaces something, if it is still this version of it; none: whichever it is.

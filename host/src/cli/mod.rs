@@ -4,6 +4,7 @@
 
 mod apps;
 mod args;
+mod backup;
 mod build;
 mod client;
 mod config;
@@ -101,6 +102,8 @@ async fn dispatch(verb: Verb) -> Result<(), CliError> {
         Verb::Replay(args) => replay::replay(args).await,
         Verb::Restart(args) => manage::restart(args).await,
         Verb::Binding(args) => manage::binding(args).await,
+        Verb::Backup(args) => backup::backup(args).await,
+        Verb::Restore(args) => backup::restore(args).await,
         Verb::App(verb) => apps::run(verb).await,
         Verb::Hub(verb) => hubs::run(verb).await,
         Verb::Key(verb) => keys::run(verb).await,

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use durawasm_core::Failure;
 
@@ -27,6 +27,8 @@ pub(super) struct Apps {
     deciding: tokio::sync::Mutex<()>,
     /// Held by each deployment from the admission of its component to its record, and by whoever removes components.
     components: tokio::sync::RwLock<()>,
+    /// Held by backups for reading: they may still come to a component that nobody needs any more.
+    pub(super) backups: Arc<tokio::sync::RwLock<()>>,
 }
 
 /// Where a function is.
@@ -59,6 +61,7 @@ impl Apps {
             table: RwLock::new(table),
             deciding: tokio::sync::Mutex::default(),
             components: tokio::sync::RwLock::default(),
+            backups: Arc::default(),
         })
     }
 
@@ -433,6 +436,8 @@ impl Inner {
             return;
         }
         let _alone = self.apps.components.write().await;
+        // A backup may still come to one of them; when it has ended, strays are looked for.
+        let Ok(_none) = self.apps.backups.try_write() else { return };
         for digest in digests {
             if !self.apps.has(digest) {
                 self.executor.forget(digest).await;

@@ -1,5 +1,6 @@
 //! What the engine asks of whatever runs guests. `wasm` implements it; tests may, too.
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -47,6 +48,11 @@ pub trait Executor: Send + Sync + 'static {
     /// Checks, compiles and keeps a component durably, and asks it what it holds. Refused components leave nothing
     /// behind. Deploying the same bytes again is cheap.
     fn admit(&self, component: Bytes) -> BoxFuture<'_, Result<AppVersion, AdmitError>>;
+
+    /// The files of all components that were admitted, for a backup. They never change. By default there are none.
+    fn components(&self) -> BoxFuture<'_, Result<Vec<(Digest, PathBuf)>, HostFault>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
 }
 
 /// An orchestrator to run.

@@ -14,12 +14,18 @@ impl Engine {
     /// # Errors
     /// See [`SendError`].
     pub async fn send(&self, hub: &HubName, id: &str, message: Message) -> Result<(), SendError> {
-        let Some(record) = self.inner.store.instance(hub, id).await? else { return Err(SendError::Unknown) };
-        self.inner.starting.ended(hub, &record.id).await;
-        if record.status.is_terminal() {
-            return Err(SendError::Ended);
+        loop {
+            let Some(record) = self.inner.store.instance(hub, id).await? else { return Err(SendError::Unknown) };
+            self.inner.starting.ended(hub, &record.id).await;
+            if record.status.is_terminal() {
+                return Err(SendError::Ended);
+            }
+            match self.inner.deliver(record.number, Content::Message(message.clone())).await {
+                // Gone in between: the id may have a new instance, and then "not there" was never true.
+                Err(SendError::Unknown) => {}
+                other => return other,
+            }
         }
-        self.inner.deliver(record.number, Content::Message(message)).await
     }
 
     /// Lets a failed instance go on from before its failure: what failed runs again, what had succeeded stays. Failed
@@ -28,12 +34,18 @@ impl Engine {
     /// # Errors
     /// See [`SendError`].
     pub async fn rewind(&self, hub: &HubName, id: &str, reason: Option<String>) -> Result<(), SendError> {
-        let Some(record) = self.inner.store.instance(hub, id).await? else { return Err(SendError::Unknown) };
-        if record.status != Status::Failed {
-            return Err(SendError::NotFailed);
+        loop {
+            let Some(record) = self.inner.store.instance(hub, id).await? else { return Err(SendError::Unknown) };
+            if record.status != Status::Failed {
+                return Err(SendError::NotFailed);
+            }
+            let rewind = Rewind { reason: reason.clone(), awaited_by: None };
+            match self.inner.deliver(record.number, Content::Rewind(rewind, None)).await {
+                // As above.
+                Err(SendError::Unknown) => {}
+                other => return other,
+            }
         }
-        let rewind = Rewind { reason, awaited_by: None };
-        self.inner.deliver(record.number, Content::Rewind(rewind, None)).await
     }
 
     /// Starts an instance anew with its name, input and tags, on the app's current version: under the same id if it has

@@ -6,6 +6,7 @@
 mod activities;
 mod actor;
 mod apps;
+mod backup;
 pub mod client;
 mod commit;
 pub mod cron;
@@ -52,7 +53,7 @@ pub use quota::QuotaExceeded;
 pub use trial::{Bounds, Trial, TrialRefusal};
 pub use versions::{AppError, Needs};
 
-use crate::store::{AppRecord, HubName, InstanceNumber, SharedStore, StoreError};
+use crate::store::{AppRecord, HubName, InstanceNumber, PayloadParts, Payloads, SharedStore, StoreError};
 
 /// An eye on an instance that was just started.
 pub struct Watch(Arc<waiters::Waiter>);
@@ -145,6 +146,10 @@ pub(crate) struct Inner {
 
 /// Verdicts that are found at once: they must leave the processors to what runs.
 const CHECKS: usize = 2;
+
+/// How often an instance is read piece by piece, in the hope that nobody changes it meanwhile; then its record and its
+/// payloads are read at once, which takes another thread.
+const QUIET_READS: u32 = 4;
 
 /// Ready instances taken up per page while recovering.
 const RECOVERY_PAGE: usize = 1_000;
@@ -239,15 +244,31 @@ impl Engine {
     /// The store's.
     pub async fn instance(&self, hub: &HubName, id: &str, parts: Parts) -> Result<Option<InstanceView>, StoreError> {
         let store = &self.inner.store;
-        let Some(mut record) = store.instance(hub, id).await? else { return Ok(None) };
-        let mut history = Vec::new();
-        if parts.history
-            && let Some((at, events)) = store.history(record.number).await?
-        {
-            (record, history) = (at, events);
+        let mut attempts = 0;
+        loop {
+            let Some(mut record) = store.instance(hub, id).await? else { return Ok(None) };
+            let mut history = Vec::new();
+            if parts.history {
+                // Gone in between: the id may have a new instance.
+                let Some(read) = store.history(record.number).await? else { continue };
+                (record, history) = read;
+            }
+            if !parts.payloads {
+                return Ok(Some(InstanceView { record, payloads: Payloads::default(), history }));
+            }
+            let payloads = store.payloads(record.number).await?;
+            // Read at another moment, in which the instance may have become another one, or gone.
+            let now = store.instance(hub, id).await?;
+            if now.is_some_and(|now| (now.number, now.revision) == (record.number, record.revision)) {
+                return Ok(Some(InstanceView { record, payloads, history }));
+            }
+            attempts += 1;
+            if attempts >= QUIET_READS
+                && let Some((record, payloads)) = store.snapshot(record.number, PayloadParts::ALL).await?
+            {
+                return Ok(Some(InstanceView { record, payloads, history }));
+            }
         }
-        let payloads = if parts.payloads { store.payloads(record.number).await? } else { Default::default() };
-        Ok(Some(InstanceView { record, payloads, history }))
     }
 
     /// Waits until an instance that was started to be watched has ended; at most [`client::LONGEST_WAIT`].

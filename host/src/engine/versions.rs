@@ -327,7 +327,7 @@ impl Inner {
     }
 
     /// Removes components that a crash has left behind: admitted, but of no app, or not removed with their last one.
-    async fn forget_strays(&self) {
+    pub(super) async fn forget_strays(&self) {
         let strays = self.executor.kept().await;
         self.forget_components(strays).await;
     }

@@ -2,6 +2,7 @@
 //!
 //! A backend knows rows and bytes; it knows nothing of guests, HTTP or episodes.
 
+pub mod backup;
 #[cfg(test)]
 mod conformance;
 pub mod hub;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use durawasm_core::{HistoryEvent, Timestamp};
 
 pub use self::sled::portable;
+pub use backup::{BackupError, BackupRows};
 pub use hub::{HubConfig, HubLimits, HubRecord, HubState, Keep, KeyHash, KeyId, KeyRecord, KeyScope, Secret};
 pub use model::{
     AppOptions, AppRecord, AppVersion, AuthLevel, Commit, Committed, Digest, Expect, FunctionKind, HttpTrigger,
@@ -168,6 +170,14 @@ pub trait Store: Send + Sync + 'static {
     /// Looks at some timers after `after` and removes those whose instance is gone. Returns how far it came; none: to
     /// the end.
     fn forget_timers(&self, after: Option<TimerRow>) -> BoxFuture<'_, Result<Option<TimerRow>, StoreError>>;
+    /// Begins a backup: all rows as of one moment, namely when the last piece is given. Everything acknowledged before is
+    /// in it. Called within a runtime; commits go on meanwhile.
+    ///
+    /// # Errors
+    /// See [`BackupError`].
+    fn backup(&self) -> Result<BackupRows, BackupError> {
+        Err(BackupError::Unsupported)
+    }
 
     /// Why the store has stopped for good, if it has. The process should end and be started again: only opening the
     /// store anew shows what is durable.

@@ -6,10 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
-use super::limits::{CORE_INSTANCES, FIBER_STACK, Limits, MEMORIES, TABLE_ELEMENTS, TABLES, TICK, WASM_STACK};
-
-/// Address space of a linear memory. With 4 GiB no access needs a bounds check; it is not memory until it is touched.
-const MEMORY_RESERVATION: u64 = 1 << 32;
+use super::limits::{
+    CORE_INSTANCES, FIBER_STACK, Limits, MEMORIES, MEMORY_RESERVATION, TABLE_ELEMENTS, TABLES, TICK, WASM_STACK,
+};
 
 /// The engine and its ticker, which stops with it.
 pub(super) struct Runtime {

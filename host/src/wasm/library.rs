@@ -23,6 +23,23 @@ use crate::store::Digest;
 /// How files begin that are still being written; they are removed when the library is opened.
 const UNFINISHED: &str = ".unfinished-";
 
+/// The directory of components.
+pub(crate) const COMPONENTS: &str = "components";
+
+/// Where a host keeps a component whose data lie in this directory.
+pub(crate) fn component_file(data: &Path, digest: Digest) -> PathBuf {
+    data.join(COMPONENTS).join(file_name(digest))
+}
+
+fn file_name(digest: Digest) -> String {
+    format!("{digest}.wasm")
+}
+
+fn digest_of(file_name: &str) -> Option<Digest> {
+    let digest = hex::decode(file_name.strip_suffix(".wasm")?).ok()?;
+    digest.try_into().ok().map(Digest)
+}
+
 /// A component that is ready to be instantiated.
 pub(super) struct Loaded {
     /// Linked with virtual WASI, for orchestrators and `describe`.
@@ -59,7 +76,7 @@ pub(super) struct Candidate {
 
 impl Library {
     pub(super) fn open(dir: &Path, engine: Engine, limits: Arc<Limits>, compiler: Compiler) -> wasmtime::Result<Self> {
-        let (components, cache) = (dir.join("components"), dir.join("cache"));
+        let (components, cache) = (dir.join(COMPONENTS), dir.join("cache"));
         for dir in [&components, &cache] {
             std::fs::create_dir_all(dir)?;
             remove_unfinished(dir)?;
@@ -78,7 +95,21 @@ impl Library {
     }
 
     fn component_path(&self, digest: Digest) -> PathBuf {
-        self.components.join(format!("{digest}.wasm"))
+        self.components.join(file_name(digest))
+    }
+
+    /// All components and their files.
+    pub(super) async fn components(&self) -> Result<Vec<(Digest, PathBuf)>, String> {
+        let dir = self.components.clone();
+        let listed = blocking(move || {
+            let mut found = Vec::new();
+            for entry in std::fs::read_dir(dir)? {
+                let entry = entry?;
+                found.extend(digest_of(&entry.file_name().to_string_lossy()).map(|digest| (digest, entry.path())));
+            }
+            Ok(found)
+        });
+        listed.await
     }
 
     fn artifact_path(&self, digest: Digest) -> PathBuf {
@@ -190,20 +221,7 @@ impl Library {
 
     /// All components. A folder that cannot be read has none to be removed.
     pub(super) async fn kept(&self) -> Vec<Digest> {
-        let folder = self.components.clone();
-        let names = blocking(move || {
-            let mut kept = Vec::new();
-            for entry in std::fs::read_dir(folder)? {
-                let name = entry?.file_name();
-                let mut digest = [0; 32];
-                let stem = name.to_str().and_then(|name| name.strip_suffix(".wasm"));
-                if stem.is_some_and(|stem| hex::decode_to_slice(stem, &mut digest).is_ok()) {
-                    kept.push(Digest(digest));
-                }
-            }
-            Ok(kept)
-        });
-        names.await.unwrap_or_default()
+        self.components().await.unwrap_or_default().into_iter().map(|(digest, _)| digest).collect()
     }
 
     async fn compile(&self, component: &Path) -> Result<(TempPath, Loaded), CompileError> {

@@ -66,8 +66,18 @@ impl Limits {
     pub fn hostcall_bytes(&self) -> usize {
         (4 * self.payload).max(8 * TASKS)
     }
+
+    /// Bytes of address space that are reserved for guests at least: that of their memories.
+    #[must_use]
+    pub fn address_space(&self) -> u64 {
+        u64::from(self.concurrent_guests).saturating_mul(MEMORY_RESERVATION)
+    }
 }
 
+/// Memory mappings that a guest takes, about: its memory and stack with their guards, and what of them it has touched.
+pub const MAPPINGS: u64 = 7;
+/// Address space of a linear memory. With 4 GiB no access needs a bounds check; it is not memory until it is touched.
+pub(super) const MEMORY_RESERVATION: u64 = 1 << 32;
 /// Characters of the name of a function that an app declares.
 pub const FUNCTION_NAME_CHARS: usize = 128;
 /// Characters of an app's version label and of its SDK's name; people read them.

@@ -33,6 +33,7 @@ use durawasm_core::Failure;
 use durawasm_core::model::Outcome;
 
 pub use compile::{Compiler, compile_file};
+pub(crate) use library::{COMPONENTS, component_file};
 pub use limits::Limits;
 
 use crate::engine::executor::{
@@ -141,5 +142,10 @@ impl Executor for WasmExecutor {
 
     fn admit(&self, component: bytes::Bytes) -> BoxFuture<'_, Result<AppVersion, AdmitError>> {
         Box::pin(admit::admit(&self.library, &self.stage, component))
+    }
+
+    fn components(&self) -> BoxFuture<'_, Result<Vec<(Digest, PathBuf)>, HostFault>> {
+        let library = Arc::clone(&self.library);
+        Box::pin(async move { library.components().await.map_err(HostFault) })
     }
 }

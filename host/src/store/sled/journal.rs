@@ -16,8 +16,8 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use super::encoding::{self, MetaRow};
-use super::keys;
-use super::rows::Changes;
+use super::rows::{Changes, Rows};
+use super::{keys, rows};
 use crate::store::StoreError;
 
 /// The file, whose whole length is written when it is made: then a sync need not also write where the file's bytes lie.
@@ -30,9 +30,6 @@ const NAME: &str = "journal";
 
 /// Checksum, length of the rows, run, sequence number.
 const HEADER: usize = 4 + 4 + 8 + 8;
-
-/// In place of a value's length: the row is removed.
-const REMOVED: u32 = u32::MAX;
 
 /// A batch in the journal.
 #[derive(Debug, PartialEq, Eq)]
@@ -50,9 +47,24 @@ impl Record {
     }
 
     /// What it changes.
-    pub(super) fn rows(self) -> Changes {
+    fn rows(self) -> Changes {
         self.rows
     }
+}
+
+/// Applies the batches of these records once more. Only the last one's row about the store: a process that ends
+/// meanwhile must not leave one that lies further back than what sled's log is known to have.
+///
+/// # Errors
+/// sled's.
+pub(super) fn replay(tree: &Rows, records: Vec<Record>) -> sled::Result<()> {
+    let last = records.len().saturating_sub(1);
+    for (index, record) in records.into_iter().enumerate() {
+        let mut rows = record.rows();
+        rows.retain(|(key, _)| index == last || key != keys::META);
+        tree.apply(rows)?;
+    }
+    Ok(())
 }
 
 /// Reads the journal's beginning; nothing, if there is no journal. Changes nothing.
@@ -99,27 +111,8 @@ fn record_at(bytes: &[u8], at: usize) -> Option<(u64, Record, usize)> {
     if rows.is_empty() || crc32fast::hash(checked) != u32::from_le_bytes(*checksum) {
         return None;
     }
-    let record = Record { sequence: u64::from_le_bytes(*sequence), rows: decode(rows)? };
+    let record = Record { sequence: u64::from_le_bytes(*sequence), rows: rows::decode(rows)? };
     Some((u64::from_le_bytes(*run), record, HEADER + length))
-}
-
-fn decode(mut bytes: &[u8]) -> Option<Changes> {
-    let mut rows = Changes::new();
-    while !bytes.is_empty() {
-        let (key_length, rest) = bytes.split_first_chunk::<4>()?;
-        let (value_length, rest) = rest.split_first_chunk::<4>()?;
-        let (key, rest) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*key_length)).ok()?)?;
-        let value_length = u32::from_le_bytes(*value_length);
-        if value_length == REMOVED {
-            rows.push((key.to_vec(), None));
-            bytes = rest;
-        } else {
-            let (value, rest) = rest.split_at_checked(usize::try_from(value_length).ok()?)?;
-            rows.push((key.to_vec(), Some(value.to_vec())));
-            bytes = rest;
-        }
-    }
-    Some(rows)
 }
 
 /// Whether the store comes further with these records. If they begin where it ends or before, all of them are applied:
@@ -194,6 +187,17 @@ impl Journal {
         self.file.sync_data()
     }
 
+    /// Leaves nothing to be applied at the next opening. Everything written is durable elsewhere.
+    ///
+    /// # Errors
+    /// The file system's; then it is applied again, which changes nothing.
+    pub(super) fn clear(&mut self) -> io::Result<()> {
+        let block = vec![0; 2 * BLOCK];
+        let begin = block.as_ptr().align_offset(BLOCK).min(BLOCK);
+        self.file.write_all_at(&block[begin..begin + BLOCK], 0)?;
+        self.sync()
+    }
+
     /// Everything written so far is durable elsewhere: begins anew.
     pub(super) fn restart(&mut self) {
         self.at = 0;
@@ -218,18 +222,14 @@ fn uncached(_path: &Path) -> Option<File> {
     None
 }
 
-fn encode(buffer: &mut Vec<u8>, (run, sequence, length): (u64, u64, usize), rows: &Changes) {
-    let length_field = |length: usize| u32::try_from(length).unwrap_or(REMOVED).to_le_bytes();
+fn encode(buffer: &mut Vec<u8>, (run, sequence, length): (u64, u64, usize), changes: &Changes) {
     let begin = buffer.len();
     buffer.extend_from_slice(&[0; 4]);
-    buffer.extend_from_slice(&length_field(length));
+    buffer.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
     buffer.extend_from_slice(&run.to_le_bytes());
     buffer.extend_from_slice(&sequence.to_le_bytes());
-    for (key, value) in rows {
-        buffer.extend_from_slice(&length_field(key.len()));
-        buffer.extend_from_slice(&value.as_ref().map_or(REMOVED.to_le_bytes(), |value| length_field(value.len())));
-        buffer.extend_from_slice(key);
-        buffer.extend_from_slice(value.as_deref().unwrap_or_default());
+    for (key, value) in changes {
+        rows::encode(buffer, key, value.as_deref());
     }
     let checksum = crc32fast::hash(&buffer[begin + 4..]);
     buffer[begin..begin + 4].copy_from_slice(&checksum.to_le_bytes());
@@ -327,6 +327,20 @@ mod tests {
         assert_eq!(reached(9), 9, "the store is further");
         assert_eq!(reached(2), 2, "there is a gap");
         assert!(continues(stored(7), &records), "sled may have written a part of the last one only");
+    }
+
+    /// Of a replay that does not come to its end only rows may be left that the next one writes again.
+    #[test]
+    fn a_replay_writes_the_row_about_the_store_last() {
+        let db = sled::Config::new().temporary(true).open().unwrap();
+        let tree = Rows::new(sled::Tree::clone(&db));
+        let record = |sequence, rows| Record { sequence, rows };
+        let last = vec![(b"k".to_vec(), Some(b"last".to_vec()))];
+        replay(&tree, vec![record(1, rows(1, b"first")), record(2, last)]).unwrap();
+        assert_eq!(tree.get(b"k").unwrap().unwrap(), b"last");
+        assert!(tree.contains_key(b"empty").unwrap() && !tree.contains_key(keys::META).unwrap());
+        replay(&tree, vec![record(1, rows(1, b"first")), record(2, rows(2, b"last"))]).unwrap();
+        assert_eq!(tree.get(keys::META).unwrap().unwrap(), rows(2, b"")[3].1.as_deref().unwrap());
     }
 
     #[test]

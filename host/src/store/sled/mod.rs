@@ -1,6 +1,9 @@
 //! The embedded store, on sled. One tree with a byte per kind of row in front of each key, because a batch is atomic
 //! within a tree only; one thread that writes; and readers who answer only with what is durable.
 
+mod backup;
+#[cfg(test)]
+mod backup_tests;
 mod collect;
 mod counts;
 #[cfg(test)]
@@ -35,7 +38,7 @@ mod tests;
 mod writer;
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -43,6 +46,7 @@ use std::time::Duration;
 use durawasm_core::Timestamp;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
+pub(crate) use backup::{LAYOUT, Restoring};
 pub use gate::SyncGate;
 pub use open::OpenError;
 
@@ -53,9 +57,9 @@ use self::rows::Rows;
 use self::settings::Setting;
 use self::writer::{Job, Work, Writer};
 use super::{
-    AppRecord, BoxFuture, Commit, CommitError, Committed, Counts, HubName, HubRecord, InstanceNumber, InstanceRecord,
-    ListQuery, Mail, MailId, NewMail, Page, PayloadParts, Payloads, RecordedHistory, Revision, ScheduleKey,
-    ScheduleState, Snapshot, Store, StoreError, TimerRow,
+    AppRecord, BackupError, BackupRows, BoxFuture, Commit, CommitError, Committed, Counts, HubName, HubRecord,
+    InstanceNumber, InstanceRecord, ListQuery, Mail, MailId, NewMail, Page, PayloadParts, Payloads, RecordedHistory,
+    Revision, ScheduleKey, ScheduleState, Snapshot, Store, StoreError, TimerRow,
 };
 
 /// Commits that may wait for the writer; further ones wait for a place before they are queued.
@@ -70,11 +74,13 @@ pub struct SledOptions {
     pub sync_delay: Option<Duration>,
     /// Lets a test hold back syncs or make one fail.
     pub sync_gate: Option<SyncGate>,
+    /// What may be written while a backup reads the rows, in bytes; more ends the backup.
+    pub backup_aside_bytes: u64,
 }
 
 impl Default for SledOptions {
     fn default() -> Self {
-        Self { cache_bytes: 32 << 20, sync_delay: None, sync_gate: None }
+        Self { cache_bytes: 32 << 20, sync_delay: None, sync_gate: None, backup_aside_bytes: backup::ASIDE_BYTES }
     }
 }
 
@@ -84,6 +90,9 @@ struct Shared {
     tree: Rows,
     durable: Durable,
     options: SledOptions,
+    path: PathBuf,
+    aside: backup::Aside,
+    one_backup: Arc<Semaphore>,
     _lock: File,
 }
 
@@ -108,7 +117,16 @@ impl SledStore {
     pub fn open(path: &Path, options: SledOptions) -> Result<Self, OpenError> {
         let open::Opened { db, data, lock, sidecar, journal, meta } = open::open(path, &options)?;
         let tree = Rows::new(sled::Tree::clone(&db));
-        let shared = Arc::new(Shared { db, tree, durable: Durable::new(meta.sequence), options, _lock: lock });
+        let shared = Arc::new(Shared {
+            db,
+            tree,
+            durable: Durable::new(meta.sequence),
+            path: path.to_owned(),
+            aside: backup::Aside::new(options.backup_aside_bytes),
+            options,
+            one_backup: Arc::new(Semaphore::new(1)),
+            _lock: lock,
+        });
         let (sender, jobs) = mpsc::channel();
         let mut writer =
             Writer::new(shared.clone(), jobs, Disk::new(shared.clone(), (data, sidecar, journal), meta.sequence), meta);
@@ -337,6 +355,10 @@ impl Store for SledStore {
             self.send(Work::PutApp(Box::new(app), expected, reply), Some(place))?;
             answer.await.map_err(|_| self.stopped())?
         })
+    }
+
+    fn backup(&self) -> Result<BackupRows, BackupError> {
+        backup::begin(&self.shared)
     }
 
     fn schedules(&self) -> BoxFuture<'_, Result<Vec<(ScheduleKey, ScheduleState)>, StoreError>> {

@@ -2,13 +2,45 @@
 //!
 //! sled's own batches would do, but each makes it seal and write its buffer; here what makes a batch atomic is the journal.
 
-use std::ops::Range;
+use std::ops::{Bound, Range};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use sled::IVec;
 
 /// Rows to write or, without a value, to remove.
 pub(super) type Changes = Vec<(Vec<u8>, Option<Vec<u8>>)>;
+
+/// In place of a value's length: the row is removed.
+const REMOVED: u32 = u32::MAX;
+
+/// Appends a row, or its removal: lengths of key and value, key, value.
+pub(super) fn encode(buffer: &mut Vec<u8>, key: &[u8], value: Option<&[u8]>) {
+    let length = |length: usize| u32::try_from(length).unwrap_or(REMOVED).to_le_bytes();
+    buffer.extend_from_slice(&length(key.len()));
+    buffer.extend_from_slice(&value.map_or(REMOVED.to_le_bytes(), |value| length(value.len())));
+    buffer.extend_from_slice(key);
+    buffer.extend_from_slice(value.unwrap_or_default());
+}
+
+/// What was encoded one after the other; none, if it was not.
+pub(super) fn decode(mut bytes: &[u8]) -> Option<Changes> {
+    let mut rows = Changes::new();
+    while !bytes.is_empty() {
+        let (key_length, rest) = bytes.split_first_chunk::<4>()?;
+        let (value_length, rest) = rest.split_first_chunk::<4>()?;
+        let (key, rest) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*key_length)).ok()?)?;
+        let value_length = u32::from_le_bytes(*value_length);
+        if value_length == REMOVED {
+            rows.push((key.to_vec(), None));
+            bytes = rest;
+        } else {
+            let (value, rest) = rest.split_at_checked(usize::try_from(value_length).ok()?)?;
+            rows.push((key.to_vec(), Some(value.to_vec())));
+            bytes = rest;
+        }
+    }
+    Some(rows)
+}
 
 /// A key and its value.
 type Row = (IVec, IVec);
@@ -43,6 +75,28 @@ impl Rows {
     /// The rows whose keys begin with this, in their order.
     pub(super) fn scan_prefix(&self, prefix: impl AsRef<[u8]>) -> Found<'_> {
         Found { rows: self.tree.scan_prefix(prefix), changing: &self.changing }
+    }
+
+    /// Shows the rows after this key as they are at one moment, until there are so many or they have so many bytes. The
+    /// last one's key; none, if there are no more.
+    pub(super) fn page(
+        &self,
+        after: &[u8],
+        (rows, bytes): (usize, usize),
+        mut show: impl FnMut(&[u8], &[u8]),
+    ) -> sled::Result<Option<Vec<u8>>> {
+        let _unchanging = unchanging(&self.changing);
+        let (mut last, mut shown) = (None, 0);
+        for row in self.tree.range::<&[u8], _>((Bound::Excluded(after), Bound::Unbounded)).take(rows) {
+            let (key, value) = row?;
+            show(&key, &value);
+            shown += key.len() + value.len();
+            last = Some(key);
+            if shown >= bytes {
+                break;
+            }
+        }
+        Ok(last.map(|key| key.to_vec()))
     }
 
     /// Applies a batch that is in the journal already.
