@@ -58,9 +58,15 @@ pub(super) enum Op {
     CallManual,
     Health,
     Ready,
+    Metrics,
     OpenApi,
     Docs,
     DocsFile,
+}
+
+impl Op {
+    /// How many there are.
+    pub(super) const COUNT: usize = Self::DocsFile as usize + 1;
 }
 
 /// What a route needs on a server with a key. The admin key opens everything; which keys of a hub open what is told in
@@ -147,9 +153,10 @@ const ADMIN: [Row; 18] = [
 ];
 
 /// Health, for orchestrators of containers and for people; the description of all this.
-const ROOT: [Row; 5] = [
+const ROOT: [Row; 6] = [
     (Method::GET, "healthz", Op::Health, Need::Nothing),
     (Method::GET, "readyz", Op::Ready, Need::Nothing),
+    (Method::GET, "metrics", Op::Metrics, Need::Admin),
     (Method::GET, "openapi.json", Op::OpenApi, Need::Nothing),
     (Method::GET, "docs", Op::Docs, Need::Nothing),
     (Method::GET, "docs/{file}", Op::DocsFile, Need::Nothing),
@@ -329,6 +336,13 @@ mod tests {
         assert_eq!(instance(&Method::GET, "instances/a").as_deref(), Some("a"));
         assert_eq!(instance(&Method::POST, "Instances/b/raiseEvent/Go").as_deref(), Some("b"));
         assert_eq!(instance(&Method::POST, "orchestrators/Hello/a"), None);
+    }
+
+    #[test]
+    fn operations_are_counted() {
+        for base in [Base::Webhooks, Base::Admin, Base::Root] {
+            assert!(table(base).iter().all(|(.., op, _)| (*op as usize) < Op::COUNT));
+        }
     }
 
     #[test]

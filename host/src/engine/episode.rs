@@ -16,7 +16,7 @@ use super::Inner;
 use super::actor::{Actor, Content, Envelope};
 use super::client::SendError;
 use super::commit::numbered;
-use super::executor::{OrchestratorRun, RunEnd};
+use super::executor::{GuestRole, OrchestratorRun, RunEnd};
 use super::session::Session;
 use super::waiters::{End, Waiter};
 use crate::store::{
@@ -258,7 +258,11 @@ impl Inner {
         if !live.session.with(|orchestration| orchestration.can_run()) {
             return false;
         }
+        self.meters.episodes.inc();
         let session = Arc::clone(&live.session);
+        if live.guest.is_none() && session.is_replaying() {
+            self.meters.replays.inc();
+        }
         let guest = live.guest.get_or_insert_with(|| self.guest(&live.record, &session));
         let end = poll_fn(|context| match guest.as_mut().poll(context) {
             Poll::Ready(end) => Poll::Ready(Some(end)),
@@ -280,6 +284,7 @@ impl Inner {
             name: record.name.clone(),
             input,
             session: Arc::clone(session),
+            stops: Arc::clone(&self.meters.stops),
         })
     }
 
@@ -297,7 +302,9 @@ impl Inner {
         };
         if let Some(fault) = fault {
             tracing::warn!(instance = %live.record.id, %fault, "orchestrator stopped");
-            live.session.with(|orchestration| orchestration.fail(failure_of(&fault), now));
+            let failure = failure_of(&fault);
+            self.meters.stops.count(GuestRole::Orchestrator, &failure.error_type);
+            live.session.with(|orchestration| orchestration.fail(failure, now));
         }
         false
     }

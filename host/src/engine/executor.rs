@@ -10,6 +10,7 @@ use durawasm_core::{Failure, Payload};
 
 use super::guest_client::GuestClient;
 use super::http::{HttpEnd, HttpRun};
+pub use super::meters::{GuestRole, Stops};
 use super::session::Session;
 use crate::store::{AppVersion, BoxFuture, Digest, HubName};
 
@@ -59,6 +60,8 @@ pub struct OrchestratorRun {
     pub input: Option<Payload>,
     /// The instance's side of the conversation.
     pub session: Arc<Session>,
+    /// Counts what it is stopped for.
+    pub stops: Arc<Stops>,
 }
 
 /// Where an attempt of an activity and its caller meet while it runs.
@@ -116,6 +119,8 @@ pub struct ActivityRun {
     pub pulse: Arc<Pulse>,
     /// What it manages orchestrations with.
     pub client: GuestClient,
+    /// Counts what it is stopped for.
+    pub stops: Arc<Stops>,
     /// After this the attempt is stopped and fails.
     pub timeout: Duration,
 }
@@ -134,6 +139,8 @@ pub struct FunctionRun {
     pub call: FunctionCall,
     /// What it manages orchestrations with; knows the hub.
     pub client: GuestClient,
+    /// Counts what it is stopped for.
+    pub stops: Arc<Stops>,
     /// After this it is stopped and fails.
     pub timeout: Duration,
 }

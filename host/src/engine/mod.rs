@@ -18,6 +18,7 @@ pub mod http;
 mod hubs;
 mod mail;
 mod manage;
+mod meters;
 mod query;
 mod quota;
 mod retention;
@@ -123,6 +124,7 @@ pub(crate) struct Inner {
     hubs: hubs::Hubs,
     timers: timers::Timers,
     hot: hot::Hot,
+    meters: meters::Meters,
     mailroom: mail::Mailroom,
     starting: mail::Starting,
     waiters: waiters::Waiters,
@@ -155,7 +157,9 @@ impl Engine {
         let apps = apps::Apps::load(&*store).await?;
         let hubs = hubs::Hubs::load(&*store, apps.hubs()).await?;
         let (mailroom, lanes) = mail::Mailroom::open(&store).await?;
+        let meters = meters::Meters::new(&*store, &hubs.refusals());
         let inner = Arc::new(Inner {
+            meters,
             actors: actor::Actors::default(),
             apps,
             hubs,

@@ -139,6 +139,7 @@ impl Inner {
             places.push(self.reserve(starting.hub(), *count).await?);
         }
         let committed = self.store.commit_all(commits).await.map_err(refused)?;
+        self.meters.starts.inc_by(ids.len() as u64);
         for (Committed { number, .. }, effects) in committed.into_iter().zip(timers) {
             for effect in effects {
                 if let Effect::SetTimer { task, due } = effect {
@@ -322,6 +323,7 @@ impl Inner {
         let sent = numbered(&commit);
         let loads = self.actors.loads();
         let Committed { number, revision, first_mail } = self.store.commit(commit).await?;
+        self.meters.starts.inc();
         live.record = InstanceRecord { number, revision, ..record };
         if let Some(waiter) = live.waiter.take() {
             self.waiters.add(number, &waiter);

@@ -6,6 +6,7 @@
 mod conformance;
 pub mod hub;
 pub mod memory;
+pub mod meters;
 pub mod model;
 pub mod query;
 pub mod sled;
@@ -18,6 +19,7 @@ use durawasm_core::{HistoryEvent, Timestamp};
 
 pub use self::sled::portable;
 pub use hub::{HubConfig, HubLimits, HubRecord, HubState, Keep, KeyHash, KeyId, KeyRecord, KeyScope, Secret};
+pub use meters::StoreMeters;
 pub use model::{
     AppOptions, AppRecord, AppVersion, AuthLevel, Commit, Committed, Digest, Expect, FunctionKind, HttpTrigger,
     HubName, InstanceNumber, InstanceRecord, Mail, MailId, NewMail, PayloadChanges, Payloads, Pinned, Reuse, Revision,
@@ -168,6 +170,11 @@ pub trait Store: Send + Sync + 'static {
     /// Looks at some timers after `after` and removes those whose instance is gone. Returns how far it came; none: to
     /// the end.
     fn forget_timers(&self, after: Option<TimerRow>) -> BoxFuture<'_, Result<Option<TimerRow>, StoreError>>;
+
+    /// What it measures of itself; none: nothing.
+    fn meters(&self) -> Option<StoreMeters> {
+        None
+    }
 
     /// Why the store has stopped for good, if it has. The process should end and be started again: only opening the
     /// store anew shows what is durable.

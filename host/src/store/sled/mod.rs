@@ -52,6 +52,7 @@ use self::prepare::Prepared;
 use self::rows::Rows;
 use self::settings::Setting;
 use self::writer::{Job, Work, Writer};
+use super::meters::StoreMeters;
 use super::{
     AppRecord, BoxFuture, Commit, CommitError, Committed, Counts, HubName, HubRecord, InstanceNumber, InstanceRecord,
     ListQuery, Mail, MailId, NewMail, Page, PayloadParts, Payloads, RecordedHistory, Revision, ScheduleKey,
@@ -84,6 +85,7 @@ struct Shared {
     tree: Rows,
     durable: Durable,
     options: SledOptions,
+    meters: StoreMeters,
     _lock: File,
 }
 
@@ -108,7 +110,14 @@ impl SledStore {
     pub fn open(path: &Path, options: SledOptions) -> Result<Self, OpenError> {
         let open::Opened { db, data, lock, sidecar, journal, meta } = open::open(path, &options)?;
         let tree = Rows::new(sled::Tree::clone(&db));
-        let shared = Arc::new(Shared { db, tree, durable: Durable::new(meta.sequence), options, _lock: lock });
+        let shared = Arc::new(Shared {
+            db,
+            tree,
+            durable: Durable::new(meta.sequence),
+            options,
+            meters: StoreMeters::default(),
+            _lock: lock,
+        });
         let (sender, jobs) = mpsc::channel();
         let mut writer =
             Writer::new(shared.clone(), jobs, Disk::new(shared.clone(), (data, sidecar, journal), meta.sequence), meta);
@@ -187,27 +196,37 @@ impl std::fmt::Debug for SledStore {
 }
 
 impl Store for SledStore {
+    fn meters(&self) -> Option<StoreMeters> {
+        Some(self.shared.meters.clone())
+    }
+
     fn failed(&self) -> Option<String> {
         Self::failed(self)
     }
 
     fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, CommitError>> {
         Box::pin(async move {
+            let timed = self.shared.meters.begin();
             let place = self.place().await?;
             let prepared = Prepared::new(commit)?;
             let (reply, answer) = oneshot::channel();
             self.send(Work::Commit(Box::new(prepared), reply), Some(place))?;
-            answer.await.map_err(|_| self.stopped())?
+            let answer = answer.await.map_err(|_| self.stopped())?;
+            timed.ended(answer.is_ok());
+            answer
         })
     }
 
     fn commit_all(&self, commits: Vec<Commit>) -> BoxFuture<'_, Result<Vec<Committed>, CommitError>> {
         Box::pin(async move {
+            let timed = self.shared.meters.begin();
             let place = self.place().await?;
             let prepared = commits.into_iter().map(Prepared::new).collect::<Result<Vec<_>, _>>()?;
             let (reply, answer) = oneshot::channel();
             self.send(Work::CommitAll(prepared, reply), Some(place))?;
-            answer.await.map_err(|_| self.stopped())?
+            let answer = answer.await.map_err(|_| self.stopped())?;
+            timed.ended(answer.is_ok());
+            answer
         })
     }
 
