@@ -25,6 +25,7 @@ mod hubs;
 mod javascript;
 mod kills;
 mod layers;
+mod logs;
 mod metrics;
 mod network;
 mod program;

@@ -121,7 +121,7 @@ async fn instances_survive_kill_9_of_the_program() {
 }
 
 /// Runs a verb against the server: exit code, standard output, standard error.
-async fn verb(program: &Program, args: &[&str]) -> (Option<i32>, String, String) {
+pub(crate) async fn verb(program: &Program, args: &[&str]) -> (Option<i32>, String, String) {
     let (args, url) = (args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>(), program.url.clone());
     let run = move || Command::new(env!("CARGO_BIN_EXE_durawasm-e2e")).args(args).args(["--url", &url]).output();
     let output = tokio::task::spawn_blocking(run).await.unwrap().unwrap();

@@ -22,6 +22,7 @@ mod keys;
 mod layers;
 mod links;
 mod list;
+mod logs;
 mod messages;
 mod metrics;
 mod openapi;
@@ -254,6 +255,7 @@ async fn answer(
         | Op::Resume
         | Op::Rewind
         | Op::Restart
+        | Op::Logs
         | Op::PutApp
         | Op::GetApp
         | Op::ListApps
@@ -309,6 +311,7 @@ async fn dispatch(base: Base, op: Op, call: Call) -> Result<Response, ApiError> 
         Op::Resume => messages::resume(call).await,
         Op::Rewind => again::rewind(call).await,
         Op::Restart => again::restart(base, call).await,
+        Op::Logs => logs::logs(call).await,
         Op::PutApp => apps::put(call).await,
         Op::GetApp => apps::get(&call),
         Op::ListApps => Ok(versions::list(&call)),

@@ -19,8 +19,8 @@ use utoipa::{Modify, OpenApi};
 use super::error::{AdminError, ErrorBody};
 use super::route::{self, Base, Need};
 use super::{
-    again, apps, binding, config, docs, functions, health, hub_keys, hubs, list, messages, metrics, purge, schema,
-    start, status, versions, wire,
+    again, apps, binding, config, docs, functions, health, hub_keys, hubs, list, logs, messages, metrics, purge,
+    schema, start, status, versions, wire,
 };
 
 /// Below it lie the routes that take `taskHub` and `connection`.
@@ -52,6 +52,7 @@ const START: &str = "/runtime/webhooks/durabletask/orchestrators/{function}";
         messages::resume,
         again::rewind,
         again::restart,
+        logs::logs,
         list::list,
         list::statistics,
         purge::one,

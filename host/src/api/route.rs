@@ -38,6 +38,7 @@ pub(super) enum Op {
     Resume,
     Rewind,
     Restart,
+    Logs,
     PutApp,
     GetApp,
     ListApps,
@@ -114,10 +115,11 @@ const BASES: [(&str, Base); 5] = [
 ];
 
 /// Routes 1 to 10 of http-api.md 2 and the statistics, below each of the three management bases.
-const MANAGEMENT: [Row; 13] = [
+const MANAGEMENT: [Row; 14] = [
     (Method::POST, "orchestrators/{function}", Op::Start, Need::Manage),
     (Method::POST, "orchestrators/{function}/{id}", Op::Start, Need::Manage),
     (Method::GET, "instances/{id}", Op::Status, Need::Read),
+    (Method::GET, "instances/{id}/logs", Op::Logs, Need::Read),
     (Method::GET, "instances", Op::List, Need::Read),
     (Method::DELETE, "instances/{id}", Op::Purge, Need::Manage),
     (Method::DELETE, "instances", Op::PurgeMany, Need::Manage),

@@ -41,6 +41,8 @@ pub(super) enum Verb {
     GetRuntimeStatus(StatusArgs),
     /// Show the history of an instance
     GetHistory(InstanceArgs),
+    /// Show what an instance and its activities have logged
+    Logs(LogsArgs),
     /// List instances
     GetInstances(ListArgs),
     /// Remove instances that have ended, with their histories
@@ -288,6 +290,15 @@ pub(super) struct InstanceArgs {
     pub(super) id: String,
     #[command(flatten)]
     pub(super) target: TargetArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LogsArgs {
+    #[command(flatten)]
+    pub(super) instance: InstanceArgs,
+    /// Go on until the instance has ended; with --json, print a line of JSON for each line
+    #[arg(long, short)]
+    pub(super) follow: bool,
 }
 
 #[derive(Debug, Args)]

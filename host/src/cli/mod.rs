@@ -12,6 +12,7 @@ mod duration;
 mod hubs;
 mod instances;
 mod keys;
+mod logs;
 mod manage;
 mod new;
 mod serve;
@@ -88,6 +89,7 @@ async fn dispatch(verb: Verb) -> Result<(), CliError> {
         Verb::StartNew(args) => manage::start_new(args).await,
         Verb::GetRuntimeStatus(args) => manage::get_runtime_status(args).await,
         Verb::GetHistory(args) => manage::get_history(args).await,
+        Verb::Logs(args) => logs::logs(args).await,
         Verb::GetInstances(args) => instances::get_instances(args).await,
         Verb::PurgeHistory(args) => instances::purge_history(args).await,
         Verb::RaiseEvent(args) => manage::raise_event(args).await,

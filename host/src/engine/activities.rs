@@ -11,7 +11,7 @@ use futures_util::FutureExt as _;
 
 use super::Inner;
 use super::actor::InFlight;
-use super::executor::{ActivityRun, HostFault, Pulse};
+use super::executor::{ActivityLog, ActivityRun, HostFault, Pulse};
 use super::guest_client::GuestClient;
 use super::http::{HttpEnd, HttpRun};
 use super::meters::Kind;
@@ -90,6 +90,8 @@ impl Inner {
         let timeout = self.timeout_of(&call);
         let mut pause = FIRST_PAUSE;
         let mut turn = self.meters.turn(Kind::Activity);
+        let log = ActivityLog::new(&self.logs, &self.clock, caller.number, (&call.name, call.attempt));
+        let log = Arc::new(log);
         loop {
             let run = ActivityRun {
                 digest,
@@ -103,6 +105,7 @@ impl Inner {
                 last_heartbeat: call.heartbeat.clone(),
                 env: busy.env(),
                 pulse: Arc::clone(pulse),
+                log: Arc::clone(&log),
                 client: GuestClient::new(self, &caller.hub),
                 stops: Arc::clone(&self.meters.stops),
                 timeout,

@@ -316,7 +316,11 @@ impl Inner {
         live: &mut Live,
         (decision, host_fault, mail): (Decision, bool, Vec<MailId>),
     ) -> Result<(), CommitError> {
+        // What a guest logged that the host could not carry on, it logs again.
+        let logged = live.session.take_log();
+        let logged = if host_fault { Default::default() } else { logged };
         if decision == Decision::default() && !host_fault {
+            self.logs.append(live.record.number, logged);
             self.discard(mail).await;
             return Ok(());
         }
@@ -328,6 +332,7 @@ impl Inner {
         let (record, end) = (commit.record.clone(), End::of(&commit));
         let sent = numbered(&commit);
         let Committed { number, revision, first_mail } = self.store.commit(commit).await?;
+        self.logs.append(number, logged);
         live.record = InstanceRecord { number, revision, ..record };
         if fresh {
             actor.forget_activities();

@@ -10,6 +10,7 @@ use durawasm_core::{Failure, Payload};
 
 use super::guest_client::GuestClient;
 use super::http::{HttpEnd, HttpRun};
+pub use super::logs::{ActivityLog, LogLevel};
 pub use super::meters::{GuestRole, Stops};
 use super::session::Session;
 use crate::store::{AppVersion, BoxFuture, Digest, HubName};
@@ -117,6 +118,8 @@ pub struct ActivityRun {
     pub env: Environment,
     /// Its heartbeats.
     pub pulse: Arc<Pulse>,
+    /// Keeps what it logs.
+    pub log: Arc<ActivityLog>,
     /// What it manages orchestrations with.
     pub client: GuestClient,
     /// Counts what it is stopped for.

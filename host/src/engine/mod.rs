@@ -16,6 +16,7 @@ pub mod guest_client;
 mod hot;
 pub mod http;
 mod hubs;
+mod logs;
 mod mail;
 mod manage;
 mod meters;
@@ -44,6 +45,7 @@ pub use client::{
 };
 use executor::Executor;
 pub use hubs::{DEFAULT_HUB, HubError};
+pub use logs::{LogLevel, LogLimits, LogLine, LogPage};
 pub use query::{PurgeError, PurgeOptions};
 pub use quota::QuotaExceeded;
 pub use versions::{AppError, Needs};
@@ -77,6 +79,8 @@ pub struct Settings {
     pub start_patience: Duration,
     /// Instances that ended longer ago than this are purged; none: they are kept.
     pub retention: Option<Duration>,
+    /// How much is kept of what functions log.
+    pub logs: LogLimits,
 }
 
 impl Default for Settings {
@@ -92,6 +96,7 @@ impl Default for Settings {
             function_timeout: Duration::from_secs(100),
             start_patience: Duration::from_millis(2),
             retention: None,
+            logs: LogLimits::default(),
         }
     }
 }
@@ -125,6 +130,7 @@ pub(crate) struct Inner {
     timers: timers::Timers,
     hot: hot::Hot,
     meters: meters::Meters,
+    logs: Arc<logs::Logs>,
     mailroom: mail::Mailroom,
     starting: mail::Starting,
     waiters: waiters::Waiters,
@@ -160,6 +166,7 @@ impl Engine {
         let meters = meters::Meters::new(&*store, &hubs.refusals());
         let inner = Arc::new(Inner {
             meters,
+            logs: Arc::new(logs::Logs::new(settings.logs, clock())),
             actors: actor::Actors::default(),
             apps,
             hubs,

@@ -307,6 +307,7 @@ impl Inner {
         (expect, mail, first): (Expect, Vec<MailId>, First),
     ) -> Result<(), CommitError> {
         let input = live.session.started().input;
+        let logged = if first == First::Done { live.session.take_log() } else { Default::default() };
         let (mut commit, effects) = if first == First::Done {
             self.commit_of(&mut live, decision, (expect, mail))
         } else {
@@ -324,6 +325,7 @@ impl Inner {
         let loads = self.actors.loads();
         let Committed { number, revision, first_mail } = self.store.commit(commit).await?;
         self.meters.starts.inc();
+        self.logs.append(number, logged);
         live.record = InstanceRecord { number, revision, ..record };
         if let Some(waiter) = live.waiter.take() {
             self.waiters.add(number, &waiter);
