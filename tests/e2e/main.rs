@@ -38,6 +38,7 @@ mod restart;
 mod rewind;
 mod samples;
 mod scenario;
+mod settings;
 mod singleton;
 mod sleepers;
 mod start_options;
