@@ -14,14 +14,15 @@ use tokio::task::JoinHandle;
 use crate::api::{self, ApiSettings, ApiState, EngineSlot, Stopping};
 use crate::engine::executor::Executor;
 use crate::engine::guest_client::Outside;
+use crate::engine::verdict::{self, Verdict};
 use crate::engine::{self, Engine, Settings};
 use crate::listener;
 use crate::net::egress::Egress;
 use crate::net::rules::Rules;
 use crate::origin::{Origin, Pages};
-use crate::store::SharedStore;
 use crate::store::memory::MemoryStore;
 use crate::store::sled::{SledOptions, SledStore};
+use crate::store::{SharedStore, portable};
 use crate::wasm::{self, WasmExecutor};
 
 /// Bytes below which a key may be guessed.
@@ -271,6 +272,19 @@ fn open_executor(data: &Path, egress: Arc<Egress>) -> Result<Arc<dyn Executor>, 
         wasm::Config { compiler: wasm::Compiler::Child(program), ..wasm::Config::new(data.to_owned(), egress) };
     let executor = WasmExecutor::new(config);
     Ok(Arc::new(executor.map_err(|error| format!("cannot run guests from {}: {error:#}", data.display()))?))
+}
+
+/// Runs a component on a history in its portable form, in a folder that is gone afterwards.
+///
+/// # Errors
+/// For people: what is wrong with the history or the component.
+pub async fn replay(history: &[u8], component: bytes::Bytes) -> Result<Verdict, String> {
+    let history = portable::decode_history(history).map_err(|error| format!("the history cannot be read: {error}"))?;
+    let folder = DataFolder::of(&StoreChoice::Memory)?;
+    let egress = Arc::new(Egress::new(Rules::default(), None)?);
+    let executor = open_executor(folder.path(), egress)?;
+    let version = executor.admit(component).await.map_err(|error| format!("the component is refused: {error}"))?;
+    verdict::check(&*executor, &version, &history).await.map_err(|error| error.to_string())
 }
 
 /// Compiles a component; runs in a process of its own, so that it can be limited and stopped.

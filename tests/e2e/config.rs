@@ -139,8 +139,8 @@ async fn each_hub_keeps_what_ended_as_long_as_it_says() {
 async fn a_hub_has_its_own_route_prefix() {
     let host = Host::new().await;
     tenant(&host).await;
-    host.send("PUT", "/admin/hubs/tenant/apps/start", guests::example("http-start")).await;
-    host.deploy("start", guests::example("http-start")).await;
+    host.send("PUT", "/admin/hubs/tenant/apps/start", guests::example("instance-management")).await;
+    host.deploy("start", guests::example("instance-management")).await;
     let ask = async |path: &str| host.send("GET", path, "").await.status.as_u16();
     assert_eq!(ask("/hubs/tenant/api/GetAllStatus").await, 200);
     configure(&host, &json!({"routePrefix": "v1/x"})).await;

@@ -10,10 +10,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::task::Poll;
 
+use durawasm_core::history::Ending;
 use durawasm_core::{EventKind, HistoryEvent, Orchestration, Timestamp};
 use durawasm_host::engine::Parts;
 use durawasm_host::engine::executor::{OrchestratorRun, RunEnd};
 use durawasm_host::engine::session::Session;
+use durawasm_host::engine::verdict;
 use durawasm_host::store::{Digest, HubName, portable};
 use durawasm_tests::guests::root;
 use durawasm_tests::host::executor;
@@ -249,6 +251,35 @@ async fn every_golden_history_replays_to_its_end() {
         }
     }
     assert!(missing.is_empty(), "not recorded (UPDATE_GOLDEN=1 does): {missing:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_golden_history_is_checked_to_its_end() {
+    let version = executor().admit(guests::guest("flow")).await.unwrap();
+    for entry in std::fs::read_dir(folder()).unwrap() {
+        let path = entry.unwrap().path();
+        let history = portable::decode_history(&std::fs::read(&path).unwrap()).unwrap();
+        for (position, event) in history.iter().enumerate() {
+            if matches!(event.kind, EventKind::EpisodeCompleted { .. } | EventKind::ExecutionCompleted { .. }) {
+                let verdict = verdict::check(&*executor(), &version, &history[..=position]).await.unwrap();
+                assert_eq!(verdict, Ok(()), "{} up to {position}", path.display());
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_return_is_found_at_its_place() {
+    let version = executor().admit(guests::guest("flow")).await.unwrap();
+    let mut history = portable::decode_history(&std::fs::read(folder().join("activities.history")).unwrap()).unwrap();
+    let returned =
+        history.iter().position(|event| matches!(event.kind, EventKind::OrchestratorReturned { .. })).unwrap();
+    let ending = Ending::Returned(Ok(Some("7".into())));
+    history[returned].kind = EventKind::OrchestratorReturned { ending };
+    let divergence = verdict::check(&*executor(), &version, &history).await.unwrap().unwrap_err();
+    assert_eq!((divergence.position, divergence.expected.as_str()), (returned, "return with 7"));
+    assert!(divergence.found.starts_with("return with [1,"), "{divergence}");
+    assert_eq!(divergence.failure, None);
 }
 
 #[tokio::test(flavor = "multi_thread")]

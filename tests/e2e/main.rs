@@ -27,6 +27,7 @@ mod kills;
 mod layers;
 mod logs;
 mod metrics;
+mod moves;
 mod network;
 mod program;
 mod python;

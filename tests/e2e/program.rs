@@ -196,7 +196,7 @@ async fn tenants_on_the_command_line() {
     assert!(code == Some(1) && err.contains("'retention'"), "{err}");
     let (code, _, err) = tenant(&["key", "list"]).await;
     assert!(code == Some(1) && err.contains("does not open this"), "{err}");
-    assert!(admin(&["key", "list", "--hub", "acme"]).await.1.contains("  ci  deploy,manage"));
+    assert!(admin(&["key", "list", "--hub", "acme"]).await.1.contains("  ci  manage,deploy"));
     assert_eq!(admin(&["key", "rotate", "ci", "--at-once", "--hub", "acme"]).await.0, Some(0));
     assert_eq!(tenant(&["app", "list"]).await.0, Some(1), "the old key");
     assert_eq!(admin(&["key", "revoke", "ci", "--hub", "acme"]).await.1, "revoked 'ci'\n");

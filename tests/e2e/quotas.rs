@@ -119,7 +119,7 @@ async fn apps_and_components_are_bounded() {
     assert_eq!(deploy("flow", guests::guest("flow")).await.status, 200, "what is there stays");
     limit(&host, &json!({"apps": 2})).await;
     assert_eq!(deploy("hello", guests::example("hello-cities")).await.status, 201);
-    let third = deploy("third", guests::example("http-start")).await;
+    let third = deploy("third", guests::example("hello-cities")).await;
     assert_eq!(third.status, 409, "its functions are taken: {}", third.text());
     limit(&host, &json!({"apps": 1})).await;
     let other = deploy("third", guests::example("saga")).await;

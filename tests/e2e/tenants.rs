@@ -67,9 +67,10 @@ impl Server {
     /// A hub with HTTP and manual functions, and an instance `same` that waits.
     async fn tenant(&self, hub: &str) {
         self.admin(&format!("PUT /admin/hubs/{hub}"), "").await;
-        let app = guests::example("http-start");
-        self.admin(&format!("PUT /admin/hubs/{hub}/apps/start"), app).await;
-        self.admin(&format!("POST {WEBHOOKS}/orchestrators/Sum/same?taskHub={hub}"), "").await;
+        for (app, example) in [("start", "http-start"), ("manage", "instance-management")] {
+            self.admin(&format!("PUT /admin/hubs/{hub}/apps/{app}"), guests::example(example)).await;
+        }
+        self.admin(&format!("POST {WEBHOOKS}/orchestrators/Counter/same?taskHub={hub}"), "").await;
     }
 
     /// All that a hub has.
@@ -144,7 +145,7 @@ async fn a_key_opens_what_its_scopes_say() {
         (format!("GET {WEBHOOKS}/statistics?{q}"), [200, 403, 200, 403]),
         (format!("POST {WEBHOOKS}/instances/same/suspend?{q}"), [202, 403, 403, 403]),
         (format!("POST {WEBHOOKS}/instances/same/resume?{q}"), [202, 403, 403, 403]),
-        (format!("POST {WEBHOOKS}/orchestrators/Sum/same?{q}"), [409, 403, 403, 403]),
+        (format!("POST {WEBHOOKS}/orchestrators/Counter/same?{q}"), [409, 403, 403, 403]),
         ("GET /admin/hubs/tenant".to_owned(), [200, 200, 200, 403]),
         ("GET /admin/hubs/tenant/apps/start".to_owned(), [200, 200, 200, 403]),
         ("GET /admin/hubs/tenant/binding".to_owned(), [200, 403, 403, 403]),
@@ -152,8 +153,8 @@ async fn a_key_opens_what_its_scopes_say() {
         ("GET /admin/hubs".to_owned(), [403, 403, 403, 403]),
         (component.to_owned(), [403, 400, 403, 403]),
         (format!("POST /admin/functions/Nothing?{q}"), [404, 403, 403, 403]),
-        ("POST /hubs/tenant/api/orchestrators/Sum/same".to_owned(), [409, 403, 403, 409]),
-        ("POST /hubs/tenant/api/orchestrators/Sum".to_owned(), [202, 403, 403, 403]),
+        ("POST /hubs/tenant/api/orchestrators/Counter/same".to_owned(), [409, 403, 403, 409]),
+        ("POST /hubs/tenant/api/orchestrators/Counter".to_owned(), [202, 403, 403, 403]),
         ("GET /hubs/tenant/api/GetAllStatus".to_owned(), [200, 200, 200, 200]),
     ] {
         for (key, expected) in keys.iter().zip(expected) {
@@ -204,7 +205,7 @@ async fn keys_are_rotated_with_an_overlap_and_revoked_at_once() {
     let status = format!("GET {WEBHOOKS}/instances/same?taskHub=tenant");
     let binding = |key: String| async { server.ask("GET /admin/hubs/tenant/binding", &{ key }, "").await.json() };
     let of_old = code_of(&binding(old.clone()).await["managementUrls"]["statusQueryGetUri"]);
-    let start = format!("POST {WEBHOOKS}/orchestrators/Sum/linked?taskHub=tenant");
+    let start = format!("POST {WEBHOOKS}/orchestrators/Counter/linked?taskHub=tenant");
     let link = code_of(&server.ask(&start, &old, "").await.json()["statusQueryGetUri"]);
     let linked = format!("GET {WEBHOOKS}/instances/linked?taskHub=tenant");
     let rotated = server.admin("POST /admin/hubs/tenant/keys/k/rotate?overlap=60", "").await.json();
@@ -292,14 +293,15 @@ async fn no_route_tells_or_does_anything_for_keys_of_another_hub() {
     let key = server.key("attacker", "all", &all).await;
     let binding = server.ask("GET /admin/hubs/attacker/binding", &key, "").await.json();
     let by_admin = server.admin("GET /admin/hubs/attacker/binding", "").await.json();
-    let link = server.ask(&format!("POST {WEBHOOKS}/orchestrators/Sum/own?taskHub=attacker"), &key, "").await.json();
+    let link =
+        server.ask(&format!("POST {WEBHOOKS}/orchestrators/Counter/own?taskHub=attacker"), &key, "").await.json();
     let managing = |binding: &Value| code_of(&binding["managementUrls"]["statusQueryGetUri"]);
     let codes = [managing(&binding), managing(&by_admin), code_of(&link["statusQueryGetUri"])];
     let filled = |there: bool| {
         move |name: &str| match (name, there) {
             ("hub", true) => "victim".to_owned(),
             ("hub", false) => "nobody".to_owned(),
-            ("function", true) => "Sum".to_owned(),
+            ("function", true) => "Counter".to_owned(),
             ("id", true) => "same".to_owned(),
             ("app", true) => "start".to_owned(),
             ("key", true) => "theirs".to_owned(),
@@ -323,7 +325,7 @@ async fn no_route_tells_or_does_anything_for_keys_of_another_hub() {
     }
     assert_eq!(server.contents("victim").await, before, "nothing was changed");
     for (path, function) in [
-        ("hubs/victim/api/orchestrators/Sum/same", "its"),
+        ("hubs/victim/api/orchestrators/Counter/same", "its"),
         ("hubs/victim/api/nothing", "none"),
         ("hubs/nobody/api/x", ""),
     ] {
@@ -348,7 +350,7 @@ async fn clients_in_guests_see_their_own_hub_alone() {
     for hub in ["victim", "attacker"] {
         server.tenant(hub).await;
     }
-    server.admin(&format!("POST {WEBHOOKS}/orchestrators/Sum/secret?taskHub=victim"), "").await;
+    server.admin(&format!("POST {WEBHOOKS}/orchestrators/Counter/secret?taskHub=victim"), "").await;
     let failing = format!("POST {WEBHOOKS}/orchestrators/InstanceInfo/ended?taskHub=victim");
     let _ended = server.ask(&failing, KEY, "").await;
     let key = server.key("attacker", "all", &["manage", "function:HttpStart"]).await;
@@ -372,7 +374,7 @@ async fn clients_in_guests_see_their_own_hub_alone() {
     let purge = "POST /admin/functions/PurgeHistory?taskHub=attacker";
     assert_eq!(server.code(purge, &key, "{\"input\": 0}").await, 202);
     // The id of another hub is free in this one; a start waits for its output, so that all calls have been made.
-    let start = server.ask("POST /hubs/attacker/api/orchestrators/Sum/secret", &key, "").await;
+    let start = server.ask("POST /hubs/attacker/api/orchestrators/Counter/secret", &key, "").await;
     assert_eq!(start.status, 202, "{}", start.text());
     assert!(start.json()["statusQueryGetUri"].as_str().unwrap().contains("taskHub=attacker"));
     let waited = server.ask("POST /hubs/attacker/api/orchestrators/HelloWorld/wait?timeout=20", &key, "").await;

@@ -122,6 +122,7 @@ impl fmt::Display for Say<'_> {
             | EventKind::FailureDelivered { .. }
             | EventKind::ExecutionRewound { .. }
             | EventKind::ParentRewound { .. }
+            | EventKind::ExecutionMoved { .. }
             | EventKind::EpisodeCompleted { .. }
             | EventKind::ExecutionCompleted { .. } => f.write_str("(not a command)"),
         }

@@ -234,6 +234,13 @@ pub enum EventKind {
         /// Which.
         awaited_by: AwaitedBy,
     },
+    /// The code is another one from here on, which was found to repeat all that is recorded.
+    ExecutionMoved {
+        /// The version before, as the engine writes versions.
+        from: String,
+        /// The version from here on.
+        to: String,
+    },
     /// The orchestrator ran up to the place where it waits (or to its end).
     EpisodeCompleted {
         /// How many of its waits had been served by then: what a replay has already seen, and must not log again.

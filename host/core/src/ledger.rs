@@ -198,6 +198,7 @@ impl Ledger {
             EventKind::ExecutionResumed { .. } => self.suspended = None,
             EventKind::ExecutionTerminated { .. }
             | EventKind::EventSent { .. }
+            | EventKind::ExecutionMoved { .. }
             | EventKind::FailureDelivered { .. } => {}
             EventKind::ExecutionRewound { waits_served, again, awaited_by, .. } => {
                 self.rewinds.push(position);

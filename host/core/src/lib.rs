@@ -26,4 +26,4 @@ pub use history::{EventKind, ExecutionStarted, HistoryEvent};
 pub use jiff::{SignedDuration, Timestamp};
 pub use message::{Delivery, Message};
 pub use model::{AwaitedBy, Cause, Failure, InstanceId, Payload, RetryPolicy, Status, TaskId};
-pub use orchestration::{Orchestration, Rewind, RewindError};
+pub use orchestration::{Divergence, Orchestration, Rewind, RewindError, Stopped};

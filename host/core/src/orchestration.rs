@@ -3,6 +3,7 @@
 //! The guest's calls come in through [`Orchestration::call`], [`Orchestration::when_any`] and the like, messages through
 //! [`Orchestration::deliver`]; what is to be saved and done goes out through [`Orchestration::take_decision`].
 
+mod check;
 mod guest;
 mod mailbox;
 mod rewind;
@@ -17,6 +18,7 @@ use crate::ledger::{ChildCall, Ledger, Work};
 use crate::model::{AwaitedBy, Failure, InstanceId, Outcome, Payload, Status, TaskId};
 use crate::timeline;
 
+pub use check::{Divergence, Stopped};
 pub use rewind::{Rewind, RewindError};
 
 /// More tasks than this and an execution fails: continue-as-new is the way to go on for ever.
@@ -68,11 +70,26 @@ struct Run {
 /// Where a run is.
 #[derive(Debug)]
 enum Phase {
-    /// It repeats what history has. `commands` are those it must still make, with their positions; it goes live at the
-    /// wait after `waits` served ones, where the last recorded episode stopped.
-    Replaying { commands: VecDeque<(usize, EventKind)>, waits: u32 },
+    /// It repeats what history has. `commands` are those it must still make, with their positions; the last recorded
+    /// episode stopped at the wait after `waits` served ones.
+    Replaying { commands: VecDeque<(usize, EventKind)>, waits: u32, end: RecordEnd },
     /// What it does is new.
     Live,
+    /// It was to be checked only, and has done all that is recorded: it goes no further than the next wait.
+    Checked,
+}
+
+/// Where a record ends, and what comes after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RecordEnd {
+    /// At the wait where the last episode stopped; the run goes live there.
+    Live,
+    /// At the same place; there the check is over. This and the following are those of checks.
+    Wait,
+    /// With the return of the function, however often it waited after the last episode that says so.
+    Return,
+    /// Somewhere after the last command: the host stopped the code there, at a place that it did not record.
+    Somewhere,
 }
 
 /// A history that no execution can have.
@@ -109,6 +126,15 @@ impl Orchestration {
     /// # Errors
     /// When the history does not begin with `ExecutionStarted`.
     pub fn replay(history: &[HistoryEvent]) -> Result<Self, BrokenHistory> {
+        let (mut replayed, commands) = Self::load(history)?;
+        if let Some(waits) = replayed.ledger.waits_served {
+            replayed.run.phase = Phase::Replaying { commands, waits, end: RecordEnd::Live };
+        }
+        Ok(replayed)
+    }
+
+    /// An execution as its history tells it, and the commands that are recorded, with their positions.
+    fn load(history: &[HistoryEvent]) -> Result<(Self, VecDeque<(usize, EventKind)>), BrokenHistory> {
         let Some(HistoryEvent { at, kind: EventKind::ExecutionStarted(started) }) = history.first() else {
             return Err(BrokenHistory);
         };
@@ -126,13 +152,9 @@ impl Orchestration {
         ledger
             .started_children
             .extend(timeline::set_aside(history).into_iter().filter_map(|at| child_of(history.get(at)?)));
-        let phase = match ledger.waits_served {
-            Some(waits) => Phase::Replaying { commands, waits },
-            None => Phase::Live,
-        };
         let started = started.as_ref().clone();
-        let run = Run::new(phase, ledger.began.unwrap_or(*at));
-        Ok(Self { started, ledger, run, clock, decision: Decision::default() })
+        let run = Run::new(Phase::Live, ledger.began.unwrap_or(*at));
+        Ok((Self { started, ledger, run, clock, decision: Decision::default() }, commands))
     }
 
     /// What the execution was started with.
@@ -374,6 +396,7 @@ fn is_command(kind: &EventKind) -> bool {
         | EventKind::FailureDelivered { .. }
         | EventKind::ExecutionRewound { .. }
         | EventKind::ParentRewound { .. }
+        | EventKind::ExecutionMoved { .. }
         | EventKind::EpisodeCompleted { .. }
         | EventKind::ExecutionCompleted { .. } => false,
     }

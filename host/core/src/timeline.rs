@@ -56,6 +56,7 @@ pub(crate) fn made_by(kind: &EventKind) -> Option<TaskId> {
         | EventKind::FailureDelivered { .. }
         | EventKind::ExecutionRewound { .. }
         | EventKind::ParentRewound { .. }
+        | EventKind::ExecutionMoved { .. }
         | EventKind::EpisodeCompleted { .. }
         | EventKind::ExecutionCompleted { .. } => None,
     }
@@ -79,7 +80,8 @@ fn outlives(kind: &EventKind, made: Option<TaskId>) -> bool {
         | EventKind::ExecutionResumed { .. }
         | EventKind::ScheduledTimeReached
         | EventKind::ExecutionRewound { .. }
-        | EventKind::ParentRewound { .. } => true,
+        | EventKind::ParentRewound { .. }
+        | EventKind::ExecutionMoved { .. } => true,
         EventKind::ExecutionStarted(_)
         | EventKind::TaskScheduled { .. }
         | EventKind::SubOrchestrationCreated { .. }

@@ -3,15 +3,16 @@
 use axum::http::StatusCode;
 use axum::response::Response;
 
-use super::error::{ApiError, ErrorBody};
+use super::error::{ApiError, DivergenceBody, ErrorBody};
 use super::links::Links;
 use super::route::Base;
 use super::{Call, messages, start, wire};
-use crate::engine::{RestartError, SendError, StartError};
+use crate::engine::{MoveError, RestartError, SendError, StartError};
 
 /// Lets a failed instance go on from before its failure.
 ///
-/// What had succeeded stays; the failed calls run again, failed sub-orchestrations are rewound.
+/// What had succeeded stays; the failed calls run again, failed sub-orchestrations are rewound. With `version=current` the
+/// instance goes on with its app's current version, if that repeats what the rewind keeps; sub-orchestrations keep theirs.
 #[utoipa::path(
     post,
     path = "/runtime/webhooks/durabletask/instances/{id}/rewind",
@@ -20,31 +21,50 @@ use crate::engine::{RestartError, SendError, StartError};
     params(
         ("id" = String, Path, description = "The instance."),
         ("reason" = Option<String>, Query, description = "Why; shown in the history."),
+        ("version" = Option<String>, Query, description = "`current`: goes on with the app's current version. None: with \
+            the version it ran on."),
     ),
     responses(
         (status = 202, description = "Accepted, durably. Empty."),
-        (status = 400, description = "A `version` was asked for, which is not offered.", body = ErrorBody),
+        (status = 400, description = "Another `version` was asked for, or the app is gone.", body = ErrorBody),
         (status = 404, description = "No such instance. Empty."),
+        (status = 409, description = "The current version does not repeat what the rewind keeps.", body = DivergenceBody),
         (status = 412, description = "The instance has not failed. A JSON string.", body = String,
             content_type = "application/json"),
     ),
 )]
 pub(super) async fn rewind(call: Call) -> Result<Response, ApiError> {
-    if let Some(version) = call.query.filled("version") {
-        return Err(ApiError::BadRequest(format!(
-            "version={version} is not offered: an instance is rewound on the version it runs on."
-        )));
+    let (id, reason) = (call.param(0), messages::reason(&call));
+    match call.query.filled("version").map(|version| (version.eq_ignore_ascii_case("current"), version)) {
+        None => match call.engine.rewind(&call.hub, id, reason).await {
+            Ok(()) => Ok(wire::empty(StatusCode::ACCEPTED)),
+            Err(SendError::NotFailed | SendError::Ended | SendError::Full) => Ok(not_failed()),
+            Err(error @ (SendError::Unknown | SendError::NoVersion | SendError::Changed | SendError::Store(_))) => {
+                Err(error.into())
+            }
+        },
+        Some((true, _)) => match call.engine.rewind_to_current(&call.hub, id, reason).await {
+            Ok(_) => Ok(wire::empty(StatusCode::ACCEPTED)),
+            Err(MoveError::NotFailed | MoveError::Ended) => Ok(not_failed()),
+            Err(
+                error @ (MoveError::Unknown
+                | MoveError::UnknownVersion { .. }
+                | MoveError::VersionGone
+                | MoveError::Diverges { .. }
+                | MoveError::Busy
+                | MoveError::Check(_)
+                | MoveError::Store(_)),
+            ) => Err(error.into()),
+        },
+        Some((false, version)) => Err(ApiError::BadRequest(format!(
+            "version={version} is not offered: an instance is rewound on the version it runs on, or with version=current."
+        ))),
     }
-    match call.engine.rewind(&call.hub, call.param(0), messages::reason(&call)).await {
-        Ok(()) => Ok(wire::empty(StatusCode::ACCEPTED)),
-        // The clients expect a JSON string here and no error body.
-        Err(error @ SendError::NoVersion) => Err(error.into()),
-        Err(SendError::NotFailed | SendError::Ended | SendError::Full) => Ok(wire::json(
-            StatusCode::PRECONDITION_FAILED,
-            &"Only orchestrations in the \"Failed\" state can be rewound.",
-        )),
-        Err(error @ (SendError::Unknown | SendError::Store(_))) => Err(error.into()),
-    }
+}
+
+/// The clients expect a JSON string here and no error body.
+fn not_failed() -> Response {
+    wire::json(StatusCode::PRECONDITION_FAILED, &"Only orchestrations in the \"Failed\" state can be rewound.")
 }
 
 /// Starts an instance anew with its name, input and tags, on the app's current version.

@@ -5,6 +5,7 @@
 //! names the app that has a function of the same name, 413 the limit.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -14,8 +15,8 @@ use utoipa::ToSchema;
 use super::codes::Mint;
 use super::error::{AdminError, ApiError, ErrorBody};
 use super::query::Query;
-use super::{ApiSettings, Call, body, functions, links, wire};
-use crate::engine::OptionChanges;
+use super::{ApiSettings, Call, body, functions, links, moves, wire};
+use crate::engine::{Bounds, OptionChanges};
 use crate::store::{AppRecord, AuthLevel, Digest, FunctionKind, HttpTrigger, HubRecord, Trigger, TriggerKind};
 
 /// An app's version, as the administration shows it.
@@ -100,6 +101,12 @@ fn trigger(trigger: &Trigger, url: impl Fn(&str, &HttpTrigger) -> String) -> Fun
             activities or sub-orchestrations of it are open. None: as it was, at first false."),
         ("activities" = Option<String>, Query, description = "`pinned` or `current`: on which version instances call \
             functions of their own app. None: as it was, at first pinned."),
+        ("check" = Option<bool>, Query, description = "Deploys nothing: runs the component on the histories of the \
+            app's instances and answers what it does not repeat, with 200 and a `verdict`. Default: false."),
+        ("checkLimit" = Option<u32>, Query, description = "Of a check: how many open instances it looks at, and as many \
+            ended ones in all, the last of each orchestrator. At most 1000, by default 100."),
+        ("checkSeconds" = Option<f64>, Query, description = "Of a check: how long it may take. At most 60, by default \
+            10."),
     ),
     request_body(content_type = "application/wasm", description = "The component, at most 64 MiB."),
     responses(
@@ -122,6 +129,10 @@ pub(super) async fn put(call: Call) -> Result<Response, ApiError> {
         Err(ApiError::BodyTooLarge { limit }) => return Err(too_large(limit)),
         other => other?,
     };
+    if call.query.flag("check", false) {
+        let trial = call.engine.try_deploy(&call.hub, &app, component, bounds(&call.query)).await?;
+        return Ok(wire::json(StatusCode::OK, &moves::trial(trial)));
+    }
     let deployed = call.engine.deploy(&call.hub, &app, component, options).await?;
     let record = call.engine.app(&call.hub, &app).ok_or_else(|| no_such_app(&call.hub, &app))?;
     let view =
@@ -167,6 +178,16 @@ impl Viewpoint {
         let origin = links::origin(&call.settings, &call.parts);
         let mint = call.mint.clone().filter(Mint::is_of_admin);
         Self { settings: Arc::clone(&call.settings), hub: Arc::clone(&call.record), mint, origin }
+    }
+}
+
+/// How much a check looks at: `checkLimit` instances (1 to 1000), `checkSeconds` (at most 60).
+fn bounds(query: &Query) -> Bounds {
+    let default = Bounds::default();
+    let instances = query.integer("checklimit").and_then(|limit| usize::try_from(limit).ok());
+    Bounds {
+        instances: instances.unwrap_or(default.instances).clamp(1, 1_000),
+        time: query.seconds("checkseconds").unwrap_or(default.time).min(Duration::from_secs(60)),
     }
 }
 

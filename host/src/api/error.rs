@@ -6,13 +6,15 @@ use std::time::Duration;
 use axum::http::header::RETRY_AFTER;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use durawasm_core::Divergence;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::route::Base;
 use super::wire;
 use crate::engine::executor::AdmitError;
-use crate::engine::{DeployError, PurgeError, QuotaExceeded, SendError, StartError};
+use crate::engine::verdict::CheckError;
+use crate::engine::{DeployError, MoveError, PurgeError, QuotaExceeded, SendError, StartError};
 use crate::store::StoreError;
 
 /// What clients get when something is wrong with the server: nothing internal leaks.
@@ -57,6 +59,15 @@ pub(super) enum ApiError {
     Conflict(String),
     /// The instance has not ended: 409.
     NotTerminal(String),
+    /// A version does not repeat an instance's history: 409.
+    Diverges {
+        /// For people.
+        message: String,
+        /// Where and how.
+        divergence: Box<Divergence>,
+    },
+    /// It cannot be done just now: 503.
+    Busy(String),
     /// 400 with nothing but a JSON string, as purges of many have it (http-api.md 7).
     BareText(&'static str),
     /// Nothing fits: 404, empty.
@@ -97,6 +108,20 @@ pub(super) struct ErrorBody<'a> {
     stack_trace: &'a str,
 }
 
+/// The error body when a version does not repeat an instance's history.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct DivergenceBody<'a> {
+    #[serde(flatten)]
+    error: ErrorBody<'a>,
+    /// Index into the history of the event that the version should have made (the history's length: after its end).
+    position: usize,
+    /// What the history has there.
+    expected: &'a str,
+    /// What the version would do.
+    found: &'a str,
+}
+
 /// The administration's error body.
 #[derive(Serialize, ToSchema)]
 pub(super) struct AdminError<'a> {
@@ -133,6 +158,14 @@ impl IntoResponse for ApiError {
             Self::BadRequest(text) => body(StatusCode::BAD_REQUEST, &text, "ArgumentException"),
             Self::Conflict(text) => body(StatusCode::CONFLICT, &text, "InstanceAlreadyExists"),
             Self::NotTerminal(text) => body(StatusCode::CONFLICT, &text, "InvalidOperationException"),
+            Self::Diverges { message, divergence } => {
+                let Divergence { position, expected, found, .. } = &*divergence;
+                let kind = "NonDeterministicOrchestrationException";
+                let error =
+                    ErrorBody { message: &message, exception_message: &message, exception_type: kind, stack_trace: "" };
+                wire::json(StatusCode::CONFLICT, &DivergenceBody { error, position: *position, expected, found })
+            }
+            Self::Busy(text) => unavailable(&text),
             Self::BareText(text) => wire::json(StatusCode::BAD_REQUEST, &text),
             Self::BodyTooLarge { limit } => {
                 let text = format!("The request's body is larger than the limit of {limit} bytes.");
@@ -246,7 +279,28 @@ impl From<SendError> for ApiError {
                 status: StatusCode::TOO_MANY_REQUESTS,
                 message: "The instance's history is full: it takes no further events in this execution.".to_owned(),
             },
+            SendError::Changed => Self::Busy("The instance was changed meanwhile. Try again.".to_owned()),
             SendError::Store(error) => Self::Store(error),
+        }
+    }
+}
+
+impl From<MoveError> for ApiError {
+    fn from(error: MoveError) -> Self {
+        let message = format!("{error}.");
+        match error {
+            MoveError::Unknown => Self::NoSuchInstance,
+            MoveError::Ended => Self::Gone,
+            MoveError::NotFailed => SendError::NotFailed.into(),
+            MoveError::UnknownVersion { .. } | MoveError::VersionGone => Self::BadRequest(message),
+            MoveError::Diverges { divergence, .. } => Self::Diverges { message, divergence },
+            MoveError::Busy | MoveError::Check(CheckError::TooLong(_)) => Self::Busy(message),
+            MoveError::Check(CheckError::Broken(text)) => Self::Store(StoreError::Corrupt(text)),
+            MoveError::Check(CheckError::Host(fault)) => {
+                tracing::error!(%fault, "a check of a version failed");
+                Self::Busy("The server cannot run the version just now. Try again shortly.".to_owned())
+            }
+            MoveError::Store(error) => Self::Store(error),
         }
     }
 }

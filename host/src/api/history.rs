@@ -203,6 +203,9 @@ impl<'a> Shaper<'a> {
                 self.out.push(execution_completed(at, *status, outcome, detail));
             }
             EventKind::ExecutionRewound { reason, .. } => self.reason("ExecutionRewound", at, reason.as_deref()),
+            EventKind::ExecutionMoved { from, to } => {
+                self.out.push(Fields::event("GenericEvent", at).text("Data", &format!("Moved: {from} to {to}")));
+            }
             // Ours alone: the wire has nothing like them.
             EventKind::ScheduledTimeReached
             | EventKind::FailureDelivered { .. }
@@ -291,6 +294,7 @@ fn aside(kind: &EventKind) -> Option<String> {
         | EventKind::FailureDelivered { .. }
         | EventKind::ExecutionRewound { .. }
         | EventKind::ParentRewound { .. }
+        | EventKind::ExecutionMoved { .. }
         | EventKind::EpisodeCompleted { .. } => None,
     }
 }

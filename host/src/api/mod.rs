@@ -25,6 +25,7 @@ mod list;
 mod logs;
 mod messages;
 mod metrics;
+mod moves;
 mod openapi;
 mod outside;
 mod purge;
@@ -256,6 +257,9 @@ async fn answer(
         | Op::Rewind
         | Op::Restart
         | Op::Logs
+        | Op::History
+        | Op::Move
+        | Op::MoveMany
         | Op::PutApp
         | Op::GetApp
         | Op::ListApps
@@ -312,6 +316,9 @@ async fn dispatch(base: Base, op: Op, call: Call) -> Result<Response, ApiError> 
         Op::Rewind => again::rewind(call).await,
         Op::Restart => again::restart(base, call).await,
         Op::Logs => logs::logs(call).await,
+        Op::History => moves::history(call).await,
+        Op::Move => moves::move_one(call).await,
+        Op::MoveMany => moves::move_many(call).await,
         Op::PutApp => apps::put(call).await,
         Op::GetApp => apps::get(&call),
         Op::ListApps => Ok(versions::list(&call)),

@@ -19,7 +19,7 @@ use utoipa::{Modify, OpenApi};
 use super::error::{AdminError, ErrorBody};
 use super::route::{self, Base, Need};
 use super::{
-    again, apps, binding, config, docs, functions, health, hub_keys, hubs, list, logs, messages, metrics, purge,
+    again, apps, binding, config, docs, functions, health, hub_keys, hubs, list, logs, messages, metrics, moves, purge,
     schema, start, status, versions, wire,
 };
 
@@ -53,6 +53,9 @@ const START: &str = "/runtime/webhooks/durabletask/orchestrators/{function}";
         again::rewind,
         again::restart,
         logs::logs,
+        moves::history,
+        moves::move_one,
+        moves::move_many,
         list::list,
         list::statistics,
         purge::one,

@@ -39,6 +39,9 @@ pub(super) enum Op {
     Rewind,
     Restart,
     Logs,
+    History,
+    Move,
+    MoveMany,
     PutApp,
     GetApp,
     ListApps,
@@ -115,7 +118,7 @@ const BASES: [(&str, Base); 5] = [
 ];
 
 /// Routes 1 to 10 of http-api.md 2 and the statistics, below each of the three management bases.
-const MANAGEMENT: [Row; 14] = [
+const MANAGEMENT: [Row; 16] = [
     (Method::POST, "orchestrators/{function}", Op::Start, Need::Manage),
     (Method::POST, "orchestrators/{function}/{id}", Op::Start, Need::Manage),
     (Method::GET, "instances/{id}", Op::Status, Need::Read),
@@ -130,10 +133,12 @@ const MANAGEMENT: [Row; 14] = [
     (Method::POST, "instances/{id}/resume", Op::Resume, Need::Manage),
     (Method::POST, "instances/{id}/rewind", Op::Rewind, Need::Manage),
     (Method::POST, "instances/{id}/restart", Op::Restart, Need::Manage),
+    (Method::GET, "instances/{id}/history", Op::History, Need::Read),
+    (Method::POST, "instances/{id}/move", Op::Move, Need::Manage),
 ];
 
 /// Administration, below `/admin`: what a key of a hub opens, and what the admin key alone.
-const ADMIN: [Row; 18] = [
+const ADMIN: [Row; 19] = [
     (Method::GET, "hubs", Op::ListHubs, Need::Admin),
     (Method::PUT, "hubs/{hub}", Op::PutHub, Need::Admin),
     (Method::GET, "hubs/{hub}", Op::GetHub, Need::See),
@@ -150,6 +155,7 @@ const ADMIN: [Row; 18] = [
     (Method::GET, "hubs/{hub}/apps", Op::ListApps, Need::See),
     (Method::GET, "hubs/{hub}/apps/{app}/versions", Op::ListVersions, Need::See),
     (Method::POST, "hubs/{hub}/apps/{app}/versions/{digest}/activate", Op::Activate, Need::Deploy),
+    (Method::POST, "hubs/{hub}/apps/{app}/move", Op::MoveMany, Need::Manage),
     (Method::GET, "hubs/{hub}/binding", Op::Binding, Need::Manage),
     (Method::POST, "functions/{name}", Op::CallManual, Need::Manage),
 ];
@@ -179,11 +185,11 @@ pub(super) struct Matched {
 }
 
 impl Matched {
-    /// The instance that the path names, if the route is about one that exists. A start names one, too, but is no
-    /// route of an instance.
+    /// The instance that the path names, if its own code opens the route. A start names one, too, but is no route of an
+    /// instance; which version it runs on is for those to decide who manage the hub.
     pub(super) fn instance(&self) -> Option<&str> {
         let about_one = self.pattern == "instances/{id}" || self.pattern.starts_with("instances/{id}/");
-        if about_one { self.params.first().map(String::as_str) } else { None }
+        if about_one && self.op != Op::Move { self.params.first().map(String::as_str) } else { None }
     }
 }
 

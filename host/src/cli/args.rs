@@ -10,6 +10,8 @@ use super::duration::Retention;
 use super::hubs::HubVerb;
 use super::instances::{ListArgs, PurgeArgs};
 use super::keys::KeyVerb;
+use super::moves::MoveArgs;
+use super::replay::ReplayArgs;
 use crate::engine::routes::Route;
 use crate::net::rules::{Rule, Rules};
 use crate::origin::{Origin, Pages};
@@ -40,7 +42,7 @@ pub(super) enum Verb {
     /// Show the status of an instance
     GetRuntimeStatus(StatusArgs),
     /// Show the history of an instance
-    GetHistory(InstanceArgs),
+    GetHistory(HistoryArgs),
     /// Show what an instance and its activities have logged
     Logs(LogsArgs),
     /// List instances
@@ -56,7 +58,11 @@ pub(super) enum Verb {
     /// Let a suspended instance go on
     Resume(ReasonArgs),
     /// Let a failed instance go on from before its failure
-    Rewind(ReasonArgs),
+    Rewind(RewindArgs),
+    /// Let an instance, or those of an app, go on with another version of the app
+    Move(MoveArgs),
+    /// Run a component on an exported history: exit code 0 if it repeats it, 1 if not
+    Replay(ReplayArgs),
     /// Start an instance anew with its name, input and tags
     Restart(RestartArgs),
     /// Print what the clients of the SDKs are constructed from, as JSON
@@ -242,6 +248,9 @@ pub(super) struct DeployArgs {
     /// On which version instances call functions of their own app [default: as before, at first pinned]
     #[arg(long)]
     pub(super) activities: Option<ActivitiesArg>,
+    /// Deploy nothing: say which instances of the app the component could not go on with
+    #[arg(long)]
+    pub(super) check: bool,
     #[command(flatten)]
     pub(super) target: TargetArgs,
 }
@@ -352,6 +361,31 @@ pub(super) struct ReasonArgs {
     /// Why
     #[arg(long)]
     pub(super) reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct HistoryArgs {
+    #[command(flatten)]
+    pub(super) instance: InstanceArgs,
+    /// Write it to this file, with all payloads, in the form that `replay` reads
+    #[arg(long, value_name = "FILE")]
+    pub(super) export: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RewindArgs {
+    #[command(flatten)]
+    pub(super) reason: ReasonArgs,
+    /// Go on with the app's current version [default: the version it ran on]
+    #[arg(long)]
+    pub(super) version: Option<VersionArg>,
+}
+
+/// On which version a rewound instance goes on.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(super) enum VersionArg {
+    /// The app's current one
+    Current,
 }
 
 #[derive(Debug, Args)]

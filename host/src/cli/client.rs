@@ -77,6 +77,31 @@ impl Client {
         self.finish(request, Body::None).await
     }
 
+    /// Asks for bytes. An answer that is none is as text.
+    pub(super) async fn bytes(&self, path: &str, query: &[(&str, &str)]) -> Result<Result<Vec<u8>, Answer>, CliError> {
+        let request = self.http.get(format!("{}{path}", self.url)).query(query);
+        let response = self.begin(request, Body::None).await?;
+        let status = response.status();
+        if status.is_success() {
+            let bytes = response.bytes().await.map_err(|error| self.unreachable(&error))?;
+            return Ok(Ok(bytes.into()));
+        }
+        let text = response.text().await.map_err(|error| self.unreachable(&error))?;
+        Ok(Err(Answer { status, text, next: None, etag: None }))
+    }
+
+    async fn begin(&self, mut request: reqwest::RequestBuilder, body: Body) -> Result<reqwest::Response, CliError> {
+        if let Some(key) = &self.key {
+            request = request.header("x-functions-key", key);
+        }
+        request = match body {
+            Body::None => request,
+            Body::Json(text) => request.header("content-type", "application/json").body(text),
+            Body::Component(bytes) => request.header("content-type", "application/wasm").body(bytes),
+        };
+        request.send().await.map_err(|error| self.unreachable(&error))
+    }
+
     /// Replaces something, if it is still this version of it; none: whichever it is.
     pub(super) async fn put_if(&self, path: &str, etag: Option<&str>, body: Body) -> Result<Answer, CliError> {
         let mut request = self.http.put(format!("{}{path}", self.url));
@@ -86,16 +111,8 @@ impl Client {
         self.finish(request, body).await
     }
 
-    async fn finish(&self, mut request: reqwest::RequestBuilder, body: Body) -> Result<Answer, CliError> {
-        if let Some(key) = &self.key {
-            request = request.header("x-functions-key", key);
-        }
-        request = match body {
-            Body::None => request,
-            Body::Json(text) => request.header("content-type", "application/json").body(text),
-            Body::Component(bytes) => request.header("content-type", "application/wasm").body(bytes),
-        };
-        let response = request.send().await.map_err(|error| self.unreachable(&error))?;
+    async fn finish(&self, request: reqwest::RequestBuilder, body: Body) -> Result<Answer, CliError> {
+        let response = self.begin(request, body).await?;
         let status = response.status();
         let next = response.headers().get(TOKEN).and_then(|next| next.to_str().ok()).filter(|next| !next.is_empty());
         let next = next.map(str::to_owned);

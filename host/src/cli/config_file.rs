@@ -109,11 +109,11 @@ pub(super) fn shown(serve: &ArgMatches, from_file: &[String]) -> String {
         };
         let id = arg.get_id().as_str();
         let raw: Vec<_> = serve.get_raw(id).into_iter().flatten().map(|raw| raw.to_string_lossy()).collect();
-        let quoted = raw.iter().map(|raw| if SECRETS.contains(&name) { quote(HIDDEN) } else { quote(raw) });
+        let mut quoted = raw.iter().map(|raw| if SECRETS.contains(&name) { quote(HIDDEN) } else { quote(raw) });
         let value = match arg.get_action() {
             ArgAction::SetTrue => Some(serve.get_flag(id).to_string()),
             ArgAction::Append if !raw.is_empty() => Some(format!("[{}]", quoted.collect::<Vec<_>>().join(", "))),
-            _ => quoted.last(),
+            _ => quoted.next_back(),
         };
         let source = match serve.value_source(id) {
             Some(_) if from_file.iter().any(|from| from == name) => "file",

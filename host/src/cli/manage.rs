@@ -7,11 +7,11 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::args::{
-    ActivitiesArg, DeployArgs, EventArgs, InstanceArgs, ReasonArgs, RestartArgs, ReuseArg, StartArgs, StatusArgs,
-    TargetArgs, TerminateArgs,
+    ActivitiesArg, DeployArgs, EventArgs, HistoryArgs, InstanceArgs, ReasonArgs, RestartArgs, ReuseArg, RewindArgs,
+    StartArgs, StatusArgs, TargetArgs, TerminateArgs, VersionArg,
 };
 use super::client::{Answer, Body, Client};
-use super::{CliError, show};
+use super::{CliError, moves, show};
 use crate::api::encode;
 
 /// The base that takes a key and works with every server.
@@ -29,13 +29,17 @@ pub(super) async fn deploy(args: DeployArgs) -> Result<(), CliError> {
         ActivitiesArg::Pinned => ("activities", "pinned"),
         ActivitiesArg::Current => ("activities", "current"),
     }));
+    query.extend(args.check.then_some(("check", "true")));
     let answer = Client::new(&args.target)?.send(Method::PUT, &path, &query, Body::Component(component)).await?;
     let answer = answer.accepted("the server has no such route; is it a durawasm server?", "gone")?;
     if args.target.json {
         show::line(&answer.text);
-        return Ok(());
+        return if args.check { moves::judge_trial(&answer.json()?) } else { Ok(()) };
     }
     let app = answer.json()?;
+    if args.check {
+        return moves::print_trial(&app);
+    }
     let what = if app.get("changed") == Some(&Value::Bool(false)) { "unchanged" } else { "deployed" };
     show::line(&format!("{what}: app '{}' in hub '{}'", args.app, args.target.hub));
     show::facts(&[("digest", show::field(&app, "digest")), ("version", show::field(&app, "version"))]);
@@ -106,7 +110,10 @@ pub(super) async fn get_runtime_status(args: StatusArgs) -> Result<(), CliError>
     Ok(())
 }
 
-pub(super) async fn get_history(args: InstanceArgs) -> Result<(), CliError> {
+pub(super) async fn get_history(HistoryArgs { instance: args, export }: HistoryArgs) -> Result<(), CliError> {
+    if let Some(file) = export {
+        return moves::export(&args, &file).await;
+    }
     let answer = get(&args, &[("showHistory", "true"), ("showHistoryOutput", "true")]).await?;
     if args.target.json {
         show::line(&raw_history(&answer)?);
@@ -155,7 +162,15 @@ pub(super) async fn raise_event(args: EventArgs) -> Result<(), CliError> {
     Ok(())
 }
 
-/// `suspend`, `resume`, `rewind`.
+pub(super) async fn rewind(args: RewindArgs) -> Result<(), CliError> {
+    let query: &[_] = match args.version {
+        Some(VersionArg::Current) => &[("version", "current")],
+        None => &[],
+    };
+    send_reason(args.reason, "rewind", query).await
+}
+
+/// `suspend`, `resume`.
 pub(super) async fn with_reason(args: ReasonArgs, action: &str) -> Result<(), CliError> {
     send_reason(args, action, &[]).await
 }
@@ -209,7 +224,12 @@ async fn get(args: &InstanceArgs, query: &[(&str, &str)]) -> Result<Answer, CliE
     answer.accepted(&no_instance(&args.id, &args.target), "gone")
 }
 
-async fn post(args: &InstanceArgs, action: &str, query: &[(&str, &str)], body: Body) -> Result<Answer, CliError> {
+pub(super) async fn post(
+    args: &InstanceArgs,
+    action: &str,
+    query: &[(&str, &str)],
+    body: Body,
+) -> Result<Answer, CliError> {
     let query = [&[("taskHub", args.target.hub.as_str())], query].concat();
     let path = format!("{BASE}/instances/{}/{action}", encode(&args.id));
     let answer = Client::new(&args.target)?.send(Method::POST, &path, &query, body).await?;

@@ -15,7 +15,9 @@ mod instances;
 mod keys;
 mod logs;
 mod manage;
+mod moves;
 mod new;
+mod replay;
 mod serve;
 mod show;
 
@@ -111,7 +113,9 @@ async fn dispatch(verb: Verb) -> Result<(), CliError> {
         Verb::Terminate(args) => manage::terminate(args).await,
         Verb::Suspend(args) => manage::with_reason(args, "suspend").await,
         Verb::Resume(args) => manage::with_reason(args, "resume").await,
-        Verb::Rewind(args) => manage::with_reason(args, "rewind").await,
+        Verb::Rewind(args) => manage::rewind(args).await,
+        Verb::Move(args) => moves::move_instances(args).await,
+        Verb::Replay(args) => replay::replay(args).await,
         Verb::Restart(args) => manage::restart(args).await,
         Verb::Binding(args) => manage::binding(args).await,
         Verb::App(verb) => apps::run(verb).await,

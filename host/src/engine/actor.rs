@@ -13,7 +13,8 @@ use super::Inner;
 use super::client::SendError;
 use super::episode::{Again, Live, Step};
 use super::executor::Pulse;
-use crate::store::{InstanceNumber, MailId, StoreError};
+use super::moves::Change;
+use crate::store::{Digest, InstanceNumber, MailId, Revision, StoreError};
 
 /// How long an instance rests after the store or the host failed it.
 const REST: Duration = Duration::from_millis(500);
@@ -27,8 +28,10 @@ pub(super) enum Content {
     Look,
     /// Something that happened.
     Message(Message),
-    /// Go on from before the failure.
-    Rewind(Rewind),
+    /// Go on from before the failure; on another version, if the instance is still at this revision.
+    Rewind(Rewind, Option<(Digest, Revision)>),
+    /// Go on with another version, if the instance is still at the revision that it was found to be fine for.
+    Move(Box<Change>),
     /// The parent was rewound and calls its child again; whoever brings the call waits for what becomes of it.
     CallAgain(AwaitedBy, oneshot::Sender<Again>),
 }

@@ -334,6 +334,25 @@ fn check_app_name(name: &str) -> Result<(), DeployError> {
 }
 
 impl Inner {
+    /// Checks and compiles a component for a trial, as a deployment would. It is kept for as long as the guard is held, and
+    /// then to be forgotten.
+    pub(super) async fn admit_for_trial(
+        &self,
+        hub: &HubName,
+        app: &str,
+        component: bytes::Bytes,
+    ) -> Result<(AppVersion, tokio::sync::RwLockReadGuard<'_, ()>), DeployError> {
+        check_app_name(app)?;
+        self.hub_to_deploy_to(hub)?;
+        let kept = self.apps.components.read().await;
+        let version = self.executor.admit(component).await?;
+        if let Some(taken) = self.apps.taken(hub, app, &version) {
+            return Err(taken);
+        }
+        self.check_deployment(hub, self.apps.get(hub, app).as_ref(), &version)?;
+        Ok((version, kept))
+    }
+
     pub(super) async fn deploy(
         &self,
         hub: &HubName,

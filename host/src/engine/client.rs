@@ -132,6 +132,9 @@ pub enum SendError {
     /// Its history is as long as it may get; only continue-as-new makes room.
     #[error("the instance's history is full: it takes no further events in this execution")]
     Full,
+    /// It is not any more as the sender saw it.
+    #[error("the instance was changed meanwhile")]
+    Changed,
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -17,10 +17,12 @@ use super::actor::{Actor, Content, Envelope};
 use super::client::SendError;
 use super::commit::numbered;
 use super::executor::{GuestRole, OrchestratorRun, RunEnd};
+use super::moves::Change;
 use super::session::Session;
 use super::waiters::{End, Waiter};
 use crate::store::{
-    BoxFuture, Commit, CommitError, Committed, Expect, InstanceNumber, InstanceRecord, MailId, StoreError,
+    BoxFuture, Commit, CommitError, Committed, Digest, Expect, InstanceNumber, InstanceRecord, MailId, Revision,
+    StoreError,
 };
 
 /// An instance in memory.
@@ -188,7 +190,8 @@ impl Inner {
                         Delivery::Ended => Err(SendError::Ended),
                     }
                 }
-                Content::Rewind(rewind) => self.rewind_live(live, rewind, &mut taken),
+                Content::Rewind(rewind, onto) => self.rewind_live(live, (rewind, onto), &mut taken),
+                Content::Move(change) => self.move_live(live, &change),
                 Content::CallAgain(call, ack) => {
                     match self.call_again(live, &call, &mut taken) {
                         Again::Taken => taken.called_again.push(ack),
@@ -210,18 +213,53 @@ impl Inner {
     }
 
     /// Rewinds a failed instance in memory; the step saves it.
-    fn rewind_live(&self, live: &mut Live, rewind: Rewind, taken: &mut Taken) -> Result<(), SendError> {
-        if !self.apps.has_version(&live.record.hub, &live.record.app, live.record.digest) {
+    fn rewind_live(
+        &self,
+        live: &mut Live,
+        (rewind, onto): (Rewind, Option<(Digest, Revision)>),
+        taken: &mut Taken,
+    ) -> Result<(), SendError> {
+        if onto.is_some_and(|(_, revision)| revision != live.record.revision) {
+            return Err(SendError::Changed);
+        }
+        let version = onto.map_or(live.record.digest, |(to, _)| to);
+        if !self.apps.has_version(&live.record.hub, &live.record.app, version) {
             return Err(SendError::NoVersion);
         }
         let Some(history) = live.failed_history.take() else { return Err(SendError::NotFailed) };
-        let Ok(rewound) = Orchestration::rewind(&history, rewind, self.now()) else {
+        let Ok(mut rewound) = Orchestration::rewind(&history, rewind, self.now()) else {
             return Err(SendError::NotFailed);
         };
+        if let Some((to, _)) = onto {
+            let from = std::mem::replace(&mut live.record.digest, to);
+            rewound.note_move((&from.to_string(), &to.to_string()), self.now());
+        }
         live.record.execution_id = rewound.execution_id();
         live.session = Arc::new(Session::new(rewound));
         live.guest = None;
         taken.run = true;
+        Ok(())
+    }
+
+    /// Changes the version of an instance in memory; the step saves it. The guest is replayed when it is needed.
+    fn move_live(&self, live: &mut Live, change: &Change) -> Result<(), SendError> {
+        if live.record.revision != change.revision {
+            return Err(SendError::Changed);
+        }
+        if !self.apps.has_version(&live.record.hub, &live.record.app, change.to) {
+            return Err(SendError::NoVersion);
+        }
+        if let State::Ended { .. } | State::ContinuedAsNew { .. } =
+            live.session.with(|orchestration| orchestration.state())
+        {
+            return Err(SendError::Ended);
+        }
+        let (from, to) = (live.record.digest.to_string(), change.to.to_string());
+        let moved = live.session.with(|orchestration| orchestration.moved(&change.history, (&from, &to), self.now()));
+        let Ok(moved) = moved else { return Err(SendError::Changed) };
+        live.record.digest = change.to;
+        live.session = Arc::new(Session::new(moved));
+        live.guest = None;
         Ok(())
     }
 
@@ -243,7 +281,7 @@ impl Inner {
             State::Ended { status: Status::Failed, outcome } => {
                 let rewind =
                     Rewind { reason: Some("the parent was rewound".to_owned()), awaited_by: Some(call.clone()) };
-                match self.rewind_live(live, rewind, taken) {
+                match self.rewind_live(live, (rewind, None), taken) {
                     Ok(()) => Again::Taken,
                     // It failed in this very step: its failure is the answer to the call before.
                     Err(_) => Again::Returned(outcome),
@@ -375,7 +413,7 @@ fn is_same_call(one: &AwaitedBy, two: &AwaitedBy) -> bool {
 fn outcome_of(envelope: &Envelope) -> Option<(TaskId, u32)> {
     match &envelope.content {
         Content::Message(message) => attempt_of(message),
-        Content::Look | Content::Rewind(_) | Content::CallAgain(..) => None,
+        Content::Look | Content::Rewind(..) | Content::Move(_) | Content::CallAgain(..) => None,
     }
 }
 

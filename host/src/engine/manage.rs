@@ -33,7 +33,7 @@ impl Engine {
             return Err(SendError::NotFailed);
         }
         let rewind = Rewind { reason, awaited_by: None };
-        self.inner.deliver(record.number, Content::Rewind(rewind)).await
+        self.inner.deliver(record.number, Content::Rewind(rewind, None)).await
     }
 
     /// Starts an instance anew with its name, input and tags, on the app's current version: under the same id if it has

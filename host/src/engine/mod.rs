@@ -20,6 +20,7 @@ mod logs;
 mod mail;
 mod manage;
 mod meters;
+mod moves;
 mod query;
 mod quota;
 mod retention;
@@ -28,6 +29,8 @@ mod schedules;
 pub mod session;
 mod start;
 mod timers;
+mod trial;
+pub mod verdict;
 mod versions;
 mod waiters;
 
@@ -46,8 +49,10 @@ pub use client::{
 use executor::Executor;
 pub use hubs::{DEFAULT_HUB, HubError};
 pub use logs::{LogLevel, LogLimits, LogLine, LogPage};
+pub use moves::{LISTED, MOST_MOVED, MoveError, MoveMany, Moved, MovedMany, Target};
 pub use query::{PurgeError, PurgeOptions};
 pub use quota::QuotaExceeded;
+pub use trial::{Bounds, Trial, TrialRefusal};
 pub use versions::{AppError, Needs};
 
 use crate::store::{AppRecord, HubName, InstanceNumber, SharedStore, StoreError};
@@ -140,10 +145,14 @@ pub(crate) struct Inner {
     activity_permits: Arc<Semaphore>,
     http_permits: Semaphore,
     function_permits: Semaphore,
+    check_permits: Semaphore,
     outside: OnceLock<Arc<dyn guest_client::Outside>>,
     recovered: AtomicBool,
     stopping: AtomicBool,
 }
+
+/// Verdicts that are found at once: they must leave the processors to what runs.
+const CHECKS: usize = 2;
 
 /// Ready instances taken up per page while recovering.
 const RECOVERY_PAGE: usize = 1_000;
@@ -181,6 +190,7 @@ impl Engine {
             activity_permits: Arc::new(Semaphore::new(settings.activities)),
             http_permits: Semaphore::new(settings.http_calls),
             function_permits: Semaphore::new(settings.functions),
+            check_permits: Semaphore::new(CHECKS),
             outside: OnceLock::new(),
             recovered: AtomicBool::new(false),
             stopping: AtomicBool::new(false),

@@ -280,7 +280,14 @@ impl Inner {
         let terminate = Message::Terminate { reason, recursive: false };
         match self.deliver(record.number, Content::Message(terminate)).await {
             // It ended, or went, in between: the caller looks again.
-            Ok(()) | Err(SendError::Ended | SendError::NotFailed | SendError::NoVersion | SendError::Unknown) => Ok(()),
+            Ok(())
+            | Err(
+                SendError::Ended
+                | SendError::NotFailed
+                | SendError::NoVersion
+                | SendError::Unknown
+                | SendError::Changed,
+            ) => Ok(()),
             Err(SendError::Full) => Err(StoreError::Unavailable("the instance takes no messages".to_owned()).into()),
             Err(SendError::Store(error)) => Err(error.into()),
         }

@@ -189,7 +189,8 @@ impl Inner {
                     | SendError::Ended
                     | SendError::NotFailed
                     | SendError::NoVersion
-                    | SendError::Full,
+                    | SendError::Full
+                    | SendError::Changed,
                 ) => {}
                 Err(SendError::Store(error)) => return Err(error.into()),
             }

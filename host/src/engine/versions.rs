@@ -305,7 +305,7 @@ impl Inner {
         Ok(())
     }
 
-    async fn remove_versions(&self, seen: &AppRecord, gone: BTreeSet<Digest>) -> Result<(), StoreError> {
+    async fn remove_versions(&self, seen: &AppRecord, mut gone: BTreeSet<Digest>) -> Result<(), StoreError> {
         if gone.is_empty() {
             return Ok(());
         }
@@ -315,6 +315,9 @@ impl Inner {
             // Somebody has deployed or activated meanwhile: the next look decides.
             return Ok(());
         }
+        // A move may have chosen one of them meanwhile; none does while this decides.
+        let pinned = self.pinned(&app.hub, true).await?;
+        gone.retain(|digest| !pinned.contains_key(&(app.name.clone(), *digest)));
         app.versions.retain(|version| !gone.contains(&version.digest));
         tracing::info!(hub = %app.hub, app = app.name, versions = gone.len(), "versions that nobody needs are removed");
         self.change_app(app).await?;

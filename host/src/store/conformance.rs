@@ -256,6 +256,7 @@ fn kinds_about_others() -> Vec<EventKind> {
         rewound(Some("why".into()), Some(3), vec![task], Some(awaited_by())),
         rewound(None, None, Vec::new(), None),
         EventKind::ParentRewound { awaited_by: awaited_by() },
+        EventKind::ExecutionMoved { from: "a".repeat(64), to: "b".repeat(64) },
     ]
 }
 

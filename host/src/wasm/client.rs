@@ -338,6 +338,7 @@ fn send_error(error: SendError) -> Error {
         SendError::NotFailed => Error::NotFailed,
         SendError::NoVersion => Error::Invalid(text),
         SendError::Full => Error::Limit(text),
+        SendError::Changed => Error::Unavailable(text),
         SendError::Store(error) => store_error(error),
     }
 }

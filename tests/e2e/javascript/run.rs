@@ -244,6 +244,10 @@ async fn requests_and_responses_pass_unharmed() {
         let manual =
             host.send("POST", "/admin/functions/ManualStart", r#"{"input":{"id":"by-hand","items":[1]}}"#).await;
         assert_eq!(manual.status, 202, "{app}");
+        // Nobody waits for what is called by hand.
+        while host.send("GET", "/runtime/webhooks/durabletask/instances/by-hand", "").await.status == 404 {
+            tokio::task::yield_now().await;
+        }
         host.until("by-hand", "done", |status| status["output"] == json!([1])).await;
     }
 }

@@ -42,6 +42,23 @@ async fn own_version(_ctx: OrchestrationContext) -> Result<&'static str> {
     Ok(STEPS[0])
 }
 
+/// Fails in the old version after its first call, with what the new one has mended.
+#[durawasm::orchestrator(name = "Mended")]
+async fn mended(ctx: OrchestrationContext) -> Result<[String; 2]> {
+    let first = ctx.call_activity("A", ()).await?;
+    if cfg!(not(feature = "swapped")) {
+        return Err(Error::new("NotMended", "not mended yet"));
+    }
+    Ok([first, ctx.call_activity("B", ()).await?])
+}
+
+/// Fails in both, and makes another call before.
+#[durawasm::orchestrator(name = "Spoilt")]
+async fn spoilt(ctx: OrchestrationContext) -> Result<String> {
+    let first: String = ctx.call_activity(STEPS[0], ()).await?;
+    Err(Error::new("Spoilt", first))
+}
+
 /// Named by what it does first: A is the old one, B the new one.
 #[durawasm::activity(name = "Version")]
 fn version(_ctx: ActivityContext) -> Result<&'static str> {
@@ -58,4 +75,4 @@ fn b(_ctx: ActivityContext) -> Result<&'static str> {
     Ok("B")
 }
 
-durawasm::app!(order, order_at_once, versions, child_version, own_version, version, a, b);
+durawasm::app!(order, order_at_once, versions, child_version, own_version, mended, spoilt, version, a, b);

@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::{MAX_DEPTH, MAX_EPISODE_BYTES, MAX_EPISODE_LETTERS, MAX_HISTORY_EVENTS, MAX_TASKS, Orchestration, Phase};
+use super::check::is_same;
+use super::{
+    MAX_DEPTH, MAX_EPISODE_BYTES, MAX_EPISODE_LETTERS, MAX_HISTORY_EVENTS, MAX_TASKS, Orchestration, Phase, RecordEnd,
+};
 use crate::command::{Command, Notice, Say};
 use crate::decision::{ChildStart, Effect, Letter, Outgoing};
 use crate::error::{GuestFault, NonDeterminism};
@@ -106,7 +109,7 @@ impl Orchestration {
         let Some(chosen) = chosen else {
             let position = match &self.run.phase {
                 Phase::Replaying { commands, .. } => commands.front().map_or(usize::MAX, |(position, _)| *position),
-                Phase::Live => usize::MAX,
+                Phase::Live | Phase::Checked => usize::MAX,
             };
             return Ok(guid::child_id(&self.ledger.execution_at(position), call).into());
         };
@@ -172,6 +175,9 @@ impl Orchestration {
     /// Non-determinism; an empty list; a task that does not exist; a list of nothing but cancelled tasks.
     pub fn when_any(&mut self, tasks: &[TaskId]) -> Result<Option<TaskId>, GuestFault> {
         self.reach_wait(tasks)?;
+        if self.is_checked() {
+            return Ok(None);
+        }
         let mut first: Option<(u32, Timestamp, TaskId)> = None;
         let mut all_canceled = true;
         for &task in tasks {
@@ -207,6 +213,9 @@ impl Orchestration {
     /// Non-determinism; a task that does not exist; a cancelled task, which would never complete.
     pub fn when_all(&mut self, tasks: &[TaskId]) -> Result<bool, GuestFault> {
         self.reach_wait(tasks)?;
+        if self.is_checked() {
+            return Ok(false);
+        }
         let mut done = self.run.all_done_prefix.min(tasks.len());
         while let Some(&task) = tasks.get(done) {
             self.known(task)?;
@@ -265,7 +274,7 @@ impl Orchestration {
     #[must_use]
     pub fn is_replaying(&self) -> bool {
         match self.run.phase {
-            Phase::Replaying { .. } => true,
+            Phase::Replaying { .. } | Phase::Checked => true,
             Phase::Live => false,
         }
     }
@@ -328,10 +337,13 @@ impl Orchestration {
 
     /// True: the event is the next recorded one. False: it is new.
     fn matches_recorded(&mut self, event: &EventKind) -> Result<bool, NonDeterminism> {
-        let Phase::Replaying { commands, .. } = &mut self.run.phase else { return Ok(false) };
+        let Phase::Replaying { commands, waits, end } = &mut self.run.phase else { return Ok(false) };
         match commands.front() {
-            Some((_, recorded)) if recorded == event => {
+            Some((_, recorded)) if is_same(recorded, event) => {
                 commands.pop_front();
+                if commands.is_empty() && *end == RecordEnd::Return {
+                    self.run.phase = Phase::Checked;
+                }
                 Ok(true)
             }
             Some((position, recorded)) => Err(NonDeterminism {
@@ -339,6 +351,10 @@ impl Orchestration {
                 expected: Say(recorded).to_string(),
                 found: Say(event).to_string(),
             }),
+            None if *end == RecordEnd::Somewhere && self.run.waits_served >= *waits => {
+                self.run.phase = Phase::Checked;
+                Ok(false)
+            }
             None => Err(NonDeterminism {
                 position: self.ledger.length,
                 expected: "wait".to_owned(),
@@ -347,20 +363,21 @@ impl Orchestration {
         }
     }
 
-    /// The guest is at a wait: the one where the last recorded episode stopped ends the replay.
+    /// The guest is at a wait: the one where the record ends ends the replay.
     fn reach_wait(&mut self, tasks: &[TaskId]) -> Result<(), NonDeterminism> {
-        let Phase::Replaying { commands, waits } = &self.run.phase else { return Ok(()) };
-        if self.run.waits_served < *waits {
+        let Phase::Replaying { commands, waits, end } = &self.run.phase else { return Ok(()) };
+        if self.run.waits_served < *waits || *end == RecordEnd::Return {
             return Ok(());
         }
         match commands.front() {
+            Some(_) if *end == RecordEnd::Somewhere => Ok(()),
             Some((position, recorded)) => Err(NonDeterminism {
                 position: *position,
                 expected: Say(recorded).to_string(),
                 found: format!("wait for {}", list_of(tasks)),
             }),
             None => {
-                self.run.phase = Phase::Live;
+                self.run.phase = if *end == RecordEnd::Live { Phase::Live } else { Phase::Checked };
                 Ok(())
             }
         }

@@ -47,6 +47,18 @@ impl Orchestration {
     /// # Errors
     /// When the execution has not failed.
     pub fn rewind(history: &[HistoryEvent], rewind: Rewind, now: Timestamp) -> Result<Self, RewindError> {
+        let whole = Self::rewound(history, rewind, now)?;
+        let mut rewound = Self::replay(&whole)?;
+        rewound.decision.events.extend(whole.last().cloned());
+        rewound.decision.effects = rewound.open_effects(true);
+        Ok(rewound)
+    }
+
+    /// The history as a rewind leaves it: with the event that says so at its end.
+    ///
+    /// # Errors
+    /// When the execution has not failed.
+    pub fn rewound(history: &[HistoryEvent], rewind: Rewind, now: Timestamp) -> Result<Vec<HistoryEvent>, RewindError> {
         let failed = Self::replay(history)?;
         let Some(failure) = failed.failure() else { return Err(RewindError::NotFailed) };
         let events = timeline::of(history);
@@ -61,11 +73,8 @@ impl Orchestration {
         };
         let event = HistoryEvent { at: failed.clock.max(now), kind };
         let mut whole = history.to_vec();
-        whole.push(event.clone());
-        let mut rewound = Self::replay(&whole)?;
-        rewound.decision.events.push(event);
-        rewound.decision.effects = rewound.open_effects(true);
-        Ok(rewound)
+        whole.push(event);
+        Ok(whole)
     }
 
     /// The call whose failure is this one word for word: its function and whether that is an activity (or else an

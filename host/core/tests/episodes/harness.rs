@@ -2,8 +2,8 @@
 
 use durawasm_core::model::Tags;
 use durawasm_core::{
-    AwaitedBy, Decision, Delivery, EventKind, ExecutionStarted, Failure, GuestFault, HistoryEvent, Message,
-    Orchestration, Rewind, SignedDuration, State, TaskId, Timestamp,
+    AwaitedBy, Decision, Delivery, Divergence, EventKind, ExecutionStarted, Failure, GuestFault, HistoryEvent, Message,
+    Orchestration, Rewind, SignedDuration, State, Stopped, TaskId, Timestamp,
 };
 
 use crate::program::{Program, Progress, Run};
@@ -131,6 +131,19 @@ impl Instance {
         self.live.state()
     }
 
+    /// Whether a program does what the history of this instance says.
+    pub(crate) fn check(&self, program: &Program) -> Result<(), Divergence> {
+        let mut checked = Orchestration::check(&self.history).expect("the history was made here");
+        if checked.is_checked() {
+            return Ok(());
+        }
+        let stopped = match Run::default().go(program, &mut checked, self.now) {
+            Progress::Stopped(fault) => Stopped::Refused(fault),
+            Progress::Waiting | Progress::Returned => Stopped::Waiting,
+        };
+        checked.verdict(stopped)
+    }
+
     fn episode(&mut self, delivery: Delivery) -> Outcome {
         self.live.begin_episode(self.now);
         let mut progress = None;
@@ -145,6 +158,9 @@ impl Instance {
         }
         let decision = self.live.take_decision();
         self.history.extend(decision.events.iter().cloned());
+        if progress.is_some() && !matches!(self.fault, Some(GuestFault::NonDeterminism(_))) {
+            assert_eq!(self.check(&self.program), Ok(()), "what made a history repeats it: {:#?}", self.history);
+        }
         Outcome { delivery, decision, logs: std::mem::take(&mut self.run.logs), progress }
     }
 }

@@ -10,6 +10,7 @@
     reason = "a test may panic, and reads its scripts"
 )]
 
+mod check;
 mod harness;
 mod program;
 mod random;

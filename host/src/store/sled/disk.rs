@@ -4,11 +4,11 @@ use std::fs::File;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::Shared;
 use super::encoding::MetaRow;
 use super::journal::Journal;
 use super::open::{Promise, Sidecar};
 use super::rows::Changes;
-use super::{Shared, fdatasync};
 use crate::store::StoreError;
 
 /// The files of an open store, as the writer has them.
@@ -73,11 +73,7 @@ impl Disk {
 
     /// Makes everything applied durable in sled's own log, and begins the journal anew. An error is final.
     fn checkpoint(&mut self) -> Result<(), StoreError> {
-        let flushed = self.shared.db.flush().map_err(|error| self.stopped("a flush failed", &error))?;
-        if flushed > 0 && !fdatasync::is_ours() {
-            let why = "sync_file_range is not the program's own; it was linked in another way than it must be";
-            return Err(self.stopped("sled cannot be relied on", &why));
-        }
+        self.shared.db.flush().map_err(|error| self.stopped("a flush failed", &error))?;
         self.before_sync()?;
         self.data.sync_data().map_err(|error| self.stopped("a sync failed", &error))?;
         self.journal.restart();
@@ -87,10 +83,12 @@ impl Disk {
 
     /// Leaves nothing in the journal that the next start would have to apply. An error is final.
     pub(super) fn close(&mut self, meta: MetaRow) -> Result<(), StoreError> {
-        if self.applied > self.checkpoint {
-            self.checkpoint()?;
-            self.sidecar.write(Promise::new(meta, self.checkpoint));
+        if self.applied == self.checkpoint {
+            return Ok(());
         }
+        self.checkpoint()?;
+        self.journal.clear().map_err(|error| self.stopped("the journal could not be written", &error))?;
+        self.sidecar.write(Promise::new(meta, self.checkpoint));
         Ok(())
     }
 

@@ -5,13 +5,17 @@
 //! There is no setting for it. But the call is looked up by its name when the program is linked, and the
 //! program's own definitions come first.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
-static SYNCED: AtomicBool = AtomicBool::new(false);
-
-/// Whether sled's syncs come here, to be asked once there has been one. On other systems it uses no such call.
+/// Whether sled's syncs come here: asked before a store is used. On other systems than Linux sled uses no such call.
+#[cfg(target_os = "linux")]
 pub(super) fn is_ours() -> bool {
-    !cfg!(target_os = "linux") || SYNCED.load(Ordering::Relaxed)
+    let (ours, linked) = (sync_file_range as *const (), libc::sync_file_range as *const ());
+    ours == linked
+}
+
+/// Whether sled's syncs come here: asked before a store is used. On other systems than Linux sled uses no such call.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn is_ours() -> bool {
+    true
 }
 
 /// In the place of the C library's: more than was asked for.
@@ -24,7 +28,6 @@ extern "C" fn sync_file_range(
     _length: libc::off64_t,
     _flags: libc::c_uint,
 ) -> libc::c_int {
-    SYNCED.store(true, Ordering::Relaxed);
     // SAFETY: it takes a number only, and one that is no open file is an error.
     unsafe { libc::fdatasync(file) }
 }

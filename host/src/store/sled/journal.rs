@@ -17,7 +17,7 @@ use std::path::Path;
 
 use super::encoding::{self, MetaRow};
 use super::keys;
-use super::rows::Changes;
+use super::rows::{Changes, Rows};
 use crate::store::StoreError;
 
 /// The file, whose whole length is written when it is made: then a sync need not also write where the file's bytes lie.
@@ -50,9 +50,24 @@ impl Record {
     }
 
     /// What it changes.
-    pub(super) fn rows(self) -> Changes {
+    fn rows(self) -> Changes {
         self.rows
     }
+}
+
+/// Applies the batches of these records once more. Only the last one's row about the store: a process that ends
+/// meanwhile must not leave one that lies further back than what sled's log is known to have.
+///
+/// # Errors
+/// sled's.
+pub(super) fn replay(tree: &Rows, records: Vec<Record>) -> sled::Result<()> {
+    let last = records.len().saturating_sub(1);
+    for (index, record) in records.into_iter().enumerate() {
+        let mut rows = record.rows();
+        rows.retain(|(key, _)| index == last || key != keys::META);
+        tree.apply(rows)?;
+    }
+    Ok(())
 }
 
 /// Reads the journal's beginning; nothing, if there is no journal. Changes nothing.
@@ -194,6 +209,17 @@ impl Journal {
         self.file.sync_data()
     }
 
+    /// Leaves nothing to be applied at the next opening. Everything written is durable elsewhere.
+    ///
+    /// # Errors
+    /// The file system's; then it is applied again, which changes nothing.
+    pub(super) fn clear(&mut self) -> io::Result<()> {
+        let block = vec![0; 2 * BLOCK];
+        let begin = block.as_ptr().align_offset(BLOCK).min(BLOCK);
+        self.file.write_all_at(&block[begin..begin + BLOCK], 0)?;
+        self.sync()
+    }
+
     /// Everything written so far is durable elsewhere: begins anew.
     pub(super) fn restart(&mut self) {
         self.at = 0;
@@ -327,6 +353,20 @@ mod tests {
         assert_eq!(reached(9), 9, "the store is further");
         assert_eq!(reached(2), 2, "there is a gap");
         assert!(continues(stored(7), &records), "sled may have written a part of the last one only");
+    }
+
+    /// Of a replay that does not come to its end only rows may be left that the next one writes again.
+    #[test]
+    fn a_replay_writes_the_row_about_the_store_last() {
+        let db = sled::Config::new().temporary(true).open().unwrap();
+        let tree = Rows::new(sled::Tree::clone(&db));
+        let record = |sequence, rows| Record { sequence, rows };
+        let last = vec![(b"k".to_vec(), Some(b"last".to_vec()))];
+        replay(&tree, vec![record(1, rows(1, b"first")), record(2, last)]).unwrap();
+        assert_eq!(tree.get(b"k").unwrap().unwrap(), b"last");
+        assert!(tree.contains_key(b"empty").unwrap() && !tree.contains_key(keys::META).unwrap());
+        replay(&tree, vec![record(1, rows(1, b"first")), record(2, rows(2, b"last"))]).unwrap();
+        assert_eq!(tree.get(keys::META).unwrap().unwrap(), rows(2, b"")[3].1.as_deref().unwrap());
     }
 
     #[test]

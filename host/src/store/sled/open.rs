@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use super::encoding::{self, MetaRow};
 use super::journal::{self, Journal, Record};
 use super::rows::Rows;
-use super::{SledOptions, inspect, keys};
+use super::{SledOptions, fdatasync, inspect, keys};
 use crate::store::StoreError;
 
 /// The layout of the rows that this version writes and reads.
@@ -83,6 +83,9 @@ pub enum OpenError {
         /// The byte of the file `db` that cannot be read, if more follows there.
         gap: Option<u64>,
     },
+    /// The program was built such that sled's syncs are none.
+    #[error("this program was linked in a way that does not let it use the data directory {}: sync_file_range is not its own", .0.display())]
+    Linked(PathBuf),
     /// The file system refused.
     #[error("{what} {}: {source}", path.display())]
     Io {
@@ -129,6 +132,9 @@ pub(super) struct Opened {
 
 /// Opens the directory, and creates it if there is none or it is empty.
 pub(super) fn open(path: &Path, options: &SledOptions) -> Result<Opened, OpenError> {
+    if !fdatasync::is_ours() {
+        return Err(OpenError::Linked(path.to_owned()));
+    }
     // The last file that a creation makes: without it, nobody can know that the first syncs were done.
     let created = !path.join("sequence").exists();
     fs::create_dir_all(path).map_err(io_error("cannot create the data directory", path))?;
@@ -173,7 +179,7 @@ pub(super) fn open(path: &Path, options: &SledOptions) -> Result<Opened, OpenErr
     if journal::continues(stored, &records) {
         let failed = |error| store_error(path, super::read::failed(error));
         let rows = Rows::new(sled::Tree::clone(&db));
-        records.into_iter().try_for_each(|record| rows.apply(record.rows())).map_err(failed)?;
+        journal::replay(&rows, records).map_err(failed)?;
         db.flush().map_err(failed)?;
         data.sync_data().map_err(io_error("cannot sync", &log))?;
     }

@@ -153,6 +153,18 @@ async fn a_store_without_a_journal_is_taken_over() {
     store.commit(next("a", done)).await.unwrap();
 }
 
+#[tokio::test]
+async fn a_store_that_was_closed_leaves_nothing_to_be_applied() {
+    let directory = TempDir::new().unwrap();
+    let store = open(directory.path());
+    let done = store.commit(start("a")).await.unwrap();
+    assert_eq!(super::journal::read(directory.path()).unwrap().len(), 1);
+    drop(store);
+    assert_eq!(super::journal::read(directory.path()).unwrap(), []);
+    let store = open(directory.path());
+    assert_eq!(store.instance(&hub(), "a").await.unwrap().unwrap().number, done.number);
+}
+
 /// Copies of a store at work: what sled lacks is in the journal, and damage to that is noticed.
 #[tokio::test]
 async fn the_journal_has_what_sled_lacks() {

@@ -1,5 +1,5 @@
 //! The one thread that writes. It gathers what waits into a group, checks each commit against the store, applies the
-//! group in batches, syncs once, and only then acknowledges.
+//! group in batches, each durable before it is visible, and then acknowledges.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;

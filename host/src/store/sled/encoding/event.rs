@@ -135,6 +135,7 @@ mod kind {
     pub(super) const FAILURE_DELIVERED: u16 = 22;
     pub(super) const EXECUTION_REWOUND: u16 = 23;
     pub(super) const PARENT_REWOUND: u16 = 24;
+    pub(super) const EXECUTION_MOVED: u16 = 26;
     pub(super) const TASK_POSTPONED: u16 = 25;
 }
 
@@ -253,6 +254,9 @@ impl<'a> EventRow<'a> {
             EventKind::ParentRewound { awaited_by } => {
                 Self { awaited_by: Some(AwaitedByRow::new(awaited_by)), ..Self::empty(at, kind::PARENT_REWOUND) }
             }
+            EventKind::ExecutionMoved { from, to } => {
+                Self { name: Some(from), version: Some(to), ..Self::empty(at, kind::EXECUTION_MOVED) }
+            }
             EventKind::TimerCreated { task, fire_at } => {
                 Self { due: Some(Time(*fire_at)), ..Self::of_task(at, kind::TIMER_CREATED, *task) }
             }
@@ -332,6 +336,7 @@ impl<'a> EventRow<'a> {
             | EventKind::FailureDelivered { .. }
             | EventKind::ExecutionRewound { .. }
             | EventKind::ParentRewound { .. }
+            | EventKind::ExecutionMoved { .. }
             | EventKind::EpisodeCompleted { .. }
             | EventKind::ExecutionCompleted { .. } => Self::empty(at, 0),
         }
@@ -429,6 +434,9 @@ impl<'a> EventRow<'a> {
             kind::PARENT_REWOUND => EventKind::ParentRewound {
                 awaited_by: self.needed(self.awaited_by.as_ref(), "call of the parent")?.load(),
             },
+            kind::EXECUTION_MOVED => {
+                EventKind::ExecutionMoved { from: self.name()?, to: self.needed(self.version, "version")?.to_owned() }
+            }
             kind::TASK_POSTPONED => EventKind::TaskPostponed {
                 task: self.task()?,
                 attempt: self.needed(self.attempt, "attempt")?,

@@ -26,9 +26,9 @@ use super::open::SEGMENT_BYTES;
 
 const SEGMENT: u64 = SEGMENT_BYTES as u64;
 
-/// Segments behind a gap that a power cut can explain: what is written between two syncs is a group and what sled
-/// rewrites meanwhile.
-const UNSYNCED_SEGMENTS: usize = 16;
+/// Segments behind a gap that a power cut can explain: what sled writes of one journal, and what it rewrites meanwhile,
+/// while its threads are still about it.
+const UNSYNCED_SEGMENTS: usize = 64;
 
 /// What the files hold.
 #[derive(Debug)]
