@@ -1,6 +1,7 @@
 //! What the server tells Prometheus.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use durawasm_host::api::ApiSettings;
 use durawasm_host::engine::{Settings, system_clock};
@@ -22,6 +23,19 @@ async fn scrape(host: &Host) -> String {
     answer.text()
 }
 
+/// What is told once a guest waits in memory, which is a moment after its commit.
+async fn parked(host: &Host) -> String {
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let text = scrape(host).await;
+        if value(&text, "durawasm_hot_guests") == Some(1.0) {
+            return text;
+        }
+        assert!(Instant::now() < deadline, "nobody waits in memory: {text}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_happens_is_counted() {
     let folder = tempfile::tempdir().unwrap();
@@ -34,7 +48,7 @@ async fn what_happens_is_counted() {
     let waiting = host.start("Event", json!("Go")).await;
     host.until(&waiting, "it waits", |status| status["runtimeStatus"] == "Running").await;
     host.send("GET", &format!("{WEBHOOKS}/instances/nobody"), "").await;
-    let after = scrape(&host).await;
+    let after = parked(&host).await;
     let grown = |line: &str| {
         value(&after, line).unwrap_or_else(|| panic!("no {line} in {after}")) - value(&before, line).unwrap_or_default()
     };
