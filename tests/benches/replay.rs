@@ -39,8 +39,13 @@ async fn replay(record: &InstanceRecord, history: &[HistoryEvent]) {
     let orchestration = Orchestration::replay(history).expect("the history was recorded");
     let input = orchestration.started().input.clone();
     let session = Arc::new(Session::new(orchestration));
-    let run =
-        OrchestratorRun { digest: record.digest, name: record.name.clone(), input, session: Arc::clone(&session) };
+    let run = OrchestratorRun {
+        digest: record.digest,
+        name: record.name.clone(),
+        input,
+        session: Arc::clone(&session),
+        stops: Arc::default(),
+    };
     let mut guest = executor().orchestrate(run);
     poll_fn(|context| match guest.as_mut().poll(context) {
         Poll::Ready(end) => panic!("it must wait for its last activity: {end:?}"),

@@ -190,7 +190,13 @@ pub(crate) async fn replay(history: &[HistoryEvent], digest: Digest) -> Result<V
     let session = Arc::new(Session::new(Orchestration::replay(history).map_err(|error| error.to_string())?));
     let started = session.started();
     let (name, input) = (started.name, started.input);
-    let mut guest = executor().orchestrate(OrchestratorRun { digest, name, input, session: Arc::clone(&session) });
+    let mut guest = executor().orchestrate(OrchestratorRun {
+        digest,
+        name,
+        input,
+        session: Arc::clone(&session),
+        stops: Arc::default(),
+    });
     // A guest that waits has nobody who would wake it: what has been recorded is all there is.
     let ended = poll_fn(|context| match guest.as_mut().poll(context) {
         Poll::Ready(end) => Poll::Ready(Some(end)),

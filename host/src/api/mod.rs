@@ -23,7 +23,9 @@ mod keys;
 mod layers;
 mod links;
 mod list;
+mod logs;
 mod messages;
+mod metrics;
 mod moves;
 mod openapi;
 mod outside;
@@ -116,6 +118,7 @@ pub struct ApiState {
     /// None: the server is keyless.
     codes: Option<codes::Codes>,
     attempts: Arc<attempts::Attempts>,
+    meters: Arc<metrics::HttpMeters>,
     stopping: Stopping,
 }
 
@@ -124,7 +127,14 @@ impl ApiState {
     #[must_use]
     pub fn new(engine: EngineSlot, settings: ApiSettings) -> Self {
         let codes = settings.admin_key.as_deref().map(codes::Codes::of_key);
-        Self { engine, settings: Arc::new(settings), codes, attempts: Arc::default(), stopping: Stopping::never() }
+        Self {
+            engine,
+            settings: Arc::new(settings),
+            codes,
+            attempts: Arc::default(),
+            meters: Arc::default(),
+            stopping: Stopping::never(),
+        }
     }
 
     /// Where an HTTP function is called, with the code that opens it if it needs one. `{…}` are as in its route.
@@ -210,16 +220,22 @@ pub fn router(state: ApiState) -> Router {
 }
 
 async fn serve(State(state): State<ApiState>, request: Request) -> Response {
-    match answer(state, request).await {
-        Ok(response) => response,
-        Err(error) => error.into_response(),
-    }
+    let (parts, body) = request.into_parts();
+    let found = route::find(&parts.method, parts.uri.path());
+    let meters = Arc::clone(&state.meters);
+    let timed = meters.begin(found.as_ref().map(|found| found.op));
+    let response = answer(state, found, (parts, body)).await.unwrap_or_else(ApiError::into_response);
+    timed.ended(response.status());
+    response
 }
 
-async fn answer(state: ApiState, request: Request) -> Result<Response, ApiError> {
-    let (parts, body) = request.into_parts();
+async fn answer(
+    state: ApiState,
+    found: Option<Matched>,
+    (parts, body): (Parts, axum::body::Body),
+) -> Result<Response, ApiError> {
     guard::check_host(&state.settings, &parts)?;
-    let Some(found) = route::find(&parts.method, parts.uri.path()) else {
+    let Some(found) = found else {
         return functions::serve(state, parts, body).await;
     };
     let query = Query::parse(parts.uri.query().unwrap_or_default());
@@ -241,6 +257,7 @@ async fn answer(state: ApiState, request: Request) -> Result<Response, ApiError>
         | Op::Resume
         | Op::Rewind
         | Op::Restart
+        | Op::Logs
         | Op::History
         | Op::Move
         | Op::MoveMany
@@ -262,11 +279,16 @@ async fn answer(state: ApiState, request: Request) -> Result<Response, ApiError>
         | Op::RevokeKey
         | Op::Binding
         | Op::Backup
-        | Op::CallManual => {}
+        | Op::CallManual
+        | Op::Metrics => {}
     }
     guard::check_base(&state.settings, &found, &parts)?;
     let brings_key = found.token.is_some() || !guard::given(&query, &parts).is_empty();
     let admitted = state.unlock((&parts, brings_key), |locks| locks.admit(&found, &query, &parts))?;
+    if found.op == Op::Metrics {
+        // Also while the store opens, and after it has failed.
+        return Ok(metrics::metrics(&state).await);
+    }
     let engine = state.engine.get().ok_or(ApiError::Opening)?;
     let record = guard::hub(&found, &query, &engine)?;
     if found.need != Need::Admin {
@@ -295,6 +317,7 @@ async fn dispatch(base: Base, op: Op, call: Call) -> Result<Response, ApiError> 
         Op::Resume => messages::resume(call).await,
         Op::Rewind => again::rewind(call).await,
         Op::Restart => again::restart(base, call).await,
+        Op::Logs => logs::logs(call).await,
         Op::History => moves::history(call).await,
         Op::Move => moves::move_one(call).await,
         Op::MoveMany => moves::move_many(call).await,
@@ -317,7 +340,7 @@ async fn dispatch(base: Base, op: Op, call: Call) -> Result<Response, ApiError> 
         Op::Binding => Ok(binding::get(&call)),
         Op::Backup => backup::get(call).await,
         Op::CallManual => functions::manual(call).await,
-        Op::Health | Op::Ready | Op::OpenApi | Op::Docs | Op::DocsFile => Err(ApiError::NoSuchRoute),
+        Op::Health | Op::Ready | Op::Metrics | Op::OpenApi | Op::Docs | Op::DocsFile => Err(ApiError::NoSuchRoute),
     }
 }
 

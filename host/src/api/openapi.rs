@@ -19,8 +19,8 @@ use utoipa::{Modify, OpenApi};
 use super::error::{AdminError, ErrorBody};
 use super::route::{self, Base, Need};
 use super::{
-    again, apps, backup, binding, config, docs, functions, health, hub_keys, hubs, list, messages, moves, purge,
-    schema, start, status, versions, wire,
+    again, apps, backup, binding, config, docs, functions, health, hub_keys, hubs, list, logs, messages, metrics,
+    moves, purge, schema, start, status, versions, wire,
 };
 
 /// Below it lie the routes that take `taskHub` and `connection`.
@@ -52,6 +52,7 @@ const START: &str = "/runtime/webhooks/durabletask/orchestrators/{function}";
         messages::resume,
         again::rewind,
         again::restart,
+        logs::logs,
         moves::history,
         moves::move_one,
         moves::move_many,
@@ -80,6 +81,7 @@ const START: &str = "/runtime/webhooks/durabletask/orchestrators/{function}";
         functions::manual,
         health::healthz,
         health::readyz,
+        metrics::metrics,
         document,
         docs::page,
         docs::file,
@@ -88,7 +90,7 @@ const START: &str = "/runtime/webhooks/durabletask/orchestrators/{function}";
     tags(
         (name = "instances", description = "Starting and managing instances."),
         (name = "administration", description = "Hubs, keys, apps and bindings."),
-        (name = "server", description = "Health and documentation; never need a key."),
+        (name = "server", description = "Health, metrics and documentation."),
     ),
     modifiers(&StartWithoutId, &Common),
 )]
@@ -282,7 +284,7 @@ mod tests {
         let document = document();
         for (path, item) in document["paths"].as_object().unwrap() {
             for operation in item.as_object().unwrap().values() {
-                let keyed = path.starts_with(MANAGEMENT) || path.starts_with("/admin/");
+                let keyed = path.starts_with(MANAGEMENT) || path.starts_with("/admin/") || path == "/metrics";
                 assert_eq!(operation.get("security").is_some(), keyed, "{path}");
                 assert_eq!(operation["responses"].get("401").is_some(), keyed, "{path}");
             }

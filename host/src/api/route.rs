@@ -38,6 +38,7 @@ pub(super) enum Op {
     Resume,
     Rewind,
     Restart,
+    Logs,
     History,
     Move,
     MoveMany,
@@ -62,9 +63,15 @@ pub(super) enum Op {
     CallManual,
     Health,
     Ready,
+    Metrics,
     OpenApi,
     Docs,
     DocsFile,
+}
+
+impl Op {
+    /// How many there are.
+    pub(super) const COUNT: usize = Self::DocsFile as usize + 1;
 }
 
 /// What a route needs on a server with a key. The admin key opens everything; which keys of a hub open what is told in
@@ -112,10 +119,11 @@ const BASES: [(&str, Base); 5] = [
 ];
 
 /// Routes 1 to 10 of http-api.md 2 and the statistics, below each of the three management bases.
-const MANAGEMENT: [Row; 15] = [
+const MANAGEMENT: [Row; 16] = [
     (Method::POST, "orchestrators/{function}", Op::Start, Need::Manage),
     (Method::POST, "orchestrators/{function}/{id}", Op::Start, Need::Manage),
     (Method::GET, "instances/{id}", Op::Status, Need::Read),
+    (Method::GET, "instances/{id}/logs", Op::Logs, Need::Read),
     (Method::GET, "instances", Op::List, Need::Read),
     (Method::DELETE, "instances/{id}", Op::Purge, Need::Manage),
     (Method::DELETE, "instances", Op::PurgeMany, Need::Manage),
@@ -155,9 +163,10 @@ const ADMIN: [Row; 20] = [
 ];
 
 /// Health, for orchestrators of containers and for people; the description of all this.
-const ROOT: [Row; 5] = [
+const ROOT: [Row; 6] = [
     (Method::GET, "healthz", Op::Health, Need::Nothing),
     (Method::GET, "readyz", Op::Ready, Need::Nothing),
+    (Method::GET, "metrics", Op::Metrics, Need::Admin),
     (Method::GET, "openapi.json", Op::OpenApi, Need::Nothing),
     (Method::GET, "docs", Op::Docs, Need::Nothing),
     (Method::GET, "docs/{file}", Op::DocsFile, Need::Nothing),
@@ -337,6 +346,13 @@ mod tests {
         assert_eq!(instance(&Method::GET, "instances/a").as_deref(), Some("a"));
         assert_eq!(instance(&Method::POST, "Instances/b/raiseEvent/Go").as_deref(), Some("b"));
         assert_eq!(instance(&Method::POST, "orchestrators/Hello/a"), None);
+    }
+
+    #[test]
+    fn operations_are_counted() {
+        for base in [Base::Webhooks, Base::Admin, Base::Root] {
+            assert!(table(base).iter().all(|(.., op, _)| (*op as usize) < Op::COUNT));
+        }
     }
 
     #[test]

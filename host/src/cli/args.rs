@@ -29,7 +29,7 @@ pub(super) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(super) enum Verb {
     /// Run a server
-    Serve(ServeArgs),
+    Serve(ServeVerb),
     /// Build the apps under a folder, serve them, and rebuild them when they change
     Dev(DevArgs),
     /// Make the files of a first app
@@ -44,6 +44,8 @@ pub(super) enum Verb {
     GetRuntimeStatus(StatusArgs),
     /// Show the history of an instance
     GetHistory(HistoryArgs),
+    /// Show what an instance and its activities have logged
+    Logs(LogsArgs),
     /// List instances
     GetInstances(ListArgs),
     /// Remove instances that have ended, with their histories
@@ -85,6 +87,32 @@ pub(super) enum Verb {
 }
 
 #[derive(Clone, Debug, Args)]
+pub(super) struct ServeVerb {
+    /// A file (TOML) with flags by their names; flags and the environment are worth more
+    #[arg(long, env = "DURAWASM_CONFIG", value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Print what would be used, as a configuration file without secrets, and end
+    #[arg(long)]
+    pub(super) print_config: bool,
+    #[command(flatten)]
+    pub(super) serve: ServeArgs,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogFormat {
+    /// Lines for people
+    Text,
+    /// An object of JSON a line
+    Json,
+}
+
+fn log_filter(text: &str) -> Result<String, String> {
+    let problem = |error| format!("{error}; write a level (info), or levels of parts (warn,durawasm_host=debug)");
+    tracing_subscriber::EnvFilter::try_new(text).map(|_| text.to_owned()).map_err(problem)
+}
+
+#[derive(Clone, Debug, Args)]
 pub(super) struct ServeArgs {
     /// The address to listen on; any but a loopback address needs --admin-key
     #[arg(long, env = "DURAWASM_LISTEN", default_value = "127.0.0.1:7071", value_name = "HOST:PORT")]
@@ -116,6 +144,12 @@ pub(super) struct ServeArgs {
     /// What the paths of HTTP functions begin with; may be empty. The management paths always win
     #[arg(long, env = "DURAWASM_ROUTE_PREFIX", default_value = "api", value_name = "PREFIX", value_parser = Route::prefix)]
     route_prefix: String,
+    /// What is logged: a level, or levels of parts as in warn,durawasm_host=debug [default: RUST_LOG, or info; of dev warn]
+    #[arg(long, env = "DURAWASM_LOG", value_name = "FILTER", value_parser = log_filter)]
+    pub(super) log: Option<String>,
+    /// How the log is written
+    #[arg(long, env = "DURAWASM_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub(super) log_format: LogFormat,
     /// For benchmarks: microseconds added to every sync, as a slower disk would
     #[arg(long, hide = true, value_name = "MICROSECONDS")]
     bench_sync_delay_us: Option<u64>,
@@ -302,6 +336,15 @@ pub(super) struct InstanceArgs {
     pub(super) id: String,
     #[command(flatten)]
     pub(super) target: TargetArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LogsArgs {
+    #[command(flatten)]
+    pub(super) instance: InstanceArgs,
+    /// Go on until the instance has ended; with --json, print a line of JSON for each line
+    #[arg(long, short)]
+    pub(super) follow: bool,
 }
 
 #[derive(Debug, Args)]

@@ -8,11 +8,13 @@ mod backup;
 mod build;
 mod client;
 mod config;
+mod config_file;
 mod dev;
 mod duration;
 mod hubs;
 mod instances;
 mod keys;
+mod logs;
 mod manage;
 mod moves;
 mod new;
@@ -22,7 +24,7 @@ mod show;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 
 use args::{Cli, Verb};
 
@@ -56,14 +58,28 @@ impl CliError {
 /// Runs the program with the arguments of the process.
 #[must_use]
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match run(cli.verb) {
+    match parse().and_then(|cli| cli.map_or(Ok(()), |cli| run(cli.verb))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             show::problem(error.text());
             ExitCode::from(error.code())
         }
     }
+}
+
+/// The arguments, with what a configuration file adds; none: what would be used was to be shown and no more.
+fn parse() -> Result<Option<Cli>, CliError> {
+    let (args, from_file) = config_file::with_file(std::env::args_os().collect())?;
+    let matches = Cli::command().get_matches_from(args);
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    if let Verb::Serve(args) = &cli.verb
+        && args.print_config
+        && let Some((_, serve)) = matches.subcommand()
+    {
+        show::part(&config_file::shown(serve, &from_file));
+        return Ok(None);
+    }
+    Ok(Some(cli))
 }
 
 fn run(verb: Verb) -> Result<(), CliError> {
@@ -83,7 +99,7 @@ fn run(verb: Verb) -> Result<(), CliError> {
 
 async fn dispatch(verb: Verb) -> Result<(), CliError> {
     match verb {
-        Verb::Serve(args) => serve::serve(args).await,
+        Verb::Serve(args) => serve::serve(args.serve).await,
         Verb::Dev(args) => dev::dev(args).await,
         Verb::New(args) => new::new(&args),
         Verb::Build(args) => build::build_file(args).await,
@@ -91,6 +107,7 @@ async fn dispatch(verb: Verb) -> Result<(), CliError> {
         Verb::StartNew(args) => manage::start_new(args).await,
         Verb::GetRuntimeStatus(args) => manage::get_runtime_status(args).await,
         Verb::GetHistory(args) => manage::get_history(args).await,
+        Verb::Logs(args) => logs::logs(args).await,
         Verb::GetInstances(args) => instances::get_instances(args).await,
         Verb::PurgeHistory(args) => instances::purge_history(args).await,
         Verb::RaiseEvent(args) => manage::raise_event(args).await,

@@ -1,11 +1,13 @@
 //! `durawasm serve`.
 
-use super::args::ServeArgs;
+use tracing_subscriber::EnvFilter;
+
+use super::args::{LogFormat, ServeArgs};
 use super::{CliError, show};
 use crate::server::{Server, store_failure};
 
 pub(super) async fn serve(args: ServeArgs) -> Result<(), CliError> {
-    log("info");
+    log(&args, "info");
     let mut server = Server::start(args.options()).await.map_err(CliError::Usage)?;
     show::line(&format!("durawasm listens on http://{}", server.address()));
     // Listened for all the time: a signal that comes between two waits is not lost.
@@ -30,12 +32,18 @@ pub(super) async fn serve(args: ServeArgs) -> Result<(), CliError> {
     }
 }
 
-/// Logs to standard error; `RUST_LOG` overrides the level.
-pub(super) fn log(level: &str) {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(level));
+/// Logs to standard error what the arguments say, or `RUST_LOG`, or this.
+pub(super) fn log(args: &ServeArgs, level: &str) {
+    let filter = match &args.log {
+        Some(filter) => EnvFilter::new(filter),
+        None => EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level)),
+    };
+    let text = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second initialisation fails and changes nothing: the first one's settings stay.
-    let _already = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let _already = match args.log_format {
+        LogFormat::Text => text.try_init(),
+        LogFormat::Json => text.json().flatten_event(true).try_init(),
+    };
 }
 
 /// Ctrl-C, and SIGTERM where there is one.

@@ -11,9 +11,10 @@ use futures_util::FutureExt as _;
 
 use super::Inner;
 use super::actor::InFlight;
-use super::executor::{ActivityRun, HostFault, Pulse};
+use super::executor::{ActivityLog, ActivityRun, HostFault, Pulse};
 use super::guest_client::GuestClient;
 use super::http::{HttpEnd, HttpRun};
+use super::meters::Kind;
 use crate::store::InstanceRecord;
 
 /// No attempt may take longer, whatever its call says.
@@ -56,17 +57,21 @@ impl Inner {
             timeout: self.timeout_of(call),
         };
         let mut pause = FIRST_PAUSE;
+        let mut turn = self.meters.turn(Kind::HttpCall);
         let end = loop {
             let permit = self.http_permits.acquire().await.ok();
+            turn.begins();
             // A panic is the host's fault and not the call's.
             if let Ok(end) = AssertUnwindSafe(self.executor.call_http(run.clone())).catch_unwind().await {
                 break end;
             }
             drop(permit);
+            turn.waits();
             tracing::warn!(instance = %caller.id, task = call.task.0, "the host broke down over an HTTP call: postponed");
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         };
+        turn.ended(!matches!(end, HttpEnd::Ended(Err(_))));
         let (task, attempt) = (call.task, call.attempt);
         match end {
             HttpEnd::Ended(outcome) => Message::ActivityEnded { task, attempt, outcome, heartbeat: None },
@@ -84,6 +89,9 @@ impl Inner {
         let digest = self.apps.find_activity(&caller.hub, (&caller.app, caller.digest), &call.name)?;
         let timeout = self.timeout_of(&call);
         let mut pause = FIRST_PAUSE;
+        let mut turn = self.meters.turn(Kind::Activity);
+        let log = ActivityLog::new(&self.logs, &self.clock, caller.number, (&call.name, call.attempt));
+        let log = Arc::new(log);
         loop {
             let run = ActivityRun {
                 digest,
@@ -97,19 +105,26 @@ impl Inner {
                 last_heartbeat: call.heartbeat.clone(),
                 env: busy.env(),
                 pulse: Arc::clone(pulse),
+                log: Arc::clone(&log),
                 client: GuestClient::new(self, &caller.hub),
+                stops: Arc::clone(&self.meters.stops),
                 timeout,
             };
             let _place = busy.hub().activity_place().await;
             // The semaphore is never closed; without a permit the attempt would only be less orderly.
             let permit = self.activity_permits.acquire().await.ok();
+            turn.begins();
             // A panic of the host is a fault like another. The guest it met is gone with its future.
             let ended = AssertUnwindSafe(self.executor.run_activity(run)).catch_unwind().await;
             let ended = ended.unwrap_or_else(|_| Err(HostFault("it panicked; the log says where".to_owned())));
             drop(permit);
             match ended {
-                Ok(outcome) => return outcome,
+                Ok(outcome) => {
+                    turn.ended(outcome.is_ok());
+                    return outcome;
+                }
                 Err(fault) => {
+                    turn.waits();
                     tracing::warn!(instance = %caller.id, activity = %call.name, %fault, "activity postponed");
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);

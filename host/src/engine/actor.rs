@@ -96,6 +96,10 @@ impl Actors {
         self.by_number.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) fn count(&self) -> usize {
+        self.lock().len()
+    }
+
     /// An instance is about to be loaded from the store.
     pub(super) fn loading(&self) {
         self.loads.fetch_add(1, Ordering::SeqCst);

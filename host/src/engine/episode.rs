@@ -16,7 +16,7 @@ use super::Inner;
 use super::actor::{Actor, Content, Envelope};
 use super::client::SendError;
 use super::commit::numbered;
-use super::executor::{OrchestratorRun, RunEnd};
+use super::executor::{GuestRole, OrchestratorRun, RunEnd};
 use super::moves::Change;
 use super::session::Session;
 use super::waiters::{End, Waiter};
@@ -296,7 +296,11 @@ impl Inner {
         if !live.session.with(|orchestration| orchestration.can_run()) {
             return false;
         }
+        self.meters.episodes.inc();
         let session = Arc::clone(&live.session);
+        if live.guest.is_none() && session.is_replaying() {
+            self.meters.replays.inc();
+        }
         let guest = live.guest.get_or_insert_with(|| self.guest(&live.record, &session));
         let end = poll_fn(|context| match guest.as_mut().poll(context) {
             Poll::Ready(end) => Poll::Ready(Some(end)),
@@ -318,6 +322,7 @@ impl Inner {
             name: record.name.clone(),
             input,
             session: Arc::clone(session),
+            stops: Arc::clone(&self.meters.stops),
         })
     }
 
@@ -335,7 +340,9 @@ impl Inner {
         };
         if let Some(fault) = fault {
             tracing::warn!(instance = %live.record.id, %fault, "orchestrator stopped");
-            live.session.with(|orchestration| orchestration.fail(failure_of(&fault), now));
+            let failure = failure_of(&fault);
+            self.meters.stops.count(GuestRole::Orchestrator, &failure.error_type);
+            live.session.with(|orchestration| orchestration.fail(failure, now));
         }
         false
     }
@@ -347,7 +354,11 @@ impl Inner {
         live: &mut Live,
         (decision, host_fault, mail): (Decision, bool, Vec<MailId>),
     ) -> Result<(), CommitError> {
+        // What a guest logged that the host could not carry on, it logs again.
+        let logged = live.session.take_log();
+        let logged = if host_fault { Default::default() } else { logged };
         if decision == Decision::default() && !host_fault {
+            self.logs.append(live.record.number, logged);
             self.discard(mail).await;
             return Ok(());
         }
@@ -359,6 +370,7 @@ impl Inner {
         let (record, end) = (commit.record.clone(), End::of(&commit));
         let sent = numbered(&commit);
         let Committed { number, revision, first_mail } = self.store.commit(commit).await?;
+        self.logs.append(number, logged);
         live.record = InstanceRecord { number, revision, ..record };
         if fresh {
             actor.forget_activities();

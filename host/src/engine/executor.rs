@@ -11,6 +11,8 @@ use durawasm_core::{Failure, Payload};
 
 use super::guest_client::GuestClient;
 use super::http::{HttpEnd, HttpRun};
+pub use super::logs::{ActivityLog, LogLevel};
+pub use super::meters::{GuestRole, Stops};
 use super::session::Session;
 use crate::store::{AppVersion, BoxFuture, Digest, HubName};
 
@@ -65,6 +67,8 @@ pub struct OrchestratorRun {
     pub input: Option<Payload>,
     /// The instance's side of the conversation.
     pub session: Arc<Session>,
+    /// Counts what it is stopped for.
+    pub stops: Arc<Stops>,
 }
 
 /// Where an attempt of an activity and its caller meet while it runs.
@@ -120,8 +124,12 @@ pub struct ActivityRun {
     pub env: Environment,
     /// Its heartbeats.
     pub pulse: Arc<Pulse>,
+    /// Keeps what it logs.
+    pub log: Arc<ActivityLog>,
     /// What it manages orchestrations with.
     pub client: GuestClient,
+    /// Counts what it is stopped for.
+    pub stops: Arc<Stops>,
     /// After this the attempt is stopped and fails.
     pub timeout: Duration,
 }
@@ -140,6 +148,8 @@ pub struct FunctionRun {
     pub call: FunctionCall,
     /// What it manages orchestrations with; knows the hub.
     pub client: GuestClient,
+    /// Counts what it is stopped for.
+    pub stops: Arc<Stops>,
     /// After this it is stopped and fails.
     pub timeout: Duration,
 }

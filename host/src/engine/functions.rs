@@ -7,6 +7,7 @@ use durawasm_core::{Failure, Payload};
 use super::apps::Triggered;
 use super::executor::{FunctionAnswer, FunctionCall, FunctionRun, HostFault, HttpRequest, HttpResponse};
 use super::guest_client::GuestClient;
+use super::meters::{GuestRole, Kind};
 use super::routes::RouteParams;
 use super::{Engine, Inner};
 use crate::store::{AuthLevel, Digest, HubName};
@@ -108,9 +109,11 @@ impl Inner {
         call: FunctionCall,
     ) -> Result<FunctionAnswer, FunctionError> {
         let busy = self.hubs.enter(hub).ok_or(FunctionError::Unknown)?;
+        let mut turn = self.meters.turn(Kind::Function);
         // A queue without an end would only turn every answer into a timeout.
         let permit = tokio::time::timeout(self.settings.function_patience, self.function_permits.acquire());
         let Ok(_permit) = permit.await else { return Err(FunctionError::Busy) };
+        turn.begins();
         let timeout = self.settings.function_timeout;
         let client = GuestClient::new(self, hub);
         let client = match &call {
@@ -124,13 +127,19 @@ impl Inner {
             env: busy.env(),
             call,
             client,
+            stops: Arc::clone(&self.meters.stops),
             timeout,
         };
-        match tokio::time::timeout(timeout, self.executor.run_function(run)).await {
+        let ended = tokio::time::timeout(timeout, self.executor.run_function(run)).await;
+        turn.ended(matches!(ended, Ok(Ok(Ok(_)))));
+        match ended {
             Ok(Ok(Ok(answer))) => Ok(answer),
             Ok(Ok(Err(failure))) => Err(FunctionError::Failed(failure)),
             Ok(Err(fault)) => Err(fault.into()),
-            Err(_) => Err(FunctionError::Timeout),
+            Err(_) => {
+                self.meters.stops.count(GuestRole::Function, "Timeout");
+                Err(FunctionError::Timeout)
+            }
         }
     }
 }

@@ -51,6 +51,12 @@ impl Hot {
         dropped
     }
 
+    /// How many guests wait, and what they weigh together.
+    pub(super) fn used(&self) -> (usize, usize) {
+        let order = self.order.lock().unwrap_or_else(PoisonError::into_inner);
+        (order.uses.len(), order.weight)
+    }
+
     /// Notes that this guest runs or is gone.
     pub(super) fn taken(&self, number: InstanceNumber) {
         self.order.lock().unwrap_or_else(PoisonError::into_inner).forget(number);

@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::executor::Environment;
+use super::meters::Refusals;
 use super::quota::{Quota, QuotaExceeded};
 use super::{Engine, Inner};
 use crate::store::{
@@ -70,6 +71,7 @@ pub(super) struct Hub {
     /// Held by each start until it is durable.
     starts: Arc<RwStarts>,
     quota: Quota,
+    refusals: Arc<Refusals>,
 }
 
 /// Its record, and what follows from it.
@@ -88,8 +90,9 @@ impl Known {
 }
 
 impl Hub {
-    fn new(record: HubRecord) -> Arc<Self> {
+    fn new(record: HubRecord, refusals: &Arc<Refusals>) -> Arc<Self> {
         Arc::new(Self {
+            refusals: Arc::clone(refusals),
             known: RwLock::new(Known::new(record)),
             busy: AtomicUsize::new(0),
             idle: Notify::new(),
@@ -104,6 +107,10 @@ impl Hub {
 
     pub(super) fn quota(&self) -> &Quota {
         &self.quota
+    }
+
+    pub(super) fn refusals(&self) -> &Refusals {
+        &self.refusals
     }
 
     fn is_open(&self) -> bool {
@@ -172,6 +179,7 @@ impl Drop for Busy {
 struct Table {
     hubs: HashMap<HubName, Arc<Hub>>,
     keys: HashMap<KeyId, HubName>,
+    refusals: Arc<Refusals>,
 }
 
 impl Table {
@@ -192,7 +200,7 @@ impl Table {
                 *hub.known.write().unwrap_or_else(PoisonError::into_inner) = Known::new(record);
                 hub.quota.limits_changed(limit);
             }
-            None => drop(self.hubs.insert(name, Hub::new(record))),
+            None => drop(self.hubs.insert(name, Hub::new(record, &self.refusals))),
         }
     }
 }
@@ -240,6 +248,11 @@ impl Hubs {
     }
 
     /// All, sorted by name.
+    /// Counts what is refused in any of them.
+    pub(super) fn refusals(&self) -> Arc<Refusals> {
+        Arc::clone(&self.table.read().unwrap_or_else(PoisonError::into_inner).refusals)
+    }
+
     pub(super) fn all(&self) -> Vec<Arc<HubRecord>> {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
         let mut all: Vec<_> = table.hubs.values().map(|hub| hub.record()).collect();

@@ -2,6 +2,7 @@
 //! brought from one to the other; those for one instance in the order in which they were sent.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -34,6 +35,7 @@ const TRIES: u32 = 4;
 /// Who brings the messages. What is in a lane is a row as well, so nothing is lost with the process.
 pub(super) struct Mailroom {
     lanes: Vec<UnboundedSender<Item>>,
+    waiting: Arc<AtomicUsize>,
 }
 
 /// The other ends of the lanes.
@@ -50,7 +52,7 @@ impl Mailroom {
     /// With the messages that an earlier process left.
     pub(super) async fn open(store: &SharedStore) -> Result<(Self, Lanes), StoreError> {
         let (lanes, ends): (Vec<_>, Vec<_>) = (0..LANES).map(|_| unbounded_channel()).unzip();
-        let room = Self { lanes };
+        let room = Self { lanes, waiting: Arc::default() };
         let mut after = None;
         loop {
             let page = store.mail(after, PAGE).await?;
@@ -61,6 +63,11 @@ impl Mailroom {
         Ok((room, Lanes(ends)))
     }
 
+    /// Messages that wait to be brought.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
     fn post(&self, mail: Mail) {
         let mut hasher = DefaultHasher::new();
         (&mail.hub, &mail.to).hash(&mut hasher);
@@ -68,6 +75,7 @@ impl Mailroom {
         let item =
             if payload_bytes(&mail.letter) > SMALL { Item::Number(mail.id) } else { Item::Whole(Arc::new(mail)) };
         if let Some(lane) = self.lanes.get(lane) {
+            self.waiting.fetch_add(1, Ordering::Relaxed);
             // A lane is closed only when the engine is gone.
             drop(lane.send(item));
         }
@@ -88,12 +96,13 @@ fn payload_bytes(letter: &Letter) -> usize {
 /// Begins to bring messages.
 pub(super) fn run(engine: &Arc<Inner>, Lanes(lanes): Lanes) {
     for mut lane in lanes {
-        let engine = Arc::downgrade(engine);
+        let (engine, waiting) = (Arc::downgrade(engine), Arc::clone(&engine.mailroom.waiting));
         tokio::spawn(async move {
             while let Some(item) = lane.recv().await {
                 if bring_until_done(&engine, item).await.is_none() {
                     return;
                 }
+                waiting.fetch_sub(1, Ordering::Relaxed);
             }
         });
     }

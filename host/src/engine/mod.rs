@@ -17,8 +17,10 @@ pub mod guest_client;
 mod hot;
 pub mod http;
 mod hubs;
+mod logs;
 mod mail;
 mod manage;
+mod meters;
 mod moves;
 mod query;
 mod quota;
@@ -47,6 +49,7 @@ pub use client::{
 };
 use executor::Executor;
 pub use hubs::{DEFAULT_HUB, HubError};
+pub use logs::{LogLevel, LogLimits, LogLine, LogPage};
 pub use moves::{LISTED, MOST_MOVED, MoveError, MoveMany, Moved, MovedMany, Target};
 pub use query::{PurgeError, PurgeOptions};
 pub use quota::QuotaExceeded;
@@ -82,6 +85,8 @@ pub struct Settings {
     pub start_patience: Duration,
     /// Instances that ended longer ago than this are purged; none: they are kept.
     pub retention: Option<Duration>,
+    /// How much is kept of what functions log.
+    pub logs: LogLimits,
 }
 
 impl Default for Settings {
@@ -97,6 +102,7 @@ impl Default for Settings {
             function_timeout: Duration::from_secs(100),
             start_patience: Duration::from_millis(2),
             retention: None,
+            logs: LogLimits::default(),
         }
     }
 }
@@ -129,6 +135,8 @@ pub(crate) struct Inner {
     hubs: hubs::Hubs,
     timers: timers::Timers,
     hot: hot::Hot,
+    meters: meters::Meters,
+    logs: Arc<logs::Logs>,
     mailroom: mail::Mailroom,
     starting: mail::Starting,
     waiters: waiters::Waiters,
@@ -169,7 +177,10 @@ impl Engine {
         let apps = apps::Apps::load(&*store).await?;
         let hubs = hubs::Hubs::load(&*store, apps.hubs()).await?;
         let (mailroom, lanes) = mail::Mailroom::open(&store).await?;
+        let meters = meters::Meters::new(&*store, &hubs.refusals());
         let inner = Arc::new(Inner {
+            meters,
+            logs: Arc::new(logs::Logs::new(settings.logs, clock())),
             actors: actor::Actors::default(),
             apps,
             hubs,

@@ -264,6 +264,7 @@ impl Inner {
     /// Drops what memory holds of an instance that is gone. A message that is still on its way finds nothing.
     fn forget(&self, number: InstanceNumber) {
         self.hot.taken(number);
+        self.logs.forget(number);
         self.actors.drop_idle(number);
         self.waiters.ended(number, End::Otherwise);
     }

@@ -91,6 +91,7 @@ impl Drop for Reservation {
 
 impl Hub {
     fn exceeded(&self, quota: &'static str, limit: u64, wait: Option<Duration>) -> QuotaExceeded {
+        self.refusals().count(quota);
         QuotaExceeded { hub: self.record().name.clone(), quota, limit, wait }
     }
 

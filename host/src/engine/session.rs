@@ -1,9 +1,12 @@
 //! Where a running guest and the engine meet: the guest's host functions on one side, the instance's actor on the other.
 
+use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use durawasm_core::model::{InstanceId, Outcome};
 use durawasm_core::{Command, GuestFault, Notice, Orchestration, Payload, TaskId, Timestamp};
+
+use super::logs::{LogLevel, LogLimits, LogLine, Ring};
 
 /// The state that a guest's host functions work on. Locks are held for single core calls only, never across an await.
 pub struct Session {
@@ -14,13 +17,15 @@ struct Inner {
     orchestration: Orchestration,
     blocked: bool,
     fault: Option<GuestFault>,
+    /// What the guest has logged since the last commit.
+    log: Ring,
 }
 
 impl Session {
     /// A session for a guest that is about to run from its beginning.
     #[must_use]
     pub fn new(orchestration: Orchestration) -> Self {
-        Self { inner: Mutex::new(Inner { orchestration, blocked: false, fault: None }) }
+        Self { inner: Mutex::new(Inner { orchestration, blocked: false, fault: None, log: Ring::default() }) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -121,6 +126,28 @@ impl Session {
     /// True: the guest does what it did before; its logs are old news.
     pub fn is_replaying(&self) -> bool {
         self.lock().orchestration.is_replaying()
+    }
+
+    /// The guest logs a line; what it logs while it does what it did before is dropped. The caller has bounded it.
+    pub fn log(&self, level: LogLevel, text: &str) {
+        let inner = &mut *self.lock();
+        if inner.orchestration.is_replaying() {
+            return;
+        }
+        let line = LogLine {
+            sequence: 0,
+            time: inner.orchestration.now(),
+            level,
+            function: inner.orchestration.started().name.as_str().into(),
+            attempt: None,
+            text: text.into(),
+        };
+        inner.log.push(line, &LogLimits::default());
+    }
+
+    /// What the guest has logged since this was asked for last.
+    pub(super) fn take_log(&self) -> VecDeque<LogLine> {
+        std::mem::take(&mut self.lock().log).into_lines()
     }
 
     /// Instance id, for logs.

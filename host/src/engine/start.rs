@@ -139,6 +139,7 @@ impl Inner {
             places.push(self.reserve(starting.hub(), *count).await?);
         }
         let committed = self.store.commit_all(commits).await.map_err(refused)?;
+        self.meters.starts.inc_by(ids.len() as u64);
         for (Committed { number, .. }, effects) in committed.into_iter().zip(timers) {
             for effect in effects {
                 if let Effect::SetTimer { task, due } = effect {
@@ -307,6 +308,7 @@ impl Inner {
         (expect, mail, first): (Expect, Vec<MailId>, First),
     ) -> Result<(), CommitError> {
         let input = live.session.started().input;
+        let logged = if first == First::Done { live.session.take_log() } else { Default::default() };
         let (mut commit, effects) = if first == First::Done {
             self.commit_of(&mut live, decision, (expect, mail))
         } else {
@@ -323,6 +325,8 @@ impl Inner {
         let sent = numbered(&commit);
         let loads = self.actors.loads();
         let Committed { number, revision, first_mail } = self.store.commit(commit).await?;
+        self.meters.starts.inc();
+        self.logs.append(number, logged);
         live.record = InstanceRecord { number, revision, ..record };
         if let Some(waiter) = live.waiter.take() {
             self.waiters.add(number, &waiter);

@@ -7,6 +7,7 @@ pub mod backup;
 mod conformance;
 pub mod hub;
 pub mod memory;
+pub mod meters;
 pub mod model;
 pub mod query;
 pub mod sled;
@@ -20,6 +21,7 @@ use durawasm_core::{HistoryEvent, Timestamp};
 pub use self::sled::portable;
 pub use backup::{BackupError, BackupRows};
 pub use hub::{HubConfig, HubLimits, HubRecord, HubState, Keep, KeyHash, KeyId, KeyRecord, KeyScope, Secret};
+pub use meters::StoreMeters;
 pub use model::{
     AppOptions, AppRecord, AppVersion, AuthLevel, Commit, Committed, Digest, Expect, FunctionKind, HttpTrigger,
     HubName, InstanceNumber, InstanceRecord, Mail, MailId, NewMail, PayloadChanges, Payloads, Pinned, Reuse, Revision,
@@ -177,6 +179,11 @@ pub trait Store: Send + Sync + 'static {
     /// See [`BackupError`].
     fn backup(&self) -> Result<BackupRows, BackupError> {
         Err(BackupError::Unsupported)
+    }
+
+    /// What it measures of itself; none: nothing.
+    fn meters(&self) -> Option<StoreMeters> {
+        None
     }
 
     /// Why the store has stopped for good, if it has. The process should end and be started again: only opening the

@@ -15,7 +15,7 @@ use super::library::Loaded;
 use super::limits::Limits;
 use super::outcome::Ended;
 use crate::engine::executor::{
-    ActivityRun, FunctionAnswer, FunctionCall, FunctionRun, HostFault, OrchestratorRun, RunEnd,
+    ActivityRun, FunctionAnswer, FunctionCall, FunctionRun, GuestRole, HostFault, OrchestratorRun, RunEnd,
 };
 use crate::net::egress::Egress;
 
@@ -41,6 +41,7 @@ impl Stage {
     pub(super) async fn orchestrate(&self, loaded: &Loaded, run: OrchestratorRun) -> RunEnd {
         let Some(orchestrator) = &loaded.orchestrator else { return RunEnd::failed(absent("orchestrators")) };
         let input = run.input.as_deref().map(str::to_owned);
+        let stops = run.stops;
         let mut store = self.store(Role::Orchestrator(run.session));
         let called = async {
             let instance = loaded.repeatable.instantiate_async(&mut store).await?;
@@ -51,7 +52,10 @@ impl Stage {
             Ok(returned) => RunEnd::Returned(convert::outcome(returned, self.limits.payload)),
             Err(error) => match Ended::from_error(&error, store.data()) {
                 Ended::Faulted => RunEnd::Faulted,
-                Ended::Failed(failure) => RunEnd::failed(failure),
+                Ended::Failed(failure) => {
+                    stops.count(GuestRole::Orchestrator, &failure.error_type);
+                    RunEnd::failed(failure)
+                }
                 Ended::Host(fault) => RunEnd::Host(fault),
             },
         }
@@ -61,6 +65,7 @@ impl Stage {
     pub(super) async fn run_activity(&self, loaded: &Loaded, run: ActivityRun) -> Result<Outcome, HostFault> {
         let Some(activity) = &loaded.activity else { return Ok(Err(absent("activities"))) };
         let (name, input, timeout) = (run.name.clone(), run.input.as_deref().map(str::to_owned), run.timeout);
+        let stops = Arc::clone(&run.stops);
         let mut store = self.store(Role::Activity(Box::new(run)));
         let called = async {
             let instance = loaded.real.instantiate_async(&mut store).await?;
@@ -68,13 +73,17 @@ impl Stage {
             guest.call_run(&mut store, &name, input.as_ref()).await
         };
         let Ok(called) = tokio::time::timeout(timeout, called).await else {
+            stops.count(GuestRole::Activity, "Timeout");
             return Ok(Err(Failure::new("Timeout", format!("activity '{name}' was stopped after {timeout:?}"))));
         };
         let outcome = match called {
             Ok(returned) => convert::outcome(returned, self.limits.payload),
             Err(error) => match Ended::from_error(&error, store.data()) {
                 Ended::Faulted => return Err(HostFault("an activity has no session, but one refused it".to_owned())),
-                Ended::Failed(failure) => Err(failure),
+                Ended::Failed(failure) => {
+                    stops.count(GuestRole::Activity, &failure.error_type);
+                    Err(failure)
+                }
                 Ended::Host(fault) => return Err(fault),
             },
         };
@@ -90,7 +99,7 @@ impl Stage {
         loaded: &Loaded,
         run: FunctionRun,
     ) -> Result<Result<FunctionAnswer, Failure>, HostFault> {
-        let (name, call) = (run.name.clone(), run.call.clone());
+        let (name, call, stops) = (run.name.clone(), run.call.clone(), Arc::clone(&run.stops));
         let mut store = self.store(Role::Function(Box::new(run)));
         let limit = self.limits.payload;
         let called = async {
@@ -115,7 +124,10 @@ impl Stage {
             Ok(answer) => Ok(answer),
             Err(error) => match Ended::from_error(&error, store.data()) {
                 Ended::Faulted => Err(HostFault("a client function has no session, but one refused it".to_owned())),
-                Ended::Failed(failure) => Ok(Err(failure)),
+                Ended::Failed(failure) => {
+                    stops.count(GuestRole::Function, &failure.error_type);
+                    Ok(Err(failure))
+                }
                 Ended::Host(fault) => Err(fault),
             },
         }

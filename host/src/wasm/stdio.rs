@@ -10,23 +10,16 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
 
 use super::guest::Role;
 use super::limits::Limits;
+use crate::engine::executor::ActivityLog;
+pub(super) use crate::engine::executor::LogLevel as Level;
 use crate::engine::session::Session;
-
-/// How important a line is.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Level {
-    Trace,
-    Debug,
-    Info,
-    Warn,
-    Error,
-}
 
 /// The log of one run.
 pub(super) struct GuestLog {
     /// The instance that runs or called; none for `describe`, whose output is of no use.
     instance: Option<Arc<str>>,
     session: Option<Arc<Session>>,
+    activity: Option<Arc<ActivityLog>>,
     line_bytes: usize,
     tail_bytes: usize,
     state: Mutex<State>,
@@ -41,17 +34,18 @@ struct State {
 
 impl GuestLog {
     pub(super) fn new(role: &Role, limits: &Limits) -> Self {
-        let (instance, session) = match role {
-            Role::Describe => (None, None),
-            Role::Orchestrator(session) => (Some(session.instance_id()), Some(Arc::clone(session))),
-            Role::Activity(run) => (Some(Arc::clone(&run.instance_id)), None),
-            Role::Function(run) => (Some(Arc::from(format!("{} {}", run.name, run.invocation_id))), None),
+        let (instance, session, activity) = match role {
+            Role::Describe => (None, None, None),
+            Role::Orchestrator(session) => (Some(session.instance_id()), Some(Arc::clone(session)), None),
+            Role::Activity(run) => (Some(Arc::clone(&run.instance_id)), None, Some(Arc::clone(&run.log))),
+            Role::Function(run) => (Some(Arc::from(format!("{} {}", run.name, run.invocation_id))), None, None),
         };
         let state =
             State { stdout: Vec::new(), stderr: Vec::new(), tail: VecDeque::new(), lines_left: limits.log_lines };
         Self {
             instance,
             session,
+            activity,
             line_bytes: limits.log_line,
             tail_bytes: limits.stderr_tail,
             state: Mutex::new(state),
@@ -76,6 +70,12 @@ impl GuestLog {
         state.lines_left -= 1;
         let text = if state.lines_left == 0 { "too many log lines in one run; the rest is dropped" } else { text };
         let text = cut(text, self.line_bytes);
+        if let Some(session) = &self.session {
+            session.log(level, text);
+        }
+        if let Some(activity) = &self.activity {
+            activity.line(level, text);
+        }
         match level {
             Level::Trace => tracing::trace!(target: "durawasm::guest", instance, "{text}"),
             Level::Debug => tracing::debug!(target: "durawasm::guest", instance, "{text}"),

@@ -19,7 +19,7 @@ use hints::Hints;
 
 pub(super) async fn dev(args: DevArgs) -> Result<(), CliError> {
     // What functions reach is allowed here and would have to be named on a server.
-    log(&format!("warn,{LOG}=debug"));
+    log(&args.serve, &format!("warn,{LOG}=debug"));
     let apps = build::find(&args.path)?;
     build::prepare(&apps, &args.path).await?;
     let key = args.serve.admin_key.clone();

@@ -44,6 +44,7 @@ impl Disk {
         self.before_sync()?;
         self.journal.sync().map_err(|error| self.stopped("a sync failed", &error))?;
         self.sync_took = began.elapsed();
+        self.shared.meters.synced(self.sync_took);
         // Before sled has the first of the rows: what it writes of them is nothing without the journal.
         self.sidecar.write(Promise::new(meta, self.checkpoint));
         self.shared.durable.announce(meta.sequence);

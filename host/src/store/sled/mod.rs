@@ -56,6 +56,7 @@ use self::prepare::Prepared;
 use self::rows::Rows;
 use self::settings::Setting;
 use self::writer::{Job, Work, Writer};
+use super::meters::StoreMeters;
 use super::{
     AppRecord, BackupError, BackupRows, BoxFuture, Commit, CommitError, Committed, Counts, HubName, HubRecord,
     InstanceNumber, InstanceRecord, ListQuery, Mail, MailId, NewMail, Page, PayloadParts, Payloads, RecordedHistory,
@@ -93,6 +94,7 @@ struct Shared {
     path: PathBuf,
     aside: backup::Aside,
     one_backup: Arc<Semaphore>,
+    meters: StoreMeters,
     _lock: File,
 }
 
@@ -125,6 +127,7 @@ impl SledStore {
             aside: backup::Aside::new(options.backup_aside_bytes),
             options,
             one_backup: Arc::new(Semaphore::new(1)),
+            meters: StoreMeters::default(),
             _lock: lock,
         });
         let (sender, jobs) = mpsc::channel();
@@ -205,27 +208,37 @@ impl std::fmt::Debug for SledStore {
 }
 
 impl Store for SledStore {
+    fn meters(&self) -> Option<StoreMeters> {
+        Some(self.shared.meters.clone())
+    }
+
     fn failed(&self) -> Option<String> {
         Self::failed(self)
     }
 
     fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, CommitError>> {
         Box::pin(async move {
+            let timed = self.shared.meters.begin();
             let place = self.place().await?;
             let prepared = Prepared::new(commit)?;
             let (reply, answer) = oneshot::channel();
             self.send(Work::Commit(Box::new(prepared), reply), Some(place))?;
-            answer.await.map_err(|_| self.stopped())?
+            let answer = answer.await.map_err(|_| self.stopped())?;
+            timed.ended(answer.is_ok());
+            answer
         })
     }
 
     fn commit_all(&self, commits: Vec<Commit>) -> BoxFuture<'_, Result<Vec<Committed>, CommitError>> {
         Box::pin(async move {
+            let timed = self.shared.meters.begin();
             let place = self.place().await?;
             let prepared = commits.into_iter().map(Prepared::new).collect::<Result<Vec<_>, _>>()?;
             let (reply, answer) = oneshot::channel();
             self.send(Work::CommitAll(prepared, reply), Some(place))?;
-            answer.await.map_err(|_| self.stopped())?
+            let answer = answer.await.map_err(|_| self.stopped())?;
+            timed.ended(answer.is_ok());
+            answer
         })
     }
 

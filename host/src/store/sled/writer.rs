@@ -281,6 +281,9 @@ impl Writer {
         self.remove_garbage(&touched)?;
         self.apply_pending()?;
         self.acknowledged = answers.len();
+        if !answers.is_empty() {
+            self.shared.meters.grouped(answers.len());
+        }
         answers.into_iter().for_each(Answer::send);
         self.acknowledged_at = Instant::now();
         for _ in 0..EPOCH_FLUSHES {
