@@ -190,6 +190,6 @@ async fn what_is_no_whole_backup_is_refused_and_changes_nothing() {
 async fn a_store_in_memory_says_that_it_has_none() {
     let host = Host::new().await;
     let answer = host.send("GET", "/admin/backup", "").await;
-    assert_eq!(answer.status, 501, "{}", answer.text());
+    assert_eq!(answer.status, 409, "{}", answer.text());
     assert!(answer.text().contains("no-backup"), "{}", answer.text());
 }

@@ -23,8 +23,8 @@ use crate::store::BackupError;
     tag = "administration",
     responses(
         (status = 200, description = "The backup.", body = String, content_type = "application/octet-stream"),
-        (status = 409, description = "Another backup is being made.", body = AdminError),
-        (status = 501, description = "The server keeps its data in memory.", body = AdminError),
+        (status = 409, description = "Another backup is being made, or the server keeps its data in memory.",
+            body = AdminError),
     ),
 )]
 pub(super) async fn get(call: Call) -> Result<Response, ApiError> {
@@ -38,7 +38,7 @@ pub(super) async fn get(call: Call) -> Result<Response, ApiError> {
         Ok(file) => file,
         Err(BackupError::Store(error)) => return Err(error.into()),
         Err(error @ BackupError::Busy) => return refused(StatusCode::CONFLICT, "backup-in-progress", &error),
-        Err(error @ BackupError::Unsupported) => return refused(StatusCode::NOT_IMPLEMENTED, "no-backup", &error),
+        Err(error @ BackupError::Unsupported) => return refused(StatusCode::CONFLICT, "no-backup", &error),
     };
     let pieces = stream::unfold(file, async |mut file| {
         file.recv().await.map(|piece| (Ok::<Bytes, std::convert::Infallible>(piece), file))
