@@ -109,7 +109,8 @@ impl Drop for Timed<'_> {
     path = "/metrics",
     operation_id = "metrics",
     tag = "server",
-    responses((status = 200, description = "OpenMetrics text, which Prometheus reads.", body = String)),
+    responses((status = 200, description = "OpenMetrics text, which Prometheus reads.", body = String,
+        content_type = "application/openmetrics-text")),
 )]
 // Nothing in it is named after what guests or clients choose, except hubs, which only the operator makes.
 pub(super) async fn metrics(state: &ApiState) -> Response {
