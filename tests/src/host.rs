@@ -231,9 +231,14 @@ impl Host {
 
     /// The status of an instance, with its history.
     pub async fn status(&self, id: &str) -> Value {
+        self.detailed(id).await.json()
+    }
+
+    /// What the status route answers when it is asked for the history too.
+    async fn detailed(&self, id: &str) -> Answer {
         let query = "showHistory=true&showHistoryOutput=true";
         let id = id.replace(' ', "%20");
-        self.send("GET", &format!("/runtime/webhooks/durabletask/instances/{id}?{query}"), "").await.json()
+        self.send("GET", &format!("/runtime/webhooks/durabletask/instances/{id}?{query}"), "").await
     }
 
     /// The status of an instance once it has ended.
@@ -255,14 +260,16 @@ impl Host {
         self.ended(&id).await
     }
 
-    /// Waits until a condition on an instance's status holds, without a fixed pause deciding anything.
+    /// Waits until a condition on an instance's status holds, without a fixed pause deciding anything. An
+    /// instance that does not exist yet (a child of one that has just been started, say) has the status null.
     ///
     /// # Panics
     /// When it never holds.
     pub async fn until(&self, id: &str, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
         let deadline = tokio::time::Instant::now() + PATIENCE;
         loop {
-            let status = self.status(id).await;
+            let answer = self.detailed(id).await;
+            let status = if answer.status == StatusCode::NOT_FOUND { Value::Null } else { answer.json() };
             if holds(&status) {
                 return status;
             }
