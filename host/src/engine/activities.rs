@@ -50,6 +50,10 @@ impl Inner {
 
     /// Makes an attempt of an orchestrator's HTTP call. The message that brings its end.
     async fn call_http(&self, caller: &InstanceRecord, call: &ActivityCall) -> Message {
+        let (task, attempt) = (call.task, call.attempt);
+        let Some(busy) = self.hubs.enter(&caller.hub) else {
+            return Message::ActivityEnded { task, attempt, outcome: Err(hub_deleted(caller)), heartbeat: None };
+        };
         let run = HttpRun {
             hub: caller.hub.clone(),
             call: call.input.clone(),
@@ -59,7 +63,7 @@ impl Inner {
         let mut pause = FIRST_PAUSE;
         let mut turn = self.meters.turn(Kind::HttpCall);
         let end = loop {
-            let permit = self.http_permits.acquire().await.ok();
+            let permit = self.places.http_calls.acquire(&busy.hub().lanes().http_calls).await;
             turn.begins();
             // A panic is the host's fault and not the call's.
             if let Ok(end) = AssertUnwindSafe(self.executor.call_http(run.clone())).catch_unwind().await {
@@ -72,7 +76,6 @@ impl Inner {
             pause = (pause * 2).min(LONGEST_PAUSE);
         };
         turn.ended(!matches!(end, HttpEnd::Ended(Err(_))));
-        let (task, attempt) = (call.task, call.attempt);
         match end {
             HttpEnd::Ended(outcome) => Message::ActivityEnded { task, attempt, outcome, heartbeat: None },
             HttpEnd::Postponed { answer, next, again } => {
@@ -84,7 +87,7 @@ impl Inner {
 
     async fn attempt(self: &Arc<Self>, caller: &InstanceRecord, call: ActivityCall, pulse: &Arc<Pulse>) -> Outcome {
         let Some(busy) = self.hubs.enter(&caller.hub) else {
-            return Err(Failure::new("HubDeleted", format!("the task hub '{}' is being deleted", caller.hub)));
+            return Err(hub_deleted(caller));
         };
         let digest = self.apps.find_activity(&caller.hub, (&caller.app, caller.digest), &call.name)?;
         let timeout = self.timeout_of(&call);
@@ -111,11 +114,12 @@ impl Inner {
                 timeout,
             };
             let _place = busy.hub().activity_place().await;
-            // The semaphore is never closed; without a permit the attempt would only be less orderly.
-            let permit = self.activity_permits.acquire().await.ok();
+            let lanes = busy.hub().lanes();
+            let permit = self.places.activities.acquire(&lanes.activities).await;
             turn.begins();
+            let run = self.places.slices.paced(&lanes.slices, self.executor.run_activity(run));
             // A panic of the host is a fault like another. The guest it met is gone with its future.
-            let ended = AssertUnwindSafe(self.executor.run_activity(run)).catch_unwind().await;
+            let ended = AssertUnwindSafe(run).catch_unwind().await;
             let ended = ended.unwrap_or_else(|_| Err(HostFault("it panicked; the log says where".to_owned())));
             drop(permit);
             match ended {
@@ -132,6 +136,10 @@ impl Inner {
             }
         }
     }
+}
+
+fn hub_deleted(caller: &InstanceRecord) -> Failure {
+    Failure::new("HubDeleted", format!("the task hub '{}' is being deleted", caller.hub))
 }
 
 fn idempotency_key(caller: &InstanceRecord, call: &ActivityCall) -> String {

@@ -111,7 +111,9 @@ impl Inner {
         let busy = self.hubs.enter(hub).ok_or(FunctionError::Unknown)?;
         let mut turn = self.meters.turn(Kind::Function);
         // A queue without an end would only turn every answer into a timeout.
-        let permit = tokio::time::timeout(self.settings.function_patience, self.function_permits.acquire());
+        let lanes = busy.hub().lanes();
+        let place = self.places.functions.acquire(&lanes.functions);
+        let permit = tokio::time::timeout(self.settings.function_patience, place);
         let Ok(_permit) = permit.await else { return Err(FunctionError::Busy) };
         turn.begins();
         let timeout = self.settings.function_timeout;
@@ -130,7 +132,8 @@ impl Inner {
             stops: Arc::clone(&self.meters.stops),
             timeout,
         };
-        let ended = tokio::time::timeout(timeout, self.executor.run_function(run)).await;
+        let run = self.places.slices.paced(&lanes.slices, self.executor.run_function(run));
+        let ended = tokio::time::timeout(timeout, run).await;
         turn.ended(matches!(ended, Ok(Ok(Ok(_)))));
         match ended {
             Ok(Ok(Ok(answer))) => Ok(answer),

@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 
 use super::executor::Environment;
 use super::meters::Refusals;
+use super::places::Lanes;
 use super::quota::{Quota, QuotaExceeded};
 use super::{Engine, Inner};
 use crate::store::{
@@ -71,6 +72,7 @@ pub(super) struct Hub {
     /// Held by each start until it is durable.
     starts: Arc<RwStarts>,
     quota: Quota,
+    lanes: Lanes,
     refusals: Arc<Refusals>,
 }
 
@@ -98,6 +100,7 @@ impl Hub {
             idle: Notify::new(),
             starts: Arc::default(),
             quota: Quota::default(),
+            lanes: Lanes::default(),
         })
     }
 
@@ -107,6 +110,10 @@ impl Hub {
 
     pub(super) fn quota(&self) -> &Quota {
         &self.quota
+    }
+
+    pub(super) fn lanes(&self) -> &Lanes {
+        &self.lanes
     }
 
     pub(super) fn refusals(&self) -> &Refusals {

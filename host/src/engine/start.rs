@@ -265,7 +265,7 @@ impl Inner {
             ready: true,
         };
         let session = Arc::new(Session::new(Orchestration::start(started, now)));
-        Box::new(Live { record, session, guest: None, failed_history: None, waiter: None })
+        Box::new(Live { record, session, guest: None, failed_history: None, waiter: None, place: None })
     }
 
     /// An early look, so that no guest runs for a start that will be refused. The commit decides.
