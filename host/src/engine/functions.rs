@@ -120,6 +120,7 @@ impl Inner {
             FunctionCall::Http(request) => client.answering(&request.origin),
             FunctionCall::Trigger(_) => client,
         };
+        let fuel = self.meters.burning(GuestRole::Function);
         let run = FunctionRun {
             digest,
             name,
@@ -128,6 +129,7 @@ impl Inner {
             call,
             client,
             stops: Arc::clone(&self.meters.stops),
+            fuel: Arc::clone(&fuel.gauge),
             timeout,
         };
         let ended = tokio::time::timeout(timeout, self.executor.run_function(run)).await;
