@@ -122,6 +122,7 @@ impl Inner {
             FunctionCall::Http(request) => client.answering(&request.origin),
             FunctionCall::Trigger(_) => client,
         };
+        let fuel = self.meters.burning(GuestRole::Function);
         let run = FunctionRun {
             digest,
             name,
@@ -130,6 +131,7 @@ impl Inner {
             call,
             client,
             stops: Arc::clone(&self.meters.stops),
+            fuel: Arc::clone(&fuel.gauge),
             timeout,
         };
         let run = self.places.slices.paced(&lanes.slices, self.executor.run_function(run));
