@@ -23,7 +23,7 @@ use super::waiters::{End, Waiter};
 use crate::fair::Permit;
 use crate::store::{
     BoxFuture, Commit, CommitError, Committed, Digest, Expect, InstanceNumber, InstanceRecord, MailId, Revision,
-    StoreError,
+    StoreError, Usage,
 };
 
 /// An instance in memory.
@@ -37,6 +37,8 @@ pub(super) struct Live {
     pub(super) failed_history: Option<Vec<HistoryEvent>>,
     /// Who waits for the end of an instance that is about to be started.
     pub(super) waiter: Option<Arc<Waiter>>,
+    /// What its episodes have used that no commit has charged.
+    pub(super) used: Usage,
     /// Of a guest in the middle of an episode.
     pub(super) place: Option<Permit>,
 }
@@ -166,7 +168,15 @@ impl Inner {
         }
         let failed_history = (record.status == Status::Failed).then_some(history);
         let session = Arc::new(Session::new(orchestration));
-        Ok(Some(Box::new(Live { record, session, guest: None, failed_history, waiter: None, place: None })))
+        Ok(Some(Box::new(Live {
+            record,
+            session,
+            guest: None,
+            failed_history,
+            waiter: None,
+            used: Usage::default(),
+            place: None,
+        })))
     }
 
     fn take(&self, live: &mut Live, batch: Vec<Envelope>) -> Taken {
@@ -174,6 +184,7 @@ impl Inner {
         let mut taken = Taken::default();
         live.session.with(|orchestration| orchestration.begin_episode(now));
         for envelope in batch {
+            live.used.add(envelope.usage);
             if envelope.execution.is_some_and(|execution| execution != live.record.execution_id) {
                 taken.mail.extend(envelope.mail);
                 continue;
@@ -321,8 +332,10 @@ impl Inner {
         live.place = None;
         let host_fault = end.is_some_and(|end| self.ended(live, end));
         if !host_fault {
-            let fuel = live.session.with(Orchestration::take_new_fuel);
+            let (fuel, now) = (live.session.with(Orchestration::take_new_fuel), self.now());
             self.meters.used(GuestRole::Orchestrator, fuel);
+            hub.burn(fuel, now);
+            live.used.orchestrator_fuel += fuel;
             live.session.with(Orchestration::end_episode);
         }
         host_fault
@@ -372,6 +385,10 @@ impl Inner {
         let logged = if host_fault { Default::default() } else { logged };
         if decision == Decision::default() && !host_fault {
             self.logs.append(live.record.number, logged);
+            let used = std::mem::take(&mut live.used);
+            if let Some(hub) = self.hubs.get(&live.record.hub).filter(|_| !used.is_nothing()) {
+                hub.uncharged().add(used);
+            }
             self.discard(mail).await;
             return Ok(());
         }

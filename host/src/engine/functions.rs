@@ -8,7 +8,9 @@ use super::apps::Triggered;
 use super::executor::{FunctionAnswer, FunctionCall, FunctionRun, HostFault, HttpRequest, HttpResponse};
 use super::guest_client::GuestClient;
 use super::meters::{GuestRole, Kind};
+use super::quota::QuotaExceeded;
 use super::routes::RouteParams;
+use super::usage::FunctionMeter;
 use super::{Engine, Inner};
 use crate::store::{AuthLevel, Digest, HubName};
 
@@ -47,6 +49,9 @@ pub enum FunctionError {
     /// It did not answer in time.
     #[error("the function did not answer in time")]
     Timeout,
+    /// The hub is at one of its limits.
+    #[error(transparent)]
+    Quota(#[from] QuotaExceeded),
     /// Too many functions run already.
     #[error("too many functions run already")]
     Busy,
@@ -109,6 +114,7 @@ impl Inner {
         call: FunctionCall,
     ) -> Result<FunctionAnswer, FunctionError> {
         let busy = self.hubs.enter(hub).ok_or(FunctionError::Unknown)?;
+        busy.hub().check_fuel(self.now())?;
         let mut turn = self.meters.turn(Kind::Function);
         // A queue without an end would only turn every answer into a timeout.
         let lanes = busy.hub().lanes();
@@ -134,6 +140,7 @@ impl Inner {
             fuel: Arc::clone(&fuel.gauge),
             timeout,
         };
+        let _metered = FunctionMeter::new(self, busy.hub(), &fuel.gauge);
         let run = self.places.slices.paced(&lanes.slices, self.executor.run_function(run));
         let ended = tokio::time::timeout(timeout, run).await;
         turn.ended(matches!(ended, Ok(Ok(Ok(_)))));

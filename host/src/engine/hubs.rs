@@ -17,9 +17,11 @@ use super::executor::Environment;
 use super::meters::Refusals;
 use super::places::Lanes;
 use super::quota::{Quota, QuotaExceeded};
+use super::usage::Uncharged;
 use super::{Engine, Inner};
 use crate::store::{
     CommitError, HubConfig, HubName, HubRecord, HubState, InstanceRecord, KeyId, ListQuery, MailId, Store, StoreError,
+    Usage,
 };
 
 /// The hub that always exists.
@@ -73,6 +75,7 @@ pub(super) struct Hub {
     starts: Arc<RwStarts>,
     quota: Quota,
     lanes: Lanes,
+    uncharged: Uncharged,
     refusals: Arc<Refusals>,
 }
 
@@ -101,6 +104,7 @@ impl Hub {
             starts: Arc::default(),
             quota: Quota::default(),
             lanes: Lanes::default(),
+            uncharged: Uncharged::default(),
         })
     }
 
@@ -112,6 +116,10 @@ impl Hub {
         &self.quota
     }
 
+    pub(super) fn uncharged(&self) -> &Uncharged {
+        &self.uncharged
+    }
+
     pub(super) fn lanes(&self) -> &Lanes {
         &self.lanes
     }
@@ -120,7 +128,7 @@ impl Hub {
         &self.refusals
     }
 
-    fn is_open(&self) -> bool {
+    pub(super) fn is_open(&self) -> bool {
         match self.record().state {
             HubState::Open => true,
             HubState::Deleting => false,
@@ -308,7 +316,9 @@ impl Engine {
     /// # Errors
     /// The hub is at its limit.
     pub fn admit_request(&self, hub: &str) -> Result<(), QuotaExceeded> {
-        self.inner.hubs.get(hub).map_or(Ok(()), |hub| hub.take_request(self.inner.now()))
+        let Some(hub) = self.inner.hubs.get(hub) else { return Ok(()) };
+        hub.uncharged().add(Usage { requests: 1, ..Usage::default() });
+        hub.take_request(self.inner.now())
     }
 
     /// Creates a hub; durable on return. False: it existed. The name is the caller's to check.

@@ -275,7 +275,7 @@ impl Inner {
     }
 
     fn put_mail(self: &Arc<Self>, to: InstanceNumber, id: MailId, (content, execution): (Content, Option<String>)) {
-        self.put(to, Envelope { content, execution, mail: Some(id), ack: None });
+        self.put(to, Envelope { execution, mail: Some(id), ..Envelope::new(content) });
     }
 
     async fn start_child(

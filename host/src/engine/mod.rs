@@ -32,6 +32,7 @@ pub mod session;
 mod start;
 mod timers;
 mod trial;
+mod usage;
 pub mod verdict;
 mod versions;
 mod waiters;
@@ -210,6 +211,7 @@ impl Engine {
         inner.resume_deletions();
         tokio::spawn(retention::run(Arc::downgrade(&inner)));
         tokio::spawn(versions::run(Arc::downgrade(&inner)));
+        tokio::spawn(usage::run(Arc::downgrade(&inner)));
         Ok(Self { inner })
     }
 

@@ -45,7 +45,7 @@ use std::sync::{Arc, PoisonError, RwLock, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use durawasm_core::Timestamp;
+use durawasm_core::{HistoryEvent, Timestamp};
 use tokio::sync::{Semaphore, oneshot};
 
 pub(crate) use backup::{LAYOUT, Restoring};
@@ -61,8 +61,8 @@ use self::writer::{Job, Work, Writer};
 use super::meters::StoreMeters;
 use super::{
     AppRecord, BackupError, BackupRows, BoxFuture, Commit, CommitError, Committed, Counts, HubName, HubRecord,
-    InstanceNumber, InstanceRecord, ListQuery, Mail, MailId, NewMail, Page, PayloadParts, Payloads, RecordedHistory,
-    Revision, ScheduleKey, ScheduleState, Snapshot, Store, StoreError, TimerRow,
+    HubUsage, InstanceNumber, InstanceRecord, ListQuery, Mail, MailId, NewMail, Page, PayloadParts, Payloads,
+    RecordedHistory, Revision, ScheduleKey, ScheduleState, Snapshot, Store, StoreError, TimerRow, Usage,
 };
 use crate::fair::{Gate, Lane, Permit};
 
@@ -221,7 +221,28 @@ impl std::fmt::Debug for SledStore {
     }
 }
 
+/// Bytes that events take in a history.
+pub(super) fn events_bytes(events: &[HistoryEvent]) -> Result<u64, StoreError> {
+    let mut pieces = encoding::Pieces::new(0);
+    Ok(encoding::encode_events(events, &mut pieces)?.len() as u64 + pieces.outside)
+}
+
 impl Store for SledStore {
+    fn usage(&self, hub: &HubName) -> BoxFuture<'_, Result<HubUsage, StoreError>> {
+        let hub = hub.clone();
+        Box::pin(async move { self.answer(counts::usage(&self.shared.tree, &hub)).await })
+    }
+
+    fn add_usage(&self, hub: &HubName, more: Usage) -> BoxFuture<'_, Result<(), CommitError>> {
+        let hub = hub.clone();
+        Box::pin(async move {
+            let place = self.place(&hub).await?;
+            let (reply, answer) = oneshot::channel();
+            self.send(Work::Charge(hub, more, reply), Some(place))?;
+            answer.await.map_err(|_| self.stopped())?
+        })
+    }
+
     fn meters(&self) -> Option<StoreMeters> {
         Some(self.shared.meters.clone())
     }

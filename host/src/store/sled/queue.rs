@@ -126,7 +126,7 @@ fn hub_of(work: &Work) -> Option<&HubName> {
         Work::PutApp(app, ..) => Some(&app.hub),
         Work::PutSchedule(change, _) => Some(&change.key.hub),
         Work::Set(Setting::Hub(hub, _), _) => Some(&hub.name),
-        Work::Set(Setting::NoHub(hub, _) | Setting::NoApp(hub, ..), _) => Some(hub),
+        Work::Set(Setting::NoHub(hub, _) | Setting::NoApp(hub, ..), _) | Work::Charge(hub, ..) => Some(hub),
         Work::AnswerMail(..) | Work::Purge(..) | Work::Forget(_) => None,
     }
 }
@@ -136,6 +136,11 @@ fn job_bytes(job: &Job) -> usize {
         Work::Commit(prepared, _) => prepared.piece_bytes(),
         Work::CommitAll(all, _) => all.iter().map(Prepared::piece_bytes).sum(),
         Work::AnswerMail(_, answer, _) => answer.as_ref().map_or(0, Vec::len),
-        Work::PutApp(..) | Work::PutSchedule(..) | Work::Set(..) | Work::Purge(..) | Work::Forget(_) => 0,
+        Work::PutApp(..)
+        | Work::PutSchedule(..)
+        | Work::Set(..)
+        | Work::Purge(..)
+        | Work::Forget(_)
+        | Work::Charge(..) => 0,
     }
 }

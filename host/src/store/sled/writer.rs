@@ -20,7 +20,7 @@ use super::rows::Changes;
 use super::settings::Setting;
 use super::{Shared, keys, mail};
 use crate::fair::Permit;
-use crate::store::{AppRecord, CommitError, Committed, MailId, StoreError, TimerRow};
+use crate::store::{AppRecord, CommitError, Committed, HubName, MailId, StoreError, TimerRow, Usage};
 
 /// Commits in one group, at most: what is lost by waiting grows beyond it, what is won by sharing a sync no longer.
 const GROUP_JOBS: usize = 1024;
@@ -57,6 +57,8 @@ pub(super) enum Work {
     Purge(Purge, oneshot::Sender<Result<Committed, CommitError>>),
     /// Timers of instances that are gone.
     Forget(Vec<TimerRow>),
+    /// What a hub is charged for.
+    Charge(HubName, Usage, oneshot::Sender<Result<(), CommitError>>),
 }
 
 /// Work, and the place in the queue that it takes until it is done.
@@ -259,6 +261,12 @@ impl Writer {
                     }
                     Err(error) => answers.push(Answer::Commit(reply, Err(error))),
                 },
+                Work::Charge(hub, usage, reply) => {
+                    let mut counted = counts::Counted::default();
+                    counted.uses(&hub, usage);
+                    self.batch.counting.add(counted);
+                    answers.push(Answer::Row(reply, Ok(())));
+                }
                 Work::Forget(timers) => {
                     self.add(timers.iter().map(|timer| (keys::timer(timer), None)).collect())?;
                 }
@@ -426,7 +434,7 @@ impl Writer {
     }
 
     fn apply(&mut self, batch: Batch) -> Result<(), StoreError> {
-        if batch.changes.is_empty() {
+        if batch.changes.is_empty() && batch.counting.is_empty() {
             return Ok(());
         }
         self.meta.sequence += 1;
