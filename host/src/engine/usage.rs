@@ -45,7 +45,7 @@ impl Meter {
     /// Fuel, microseconds, and MiB-milliseconds so far.
     fn read(&self) -> (u64, u64, u64) {
         let time = self.began.elapsed();
-        let memory = u128::from(self.gauge.memory()) * time.as_millis() >> 20;
+        let memory = (u128::from(self.gauge.memory()) * time.as_millis()) >> 20;
         let narrow = |number: u128| u64::try_from(number).unwrap_or(u64::MAX);
         (self.gauge.read(), narrow(time.as_micros()), narrow(memory))
     }

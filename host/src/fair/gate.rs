@@ -312,7 +312,8 @@ mod tests {
         ) {
             let gate = Gate::new(places, keeps_some, 1);
             let lanes = [Lane::new(), Lane::new(), Lane::new(), Lane::new()];
-            let (mut held, mut waiting): (Vec<Permit>, Vec<(usize, Pin<Box<Acquire>>)>) = (Vec::new(), Vec::new());
+            let mut held: Vec<Permit> = Vec::new();
+            let mut waiting: Vec<(usize, Pin<Box<Acquire>>)> = Vec::new();
             for (what, lane, index) in steps {
                 match what {
                     0 => waiting.push((lane, Box::pin(gate.acquire(&lanes[lane])))),
