@@ -4,6 +4,7 @@
 //! [`Orchestration::deliver`]; what is to be saved and done goes out through [`Orchestration::take_decision`].
 
 mod check;
+mod fuel;
 mod guest;
 mod mailbox;
 mod rewind;
@@ -19,6 +20,7 @@ use crate::model::{AwaitedBy, Failure, InstanceId, Outcome, Payload, Status, Tas
 use crate::timeline;
 
 pub use check::{Divergence, Stopped};
+use fuel::FuelCount;
 pub use rewind::{Rewind, RewindError};
 
 /// More tasks than this and an execution fails: continue-as-new is the way to go on for ever.
@@ -64,6 +66,7 @@ struct Run {
     /// Bytes of payloads and messages to others since the last wait.
     episode: (usize, u32),
     guids: u32,
+    fuel: FuelCount,
     next_execution: Option<(Option<Payload>, bool)>,
 }
 
@@ -354,6 +357,7 @@ impl Run {
             now,
             episode: (0, 0),
             guids: 0,
+            fuel: FuelCount::default(),
             next_execution: None,
         }
     }

@@ -114,6 +114,7 @@ pub(super) async fn serve(state: ApiState, parts: Parts, body: Body) -> Result<R
     let name = function.name.clone();
     match engine.call_http(&hub, function, request).await {
         Ok(response) => sent(&name, response),
+        Err(FunctionError::Quota(exceeded)) => Err(ApiError::Quota(Base::Root, exceeded)),
         Err(error) => Ok(failed(&name, &error)),
     }
 }
@@ -188,6 +189,7 @@ fn failed(name: &str, error: &FunctionError) -> Response {
     tracing::warn!(function = name, %error, "an HTTP function did not answer");
     let status = match error {
         FunctionError::Unknown => StatusCode::NOT_FOUND,
+        FunctionError::Quota(_) => StatusCode::TOO_MANY_REQUESTS,
         FunctionError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
         FunctionError::Timeout => StatusCode::GATEWAY_TIMEOUT,
         FunctionError::Busy | FunctionError::Host(_) => StatusCode::SERVICE_UNAVAILABLE,

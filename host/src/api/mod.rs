@@ -18,6 +18,7 @@ mod guard;
 mod health;
 mod history;
 mod hub_keys;
+mod hub_usage;
 mod hubs;
 mod keys;
 mod layers;
@@ -277,6 +278,7 @@ async fn answer(
         | Op::CreateKey
         | Op::RotateKey
         | Op::RevokeKey
+        | Op::Usage
         | Op::Binding
         | Op::Backup
         | Op::CallManual
@@ -330,6 +332,7 @@ async fn dispatch(base: Base, op: Op, call: Call) -> Result<Response, ApiError> 
         Op::ListHubs => Ok(hubs::list(&call)),
         Op::PutHub => hubs::put(call).await,
         Op::GetHub => hubs::get(call).await,
+        Op::Usage => hub_usage::get(call).await,
         Op::DeleteHub => hubs::delete(call).await,
         Op::GetConfig => Ok(config::get(&call)),
         Op::PutConfig => config::put(call).await,

@@ -1,7 +1,7 @@
 //! What the engine asks of whatever runs guests. `wasm` implements it; tests may, too.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -97,6 +97,37 @@ impl Pulse {
     }
 }
 
+/// How much fuel a run has used so far, and how much memory it has. It is told now and then, and at the end, however the run ends.
+#[derive(Debug, Default)]
+pub struct FuelGauge {
+    fuel: AtomicU64,
+    memory: AtomicU64,
+}
+
+impl FuelGauge {
+    /// All that was used since the start.
+    pub fn tell(&self, total: u64) {
+        self.fuel.store(total, Ordering::Relaxed);
+    }
+
+    /// What was told last.
+    #[must_use]
+    pub fn read(&self) -> u64 {
+        self.fuel.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of memory that it has. Guests do not give memory back before they end.
+    pub fn tell_memory(&self, bytes: u64) {
+        self.memory.store(bytes, Ordering::Relaxed);
+    }
+
+    /// What was told last of its memory.
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        self.memory.load(Ordering::Relaxed)
+    }
+}
+
 /// Names and values of environment variables.
 pub type Environment = Arc<[(String, String)]>;
 
@@ -130,6 +161,8 @@ pub struct ActivityRun {
     pub client: GuestClient,
     /// Counts what it is stopped for.
     pub stops: Arc<Stops>,
+    /// Told what it uses.
+    pub fuel: Arc<FuelGauge>,
     /// After this the attempt is stopped and fails.
     pub timeout: Duration,
 }
@@ -150,6 +183,8 @@ pub struct FunctionRun {
     pub client: GuestClient,
     /// Counts what it is stopped for.
     pub stops: Arc<Stops>,
+    /// Told what it uses.
+    pub fuel: Arc<FuelGauge>,
     /// After this it is stopped and fails.
     pub timeout: Duration,
 }

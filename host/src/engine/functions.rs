@@ -8,7 +8,9 @@ use super::apps::Triggered;
 use super::executor::{FunctionAnswer, FunctionCall, FunctionRun, HostFault, HttpRequest, HttpResponse};
 use super::guest_client::GuestClient;
 use super::meters::{GuestRole, Kind};
+use super::quota::QuotaExceeded;
 use super::routes::RouteParams;
+use super::usage::FunctionMeter;
 use super::{Engine, Inner};
 use crate::store::{AuthLevel, Digest, HubName};
 
@@ -47,6 +49,9 @@ pub enum FunctionError {
     /// It did not answer in time.
     #[error("the function did not answer in time")]
     Timeout,
+    /// The hub is at one of its limits.
+    #[error(transparent)]
+    Quota(#[from] QuotaExceeded),
     /// Too many functions run already.
     #[error("too many functions run already")]
     Busy,
@@ -109,9 +114,12 @@ impl Inner {
         call: FunctionCall,
     ) -> Result<FunctionAnswer, FunctionError> {
         let busy = self.hubs.enter(hub).ok_or(FunctionError::Unknown)?;
+        busy.hub().check_fuel(self.now())?;
         let mut turn = self.meters.turn(Kind::Function);
         // A queue without an end would only turn every answer into a timeout.
-        let permit = tokio::time::timeout(self.settings.function_patience, self.function_permits.acquire());
+        let lanes = busy.hub().lanes();
+        let place = self.places.functions.acquire(&lanes.functions);
+        let permit = tokio::time::timeout(self.settings.function_patience, place);
         let Ok(_permit) = permit.await else { return Err(FunctionError::Busy) };
         turn.begins();
         let timeout = self.settings.function_timeout;
@@ -120,6 +128,7 @@ impl Inner {
             FunctionCall::Http(request) => client.answering(&request.origin),
             FunctionCall::Trigger(_) => client,
         };
+        let fuel = self.meters.burning(GuestRole::Function);
         let run = FunctionRun {
             digest,
             name,
@@ -128,9 +137,12 @@ impl Inner {
             call,
             client,
             stops: Arc::clone(&self.meters.stops),
+            fuel: Arc::clone(&fuel.gauge),
             timeout,
         };
-        let ended = tokio::time::timeout(timeout, self.executor.run_function(run)).await;
+        let _metered = FunctionMeter::new(self, busy.hub(), &fuel.gauge);
+        let run = self.places.slices.paced(&lanes.slices, self.executor.run_function(run));
+        let ended = tokio::time::timeout(timeout, run).await;
         turn.ended(matches!(ended, Ok(Ok(Ok(_)))));
         match ended {
             Ok(Ok(Ok(answer))) => Ok(answer),

@@ -22,6 +22,7 @@ mod mail;
 mod manage;
 mod meters;
 mod moves;
+mod places;
 mod query;
 mod quota;
 mod retention;
@@ -31,6 +32,7 @@ pub mod session;
 mod start;
 mod timers;
 mod trial;
+mod usage;
 pub mod verdict;
 mod versions;
 mod waiters;
@@ -143,9 +145,7 @@ pub(crate) struct Inner {
     retention: retention::Retention,
     schedules: schedules::Schedules,
     versions: versions::Versions,
-    activity_permits: Arc<Semaphore>,
-    http_permits: Semaphore,
-    function_permits: Semaphore,
+    places: places::Places,
     check_permits: Semaphore,
     outside: OnceLock<Arc<dyn guest_client::Outside>>,
     recovered: AtomicBool,
@@ -176,7 +176,7 @@ impl Engine {
     ) -> Result<Self, StoreError> {
         let apps = apps::Apps::load(&*store).await?;
         let hubs = hubs::Hubs::load(&*store, apps.hubs()).await?;
-        let (mailroom, lanes) = mail::Mailroom::open(&store).await?;
+        let mailroom = mail::Mailroom::open(&store).await?;
         let meters = meters::Meters::new(&*store, &hubs.refusals());
         let inner = Arc::new(Inner {
             meters,
@@ -192,9 +192,7 @@ impl Engine {
             retention: retention::Retention::default(),
             schedules: schedules::Schedules::new(clock()),
             versions: versions::Versions::default(),
-            activity_permits: Arc::new(Semaphore::new(settings.activities)),
-            http_permits: Semaphore::new(settings.http_calls),
-            function_permits: Semaphore::new(settings.functions),
+            places: places::Places::new(&settings),
             check_permits: Semaphore::new(CHECKS),
             outside: OnceLock::new(),
             recovered: AtomicBool::new(false),
@@ -208,11 +206,12 @@ impl Engine {
         inner.keep_schedules(schedules::Beginning::Opened).await?;
         tokio::spawn(timers::run(Arc::downgrade(&inner)));
         tokio::spawn(schedules::run(Arc::downgrade(&inner)));
-        mail::run(&inner, lanes);
+        mail::run(&inner);
         tokio::spawn(Arc::clone(&inner).recover());
         inner.resume_deletions();
         tokio::spawn(retention::run(Arc::downgrade(&inner)));
         tokio::spawn(versions::run(Arc::downgrade(&inner)));
+        tokio::spawn(usage::run(Arc::downgrade(&inner)));
         Ok(Self { inner })
     }
 

@@ -378,6 +378,7 @@ impl Orchestration {
             }),
             None => {
                 self.run.phase = if *end == RecordEnd::Live { Phase::Live } else { Phase::Checked };
+                self.run.fuel.goes_live();
                 Ok(())
             }
         }

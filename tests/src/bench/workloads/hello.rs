@@ -5,7 +5,7 @@ use tokio::task::JoinSet;
 use crate::bench::args::Args;
 use crate::bench::client::{Connection, Request};
 use crate::bench::load::{Expected, Load, Until};
-use crate::bench::report::Figures;
+use crate::bench::report::{Figures, of};
 use crate::bench::server::Server;
 use crate::guests;
 
@@ -38,9 +38,6 @@ pub(super) async fn after_many(server: &Server, args: &Args) -> anyhow::Result<F
     let fresh = load.measure(server, args.window()).await?;
     load.run(server.address, Until::Count(args.finished)).await?;
     let after = load.measure(server, args.window()).await?;
-    let of = |figures: &Figures, name: &str| {
-        figures.iter().find(|(key, _)| *key == name).map_or(f64::NAN, |(_, value)| *value)
-    };
     Ok(vec![
         ("fresh_per_second", of(&fresh, "per_second")),
         ("after_per_second", of(&after, "per_second")),
