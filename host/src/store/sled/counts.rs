@@ -70,15 +70,18 @@ impl Counting {
     }
 }
 
-/// The count rows as they are after a batch. What earlier batches changed is in the tree by now.
-pub(super) fn rows(tree: &Rows, counting: Counting) -> Result<Changes, StoreError> {
+/// The count rows as they are after a batch. `before` gives a row as earlier batches leave it.
+pub(super) fn rows<R: AsRef<[u8]>>(
+    counting: Counting,
+    before: impl Fn(&[u8]) -> Result<Option<R>, StoreError>,
+) -> Result<Changes, StoreError> {
     let mut changes = Changes::new();
     for (key, differences) in counting.statuses {
         if differences.values().all(|difference| *difference == 0) {
             continue;
         }
-        let mut counts = match tree.get(&key).map_err(failed)? {
-            Some(row) => encoding::decode_counts(&row)?,
+        let mut counts = match before(&key)? {
+            Some(row) => encoding::decode_counts(row.as_ref())?,
             None => StatusCounts::default(),
         };
         for (status, difference) in differences {
@@ -88,8 +91,7 @@ pub(super) fn rows(tree: &Rows, counting: Counting) -> Result<Changes, StoreErro
         changes.push((key, row));
     }
     for (key, Charge { used, stored }) in counting.charges {
-        let mut usage =
-            tree.get(&key).map_err(failed)?.map(|row| encoding::decode_usage(&row)).transpose()?.unwrap_or_default();
+        let mut usage = before(&key)?.map(|row| encoding::decode_usage(row.as_ref())).transpose()?.unwrap_or_default();
         usage.used.add(used);
         usage.stored_bytes = usage.stored_bytes.saturating_add_signed(stored);
         let row = (usage != HubUsage::default()).then(|| encoding::encode_usage(&usage)).transpose()?;

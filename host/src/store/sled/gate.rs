@@ -17,7 +17,7 @@ struct Inner {
 #[derive(Debug, Default)]
 struct State {
     held: bool,
-    waiting: bool,
+    waiting: usize,
     failure: Option<String>,
 }
 
@@ -39,9 +39,16 @@ impl SyncGate {
         self.inner.changed.notify_all();
     }
 
-    /// True: the writer waits at the gate. Everything up to this sync is in the files, and nothing changes them.
+    /// True: a sync waits at the gate. Everything up to it is in the files. Nothing changes them, unless the store takes
+    /// syncs for slow, see [`super::SledOptions::slow_sync`].
     #[must_use]
     pub fn is_waiting(&self) -> bool {
+        self.waiting() > 0
+    }
+
+    /// How many syncs wait at the gate.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
         self.state().waiting
     }
 
@@ -53,11 +60,11 @@ impl SyncGate {
     /// Passes the gate, once it is open.
     pub(super) fn pass(&self) -> Result<(), String> {
         let mut state = self.state();
+        state.waiting += 1;
         while state.held {
-            state.waiting = true;
             state = self.inner.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        state.waiting = false;
+        state.waiting -= 1;
         state.failure.take().map_or(Ok(()), Err)
     }
 

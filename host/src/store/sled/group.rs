@@ -2,6 +2,7 @@
 //! whose instance the group has already changed waits for the next one, so that it too is checked against rows.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::collect::{self, Task};
 use super::counts::Counted;
@@ -27,6 +28,8 @@ pub(super) struct Touched {
     pub(super) numbers: HashSet<u64>,
     pub(super) keys: HashSet<Vec<u8>>,
     mail: HashSet<MailId>,
+    /// What groups before it have changed that are not in the store yet.
+    earlier: Vec<Arc<Touched>>,
 }
 
 /// The numbers that a commit gets if it makes something.
@@ -74,9 +77,32 @@ impl Decision {
 }
 
 impl Touched {
-    /// True: the group has changed this instance.
+    /// For a group that is decided while others are not in the store yet.
+    pub(super) fn after(earlier: Vec<Arc<Self>>) -> Self {
+        Self { earlier, ..Self::default() }
+    }
+
+    /// Without those before it.
+    pub(super) fn alone(self) -> Self {
+        Self { earlier: Vec::new(), ..self }
+    }
+
+    fn any(&self, has: impl Fn(&Self) -> bool) -> bool {
+        has(self) || self.earlier.iter().any(|earlier| has(earlier))
+    }
+
+    /// True: the group, or one before it, has changed this instance.
     pub(super) fn has(&self, number: u64) -> bool {
-        self.numbers.contains(&number)
+        self.any(|touched| touched.numbers.contains(&number))
+    }
+
+    /// The same for what leads from an id to its instance, and for records that are no instance's.
+    pub(super) fn has_key(&self, key: &[u8]) -> bool {
+        self.any(|touched| touched.keys.contains(key))
+    }
+
+    fn has_mail(&self, id: MailId) -> bool {
+        self.any(|touched| touched.mail.contains(&id))
     }
 
     /// Decides a commit. None: it must wait for the next group.
@@ -100,7 +126,7 @@ impl Touched {
 
     /// Takes messages. None: the group has taken one of them already, so the next one is told that it is gone.
     pub(super) fn take_mail(&self, tree: &Rows, taken: &[MailId]) -> Result<Option<(Changes, Vec<Task>)>, CommitError> {
-        if taken.iter().any(|id| self.mail.contains(id)) {
+        if taken.iter().any(|id| self.has_mail(*id)) {
             return Ok(None);
         }
         let (mut changes, mut garbage) = (Changes::new(), Vec::new());
@@ -122,7 +148,7 @@ impl Touched {
         reuse: Reuse,
         Next { number, mail }: Next,
     ) -> Result<Option<Decision>, CommitError> {
-        if self.keys.contains(&prepared.number_key) {
+        if self.has_key(&prepared.number_key) {
             return Ok(None);
         }
         let mut decision = Decision::new(number, prepared.revision, mail);
@@ -171,7 +197,7 @@ impl Touched {
         expected: u32,
     ) -> Result<Option<Changes>, CommitError> {
         let (prefix, _) = keys::app_chunks(&app.hub, &app.name);
-        if self.keys.contains(&prefix) {
+        if self.has_key(&prefix) {
             return Ok(None);
         }
         let found = read::app(tree, &prefix)?.map_or(0, |app| app.generation);
@@ -197,7 +223,7 @@ impl Touched {
         change: &ScheduleChange,
     ) -> Result<Option<Changes>, CommitError> {
         let key = keys::schedule(&change.key);
-        if self.keys.contains(&key) {
+        if self.has_key(&key) {
             return Ok(None);
         }
         if read::schedule(tree, &key)? != change.before {

@@ -12,7 +12,9 @@ mod disk;
 mod durable;
 mod encoding;
 mod fdatasync;
+mod flight;
 mod gate;
+mod gather;
 mod group;
 mod index;
 mod inspect;
@@ -36,6 +38,7 @@ mod rows;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod work;
 mod writer;
 
 use std::collections::HashMap;
@@ -55,9 +58,11 @@ pub use open::OpenError;
 use self::disk::Disk;
 use self::durable::Durable;
 use self::prepare::Prepared;
+use self::queue::Note;
 use self::rows::Rows;
 use self::settings::Setting;
-use self::writer::{Job, Work, Writer};
+use self::work::{Job, Work};
+use self::writer::Writer;
 use super::meters::StoreMeters;
 use super::{
     AppRecord, BackupError, BackupRows, BoxFuture, Commit, CommitError, Committed, Counts, HubName, HubRecord,
@@ -76,6 +81,8 @@ pub struct SledOptions {
     pub cache_bytes: u64,
     /// Added to every sync, for benchmarks that imitate a slower disk.
     pub sync_delay: Option<Duration>,
+    /// While syncs take longer than this, commits are decided and written before those before them are synced.
+    pub slow_sync: Duration,
     /// Lets a test hold back syncs or make one fail.
     pub sync_gate: Option<SyncGate>,
     /// What may be written while a backup reads the rows, in bytes; more ends the backup.
@@ -84,7 +91,13 @@ pub struct SledOptions {
 
 impl Default for SledOptions {
     fn default() -> Self {
-        Self { cache_bytes: 32 << 20, sync_delay: None, sync_gate: None, backup_aside_bytes: backup::ASIDE_BYTES }
+        Self {
+            cache_bytes: 32 << 20,
+            sync_delay: None,
+            slow_sync: Duration::from_micros(400),
+            sync_gate: None,
+            backup_aside_bytes: backup::ASIDE_BYTES,
+        }
     }
 }
 
@@ -109,7 +122,7 @@ pub struct SledStore {
     shared: Arc<Shared>,
     places: Arc<Gate>,
     lanes: RwLock<HashMap<HubName, Arc<Lane>>>,
-    jobs: Option<mpsc::Sender<Job>>,
+    jobs: Option<mpsc::Sender<Note>>,
     writer: Option<JoinHandle<()>>,
 }
 
@@ -134,9 +147,13 @@ impl SledStore {
             meters: StoreMeters::default(),
             _lock: lock,
         });
-        let (sender, jobs) = mpsc::channel();
-        let mut writer =
-            Writer::new(shared.clone(), jobs, Disk::new(shared.clone(), (data, sidecar, journal), meta.sequence), meta);
+        let (sender, notes) = mpsc::channel();
+        let mut writer = Writer::new(
+            shared.clone(),
+            (sender.clone(), notes),
+            Disk::new(shared.clone(), (data, sidecar, journal), meta.sequence),
+            meta,
+        );
         collect::remembered(&shared.tree)
             .and_then(|tasks| writer.recover(tasks))
             .map_err(|error| open::store_error(path, error))?;
@@ -179,7 +196,7 @@ impl SledStore {
 
     fn send(&self, work: Work, place: Option<Permit>) -> Result<(), StoreError> {
         let Some(jobs) = &self.jobs else { return Err(self.stopped()) };
-        jobs.send(Job { work, place }).map_err(|_| self.stopped())
+        jobs.send(Note::Job(Job { work, place })).map_err(|_| self.stopped())
     }
 
     fn stopped(&self) -> StoreError {
@@ -206,7 +223,10 @@ impl SledStore {
 
 impl Drop for SledStore {
     fn drop(&mut self) {
-        self.jobs = None;
+        if let Some(jobs) = self.jobs.take() {
+            // An error: the writer has ended already.
+            drop(jobs.send(Note::Closed));
+        }
         if let Some(writer) = self.writer.take()
             && writer.join().is_err()
         {

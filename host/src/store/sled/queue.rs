@@ -1,12 +1,13 @@
 //! What waits for the writer: hubs in turn, each hub's work in its order.
 
-use std::collections::HashMap;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::collections::{HashMap, VecDeque};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
+use super::flight::Landing;
 use super::prepare::Prepared;
 use super::settings::Setting;
-use super::writer::{Job, Work};
+use super::work::{Job, Work};
 use crate::fair::Turns;
 use crate::store::HubName;
 
@@ -19,9 +20,20 @@ const HUB_JOBS: usize = 128;
 /// Other hubs are expected to commit again within this time.
 const COMPANY: Duration = Duration::from_secs(1);
 
+/// What reaches the writer.
+pub(super) enum Note {
+    Job(Job),
+    /// A sync that another thread did.
+    Landed(Landing),
+    /// No work follows.
+    Closed,
+}
+
 /// See the module.
 pub(super) struct Queue {
-    jobs: Receiver<Job>,
+    notes: Receiver<Note>,
+    landings: VecDeque<Landing>,
+    closed: bool,
     turns: Turns<HubName, Job>,
     /// The lane of work that is no hub's.
     nobody: HubName,
@@ -38,23 +50,67 @@ pub(super) struct Filling {
 }
 
 impl Queue {
-    pub(super) fn new(jobs: Receiver<Job>) -> Self {
+    pub(super) fn new(notes: Receiver<Note>) -> Self {
         let nobody = HubName::from("");
-        Self { jobs, turns: Turns::new(QUANTUM), last_hub: nobody.clone(), nobody, company: None }
+        Self {
+            notes,
+            landings: VecDeque::new(),
+            closed: false,
+            turns: Turns::new(QUANTUM),
+            last_hub: nobody.clone(),
+            nobody,
+            company: None,
+        }
     }
 
-    /// Takes in what was sent; waits for something if `patient`. False: there is nothing. None: nobody can send any more,
-    /// and all is done.
-    pub(super) fn receive(&mut self, patient: bool) -> Option<bool> {
-        if self.turns.is_empty() {
-            match if patient { self.jobs.recv().map_err(|_| TryRecvError::Disconnected) } else { self.jobs.try_recv() }
-            {
-                Ok(job) => self.put(job),
-                Err(TryRecvError::Empty) => return Some(false),
-                Err(TryRecvError::Disconnected) => return None,
+    fn take_in(&mut self) {
+        while let Ok(note) = self.notes.try_recv() {
+            self.note(note);
+        }
+    }
+
+    fn note(&mut self, note: Note) {
+        match note {
+            Note::Job(job) => self.put(job),
+            Note::Landed(landing) => self.landings.push_back(landing),
+            Note::Closed => self.closed = true,
+        }
+    }
+
+    /// Takes in what was sent. False: there is no work. None: there is none, and none will come.
+    pub(super) fn receive(&mut self) -> Option<bool> {
+        self.take_in();
+        if self.turns.is_empty() && self.closed { None } else { Some(!self.turns.is_empty()) }
+    }
+
+    /// Waits for work, the end of a sync, or the close of the store.
+    pub(super) fn wait_for_any(&mut self) {
+        match self.notes.recv() {
+            Ok(note) => self.note(note),
+            Err(_) => self.closed = true,
+        }
+    }
+
+    /// Waits for the end of a sync, but only until then. Work that comes meanwhile wakes nobody: on a busy machine that
+    /// would cost more than what it is for.
+    pub(super) fn rest(&mut self, until: Option<Instant>) {
+        loop {
+            self.take_in();
+            let left = until.map(|until| until.saturating_duration_since(Instant::now()));
+            if !self.landings.is_empty() || left.is_some_and(|left| left.is_zero()) {
+                return;
+            }
+            match left {
+                Some(left) => std::thread::park_timeout(left),
+                None => std::thread::park(),
             }
         }
-        Some(true)
+    }
+
+    /// The end of a sync that was not looked at yet.
+    pub(super) fn landing(&mut self) -> Option<Landing> {
+        self.take_in();
+        self.landings.pop_front()
     }
 
     fn put(&mut self, job: Job) {
@@ -71,9 +127,7 @@ impl Queue {
 
     /// Begins to fill a group, with what has been waiting for it.
     pub(super) fn filling(&mut self, group: &[Job]) -> Filling {
-        while let Ok(job) = self.jobs.try_recv() {
-            self.put(job);
-        }
+        self.take_in();
         let shared = self.company.is_some_and(|seen| seen.elapsed() < COMPANY);
         Filling { bytes: group.iter().map(job_bytes).sum(), hubs: shared.then(HashMap::new) }
     }
@@ -81,7 +135,7 @@ impl Queue {
     /// The next one that the group takes.
     pub(super) fn next(&mut self, filling: &mut Filling) -> Option<Job> {
         if self.turns.is_empty() {
-            self.put(self.jobs.try_recv().ok()?);
+            self.take_in();
         }
         let Filling { bytes, hubs } = filling;
         let fits = |job: &Job| match (&hubs, hub_of(&job.work)) {
@@ -109,12 +163,12 @@ impl Queue {
         if time.is_zero() {
             return false;
         }
-        match self.jobs.recv_timeout(time) {
-            Ok(job) => {
-                self.put(job);
+        match self.notes.recv_timeout(time) {
+            Ok(note) => {
+                self.note(note);
                 true
             }
-            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => false,
+            Err(_) => false,
         }
     }
 }

@@ -30,7 +30,7 @@ impl Touched {
             Setting::NoHub(name, expected) => (keys::hub_chunks(name), *expected),
             Setting::NoApp(hub, app, expected) => (keys::app_chunks(hub, app), *expected),
         };
-        if self.keys.contains(&from) {
+        if self.has_key(&from) {
             return Ok(None);
         }
         let found = match setting {
