@@ -85,6 +85,9 @@ impl Queue {
 
     /// Waits for work, the end of a sync, or the close of the store.
     pub(super) fn wait_for_any(&mut self) {
+        if !self.landings.is_empty() {
+            return;
+        }
         match self.notes.recv() {
             Ok(note) => self.note(note),
             Err(_) => self.closed = true,
