@@ -20,6 +20,9 @@ const DIRECTORY: &str = "DURAWASM_TEST_CRASH_DIRECTORY";
 /// Instances that are committed to at the same time, by ids from 0.
 pub(super) const IDS: u32 = 8;
 
+/// If set, all but the first commit small things only.
+pub(super) const SMALL: &str = "DURAWASM_TEST_CRASH_SMALL";
+
 /// Revisions of an instance before it ends and is replaced.
 const ROUNDS: u64 = 30;
 
@@ -33,17 +36,19 @@ async fn commit_for_ever(store: Arc<SledStore>, id: String) {
         last.events = vec![completed(2, 1)];
         store.commit(last).await.unwrap();
     }
+    let is_small = id != "0" && std::env::var_os(SMALL).is_some();
     let mut size = 0;
     loop {
         size = (size + 7919) % 3000;
         let mut commit = Commit { events: vec![completed(0, size)], ..start(&id) };
-        commit.payloads.input = Some(Some(payload(size * 200)));
+        commit.payloads.input = Some(Some(payload(if is_small { size / 10 } else { size * 200 })));
         commit.usage.orchestrator_fuel = 1;
         let mut done = store.commit(commit).await.unwrap();
         println!("\nack {id} {} {}", done.number.0, done.revision);
         while done.revision < ROUNDS {
             let bytes = match done.revision {
                 // One of them is large enough to be written ahead in pieces, over several segments.
+                _ if is_small => 9,
                 9 if id == "0" => 9_000_000,
                 9 => 700_000,
                 _ => size,

@@ -13,6 +13,8 @@ mod durable;
 mod encoding;
 mod fdatasync;
 mod flight;
+#[cfg(test)]
+mod flight_tests;
 mod gate;
 mod gather;
 mod group;
