@@ -91,7 +91,7 @@ async fn nothing_is_answered_or_shown_before_its_sync_and_those_before_it() {
     for id in ["b", "c", "d"] {
         assert!(!is_there(&store, id).await, "{id}");
     }
-    gate.let_through(0);
+    gate.release();
     for reply in first {
         reply.await.unwrap().unwrap();
     }
