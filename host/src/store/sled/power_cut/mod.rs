@@ -24,7 +24,7 @@ use crate::store::{Committed, Store as _};
 const RUN: Duration = Duration::from_millis(700);
 
 /// What a sync takes on a slow disk, in microseconds.
-const SLOW: u32 = 2_000;
+const SLOW: u32 = 1_000;
 
 /// Builds the library that stands between a process and its disk.
 fn shim(directory: &Path) -> PathBuf {
