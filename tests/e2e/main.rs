@@ -23,6 +23,7 @@ mod hostile;
 mod hostile_http;
 mod http_calls;
 mod hubs;
+mod intruders;
 mod javascript;
 mod kills;
 mod layers;
