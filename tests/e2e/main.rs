@@ -12,6 +12,7 @@ mod config;
 mod conformance;
 mod connections;
 mod crash;
+mod deploys;
 #[cfg(target_os = "linux")]
 mod disk_faults;
 mod examples;
