@@ -54,6 +54,8 @@ const ROUTES: &[(&str, &str, &str)] = &[
     ("PUT", "/admin/hubs/{hub}", ""),
     ("DELETE", "/admin/hubs/{hub}", ""),
     ("GET", "/admin/backup", ""),
+    ("GET", "/admin/hubs/{hub}/export", ""),
+    ("PUT", "/admin/hubs/{hub}/import", "a hub"),
     ("GET", "/metrics", ""),
 ];
 

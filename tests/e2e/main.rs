@@ -32,6 +32,7 @@ mod linear;
 mod logs;
 mod metrics;
 mod moves;
+mod moving_hubs;
 mod network;
 mod program;
 mod python;

@@ -223,7 +223,7 @@ pub(super) fn hub(found: &Matched, query: &Query, engine: &Engine) -> Result<Arc
     let name = HubName::from(name);
     let missing = |error: HubError| refused(base, StatusCode::NOT_FOUND, "no-such-hub", error.to_string());
     match engine.hub(&name) {
-        None if found.op == Op::PutHub => Ok(Arc::new(HubRecord::new(name, None, [0; 16]))),
+        None if [Op::PutHub, Op::ImportHub].contains(&found.op) => Ok(Arc::new(HubRecord::new(name, None, [0; 16]))),
         None => Err(missing(HubError::Unknown(name))),
         Some(hub) => match hub.state {
             HubState::Open => Ok(hub),

@@ -26,7 +26,7 @@ pub(super) struct Apps {
     /// One deployment at a time decides; admitting components goes on beside it.
     deciding: tokio::sync::Mutex<()>,
     /// Held by each deployment from the admission of its component to its record, and by whoever removes components.
-    components: tokio::sync::RwLock<()>,
+    pub(super) components: tokio::sync::RwLock<()>,
     /// Held by backups for reading: they may still come to a component that nobody needs any more.
     pub(super) backups: Arc<tokio::sync::RwLock<()>>,
 }
@@ -110,7 +110,7 @@ impl Apps {
         versions.into_iter().any(|version| version.digest == digest)
     }
 
-    fn remove(&self, hub: &HubName, app: &str) {
+    pub(super) fn remove(&self, hub: &HubName, app: &str) {
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(apps) = table.get_mut(hub) {
             apps.remove(app);
@@ -120,7 +120,7 @@ impl Apps {
         }
     }
 
-    fn put(&self, app: AppRecord) {
+    pub(super) fn put(&self, app: AppRecord) {
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
         table.entry(app.hub.clone()).or_default().insert(app.name.clone(), app);
     }
