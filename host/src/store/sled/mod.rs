@@ -14,6 +14,7 @@ mod encoding;
 mod fdatasync;
 mod gate;
 mod group;
+pub mod hub_entries;
 mod index;
 mod inspect;
 mod journal;
