@@ -1,6 +1,6 @@
 //! A host in the test's process, spoken to through its real router.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use durawasm_host::engine::{Clock, Engine, Settings, Waited, system_clock};
 use durawasm_host::net::egress::Egress;
 use durawasm_host::net::rules::{Rule, Rules};
 use durawasm_host::store::memory::MemoryStore;
-use durawasm_host::store::{AppVersion, BoxFuture, HubName, SharedStore};
+use durawasm_host::store::{AppVersion, BoxFuture, Digest, HubName, SharedStore};
 use durawasm_host::wasm::{Config, WasmExecutor};
 use serde_json::Value;
 use tower::ServiceExt;
@@ -86,6 +86,10 @@ impl Executor for Shared {
 
     fn admit(&self, component: Bytes) -> BoxFuture<'_, Result<AppVersion, AdmitError>> {
         self.0.admit(component)
+    }
+
+    fn components(&self) -> BoxFuture<'_, Result<Vec<(Digest, PathBuf)>, HostFault>> {
+        self.0.components()
     }
 }
 

@@ -109,7 +109,11 @@ impl From<ExportError> for ApiError {
         match error {
             ExportError::Hub(error) => error.into(),
             ExportError::Store(error) => error.into(),
-            ExportError::Components(_) | ExportError::Io(_) => StoreError::Unavailable(error.to_string()).into(),
+            ExportError::Components(_) | ExportError::Io(_) => Self::Admin {
+                status: StatusCode::SERVICE_UNAVAILABLE,
+                code: "export-failed",
+                message: error.to_string(),
+            },
         }
     }
 }

@@ -125,9 +125,10 @@ impl Library {
         Arc::clone(all.entry(digest).or_insert_with(|| Arc::new(loaded)))
     }
 
-    /// True: the component was admitted by this host before.
+    /// True: the component was admitted by this host before, and is kept. That it is in memory says nothing: a guest that
+    /// began while it was removed may have brought it back there.
     pub(super) fn has(&self, digest: Digest) -> bool {
-        self.in_memory(digest).is_some() || self.component_path(digest).exists()
+        self.component_path(digest).exists()
     }
 
     /// A component that was admitted before. Compiles it when its compiled form is missing or made by another engine.
