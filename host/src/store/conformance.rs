@@ -263,7 +263,12 @@ fn kinds_about_others() -> Vec<EventKind> {
 fn triggers(name: &str) -> Vec<Trigger> {
     let http = |level, methods: &[&str]| {
         let methods = methods.iter().map(|method| (*method).to_owned()).collect();
-        TriggerKind::Http(HttpTrigger { route: "orders/{id}".into(), methods, level })
+        TriggerKind::Http(HttpTrigger {
+            route: "orders/{id}".into(),
+            methods,
+            level,
+            streams: level == AuthLevel::Admin,
+        })
     };
     let kinds = [
         http(AuthLevel::Anonymous, &["GET", "POST"]),
