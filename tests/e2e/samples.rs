@@ -379,7 +379,7 @@ async fn send_instance_info() {
     assert_eq!((&document["id"], &document["Payload"]["id"]), (&json!("me"), &json!("me")));
     assert_eq!(document.as_object().unwrap().len(), 2, "{document}");
     // From here on nothing is used but the URLs.
-    let outsider = reqwest::Client::new();
+    let outsider = durawasm_tests::tls::http();
     let url = |name: &str| document["Payload"][name].as_str().unwrap().to_owned();
     let status = async || {
         let answer = outsider.get(url("statusQueryGetUri")).send().await.unwrap();

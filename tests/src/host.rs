@@ -7,7 +7,6 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Request, Response, StatusCode};
-use durawasm_core::Failure;
 use durawasm_core::model::Outcome;
 use durawasm_host::api::{ApiSettings, ApiState, EngineSlot};
 use durawasm_host::engine::executor::{

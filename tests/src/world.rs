@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::Bytes;
+use durawasm_core::Timestamp;
 use durawasm_core::model::Outcome;
-use durawasm_core::{Failure, Timestamp};
 use durawasm_host::engine::Settings;
 use durawasm_host::engine::executor::{
     ActivityRun, AdmitError, Executor, FunctionCall, FunctionEnd, FunctionRun, HostFault, OrchestratorRun, RunEnd,

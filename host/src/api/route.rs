@@ -202,9 +202,10 @@ impl Matched {
     }
 }
 
-/// The route of a request, if there is one.
+/// The route of a request, if there is one. `HEAD` asks for what `GET` answers, without its body.
 pub(super) fn find(method: &Method, path: &str) -> Option<Matched> {
     let segments = segments(path)?;
+    let method = if method == Method::HEAD { &Method::GET } else { method };
     BASES.iter().find_map(|(prefix, base)| {
         let rest = strip_base(prefix, &segments)?;
         let (token, rest) = match rest.split_first() {
@@ -313,6 +314,20 @@ mod tests {
         assert_eq!(found(&Method::DELETE, "/durabletask/instances/a/b"), None);
         assert_eq!(found(&Method::POST, "/durabletask/instances//terminate"), None);
         assert_eq!(found(&Method::GET, "/"), None);
+    }
+
+    #[test]
+    fn a_head_is_asked_for_where_there_is_something_to_get() {
+        for base in [Base::Webhooks, Base::Admin, Base::Root] {
+            let (prefix, _) = BASES.iter().find(|(_, of)| *of == base).unwrap();
+            for (method, pattern, op, _) in table(base) {
+                let path = format!("/{prefix}/{pattern}").replace("//", "/");
+                let head = find(&Method::HEAD, &path).map(|found| found.op);
+                let gets = table(base).iter().any(|(verb, other, ..)| *verb == Method::GET && other == pattern);
+                assert_eq!(head.is_some(), gets, "{path}");
+                assert!(*method != Method::GET || head == Some(*op), "{path}");
+            }
+        }
     }
 
     #[test]
