@@ -168,14 +168,17 @@ impl Client {
 
 /// What is wrong with the TLS of a server, if that is what is wrong.
 fn distrust(error: &reqwest::Error) -> Option<String> {
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let inner = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
-        let inner = inner.and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        if let Some(error) = inner.or_else(|| error.downcast_ref::<rustls::Error>()) {
-            return Some(error.to_string());
+    let mut next = error.source();
+    while let Some(error) = next {
+        if let Some(wrong) = error.downcast_ref::<rustls::Error>() {
+            return Some(wrong.to_string());
         }
-        cause = error.source();
+        // What it holds is not what it names as its source.
+        let held = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        next = match held {
+            Some(held) => Some(held),
+            None => error.source(),
+        };
     }
     None
 }

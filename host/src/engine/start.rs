@@ -204,6 +204,10 @@ impl Inner {
         let id = match &request.instance_id {
             Some(id) => {
                 check_instance_id(id).map_err(|why| StartError::BadInstanceId(format!("The instance ID {why}.")))?;
+                if matches!(id.as_str(), "." | "..") {
+                    let message = format!("The instance ID is '{id}', which URLs take for a step in their path.");
+                    return Err(StartError::BadInstanceId(message));
+                }
                 id.clone()
             }
             None => uuid::Uuid::now_v7().simple().to_string(),
