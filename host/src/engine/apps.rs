@@ -28,7 +28,7 @@ pub(super) struct Apps {
     /// One deployment at a time decides; admitting components goes on beside it.
     deciding: tokio::sync::Mutex<()>,
     /// Held by each deployment from the admission of its component to its record, and by whoever removes components.
-    components: tokio::sync::RwLock<()>,
+    pub(super) components: tokio::sync::RwLock<()>,
     /// Held by backups for reading: they may still come to a component that nobody needs any more.
     pub(super) backups: Arc<tokio::sync::RwLock<()>>,
 }
@@ -114,7 +114,7 @@ impl Apps {
         versions.into_iter().any(|version| version.digest == digest)
     }
 
-    fn remove(&self, hub: &HubName, app: &str) {
+    pub(super) fn remove(&self, hub: &HubName, app: &str) {
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(apps) = table.get_mut(hub) {
             apps.remove(app);
@@ -125,7 +125,7 @@ impl Apps {
         self.route(hub, &table);
     }
 
-    fn put(&self, app: AppRecord) {
+    pub(super) fn put(&self, app: AppRecord) {
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
         let hub = app.hub.clone();
         table.entry(hub.clone()).or_default().insert(app.name.clone(), app);
@@ -355,7 +355,7 @@ impl Inner {
         check_app_name(app)?;
         self.hub_to_deploy_to(hub)?;
         let _kept = self.apps.components.read().await;
-        let version = self.executor.admit(component).await?;
+        let version = AppVersion { deployed: self.now(), ..self.executor.admit(component).await? };
         let _one_at_a_time = self.apps.deciding.lock().await;
         // It may have been deleted while the component was compiled.
         self.hub_to_deploy_to(hub)?;
