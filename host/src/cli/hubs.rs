@@ -1,7 +1,6 @@
 //! `hub`: create, list, show, delete, export and import task hubs.
 
 use std::path::PathBuf;
-
 use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::Value;
