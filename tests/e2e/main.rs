@@ -48,6 +48,7 @@ mod settings;
 mod singleton;
 mod sleepers;
 mod start_options;
+mod streaming;
 mod surface;
 mod tenants;
 mod timers;

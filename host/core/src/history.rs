@@ -32,6 +32,8 @@ pub struct ExecutionStarted {
     pub tags: Tags,
     /// W3C trace context of the caller.
     pub trace_parent: Option<String>,
+    /// What tracing systems have to say beside it, as it came.
+    pub trace_state: Option<String>,
     /// The call of the parent that waits for the outcome; none: nobody waits.
     pub awaited_by: Option<AwaitedBy>,
     /// How many levels of parents it has.

@@ -276,6 +276,7 @@ impl Orchestration {
             awaited_by: Some(awaited_by),
             depth: self.started.depth + 1,
             trace_parent: self.started.trace_parent.clone(),
+            trace_state: self.started.trace_state.clone(),
             again,
         };
         Effect::Send(Outgoing { to: call.instance_id.clone(), letter: Letter::StartChild(Box::new(start)) })

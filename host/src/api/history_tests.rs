@@ -48,6 +48,7 @@ fn started() -> EventKind {
         version: None,
         tags: Tags::default(),
         trace_parent: None,
+        trace_state: None,
         awaited_by: None,
         depth: 0,
         scheduled_at: None,

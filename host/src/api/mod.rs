@@ -46,6 +46,7 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::http::Method;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
@@ -223,11 +224,12 @@ pub fn router(state: ApiState) -> Router {
 async fn serve(State(state): State<ApiState>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let found = route::find(&parts.method, parts.uri.path());
+    let is_head = found.is_some() && parts.method == Method::HEAD;
     let meters = Arc::clone(&state.meters);
     let timed = meters.begin(found.as_ref().map(|found| found.op));
     let response = answer(state, found, (parts, body)).await.unwrap_or_else(ApiError::into_response);
     timed.ended(response.status());
-    response
+    if is_head { wire::head_of(response) } else { response }
 }
 
 async fn answer(

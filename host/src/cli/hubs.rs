@@ -1,7 +1,6 @@
 //! `hub`: create, list, show, delete, export and import task hubs.
 
 use std::path::PathBuf;
-
 use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::Value;
@@ -43,6 +42,9 @@ pub(super) struct ServerArgs {
     /// The key, if the server wants one
     #[arg(long, env = "DURAWASM_KEY", hide_env_values = true)]
     key: Option<String>,
+    /// Certificates (PEM) that a server at https:// may have, beside those of the public authorities
+    #[arg(long, env = "DURAWASM_CA", value_name = "FILE")]
+    ca: Option<PathBuf>,
     /// Print what the server answers, as JSON
     #[arg(long)]
     pub(super) json: bool,
@@ -50,8 +52,8 @@ pub(super) struct ServerArgs {
 
 impl ServerArgs {
     pub(super) fn client(&self, hub: &str) -> Result<Client, CliError> {
-        let (url, key) = (self.url.clone(), self.key.clone());
-        Client::new(&TargetArgs { hub: hub.to_owned(), url, key, json: self.json })
+        let (url, key, ca) = (self.url.clone(), self.key.clone(), self.ca.clone());
+        Client::new(&TargetArgs { hub: hub.to_owned(), url, key, ca, json: self.json })
     }
 }
 

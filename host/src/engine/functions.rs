@@ -5,7 +5,7 @@ use std::sync::Arc;
 use durawasm_core::{Failure, Payload};
 
 use super::apps::Triggered;
-use super::executor::{FunctionAnswer, FunctionCall, FunctionRun, HostFault, HttpRequest, HttpResponse};
+use super::executor::{FunctionAnswer, FunctionCall, FunctionRun, HostFault, HttpRequest, HttpResponse, StreamedCall};
 use super::guest_client::GuestClient;
 use super::meters::{GuestRole, Kind};
 use super::routes::RouteParams;
@@ -20,6 +20,8 @@ pub struct HttpFunction {
     pub name: String,
     /// Which key the request needs.
     pub level: AuthLevel,
+    /// It is to be called with [`Engine::stream_http`].
+    pub streams: bool,
     /// The route's parameters.
     pub params: RouteParams,
 }
@@ -76,7 +78,9 @@ impl Engine {
         let call = FunctionCall::Http(HttpRequest { params, ..request });
         match self.inner.call(hub, (digest, name), call).await? {
             FunctionAnswer::Http(response) => Ok(response),
-            FunctionAnswer::Trigger(_) => Err(FunctionError::Host(HostFault("an answer of another kind".to_owned()))),
+            FunctionAnswer::Streamed | FunctionAnswer::Trigger(_) => {
+                Err(FunctionError::Host(HostFault("an answer of another kind".to_owned())))
+            }
         }
     }
 
@@ -111,13 +115,20 @@ impl Inner {
         let busy = self.hubs.enter(hub).ok_or(FunctionError::Unknown)?;
         let mut turn = self.meters.turn(Kind::Function);
         // A queue without an end would only turn every answer into a timeout.
-        let permit = tokio::time::timeout(self.settings.function_patience, self.function_permits.acquire());
+        // Those that stream may have to wait for their clients: they take no place from the others.
+        let permits = match &call {
+            FunctionCall::Streamed(_) => &self.stream_permits,
+            FunctionCall::Http(_) | FunctionCall::Trigger(_) => &self.function_permits,
+        };
+        let permit = tokio::time::timeout(self.settings.function_patience, permits.acquire());
         let Ok(_permit) = permit.await else { return Err(FunctionError::Busy) };
         turn.begins();
         let timeout = self.settings.function_timeout;
         let client = GuestClient::new(self, hub);
         let client = match &call {
-            FunctionCall::Http(request) => client.answering(&request.origin),
+            FunctionCall::Http(request) | FunctionCall::Streamed(StreamedCall { request, .. }) => {
+                client.answering(&request.origin)
+            }
             FunctionCall::Trigger(_) => client,
         };
         let run = FunctionRun {
@@ -125,12 +136,11 @@ impl Inner {
             name,
             invocation_id: uuid::Uuid::now_v7().to_string(),
             env: busy.env(),
-            call,
             client,
             stops: Arc::clone(&self.meters.stops),
             timeout,
         };
-        let ended = tokio::time::timeout(timeout, self.executor.run_function(run)).await;
+        let ended = tokio::time::timeout(timeout, self.executor.run_function(run, call)).await;
         turn.ended(matches!(ended, Ok(Ok(Ok(_)))));
         match ended {
             Ok(Ok(Ok(answer))) => Ok(answer),

@@ -28,9 +28,11 @@ mod query;
 mod quota;
 mod retention;
 pub mod routes;
+mod routing;
 mod schedules;
 pub mod session;
 mod start;
+pub mod streams;
 mod timers;
 mod trial;
 pub mod verdict;
@@ -79,11 +81,12 @@ pub struct Settings {
     pub http_calls: usize,
     /// How long an activity that was cancelled may go on before it is stopped; its heartbeats tell it.
     pub cancel_grace: Duration,
-    /// HTTP, manual and timer functions that run at once.
+    /// HTTP, manual and timer functions that run at once; beside them as many HTTP functions that stream, which may have to
+    /// wait for their clients.
     pub functions: usize,
     /// How long a call of one waits for a place.
     pub function_patience: Duration,
-    /// How long one may run.
+    /// How long one may run; one that streams, with all that it sends.
     pub function_timeout: Duration,
     /// How long a start's answer waits for the first episode, so that both fit into one commit.
     pub start_patience: Duration,
@@ -150,6 +153,7 @@ pub(crate) struct Inner {
     activity_permits: Arc<Semaphore>,
     http_permits: Semaphore,
     function_permits: Semaphore,
+    stream_permits: Semaphore,
     check_permits: Semaphore,
     outside: OnceLock<Arc<dyn guest_client::Outside>>,
     recovered: AtomicBool,
@@ -199,6 +203,7 @@ impl Engine {
             activity_permits: Arc::new(Semaphore::new(settings.activities)),
             http_permits: Semaphore::new(settings.http_calls),
             function_permits: Semaphore::new(settings.functions),
+            stream_permits: Semaphore::new(settings.functions),
             check_permits: Semaphore::new(CHECKS),
             outside: OnceLock::new(),
             recovered: AtomicBool::new(false),

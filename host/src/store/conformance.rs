@@ -98,6 +98,7 @@ fn started() -> ExecutionStarted {
         version: Some("1.0".into()),
         tags: Tags::from([("a".into(), "b".into())]),
         trace_parent: Some("00-0-0-01".into()),
+        trace_state: Some("a=1,b=2".into()),
         awaited_by: Some(awaited_by()),
         depth: 2,
         scheduled_at: Some(at(77)),
@@ -136,6 +137,7 @@ pub(super) fn every_kind() -> Vec<HistoryEvent> {
         version: None,
         tags: Tags::new(),
         trace_parent: None,
+        trace_state: None,
         awaited_by: None,
         depth: 0,
         scheduled_at: None,
@@ -263,7 +265,12 @@ fn kinds_about_others() -> Vec<EventKind> {
 fn triggers(name: &str) -> Vec<Trigger> {
     let http = |level, methods: &[&str]| {
         let methods = methods.iter().map(|method| (*method).to_owned()).collect();
-        TriggerKind::Http(HttpTrigger { route: "orders/{id}".into(), methods, level })
+        TriggerKind::Http(HttpTrigger {
+            route: "orders/{id}".into(),
+            methods,
+            level,
+            streams: level == AuthLevel::Admin,
+        })
     };
     let kinds = [
         http(AuthLevel::Anonymous, &["GET", "POST"]),

@@ -60,6 +60,7 @@ impl Orchestration {
                     awaited_by: None,
                     depth: self.started.depth + 1,
                     trace_parent: self.started.trace_parent.clone(),
+                    trace_state: self.started.trace_state.clone(),
                     again: false,
                 };
                 let event =

@@ -107,6 +107,8 @@ struct StartedRow<'a> {
     scheduled_at: Option<Time>,
     #[n(8)]
     completes_early: Option<bool>,
+    #[b(9)]
+    trace_state: Option<&'a str>,
 }
 
 /// The numbers of the kinds.
@@ -353,6 +355,7 @@ impl<'a> EventRow<'a> {
                 parent_instance_id: started.parent_instance_id.as_deref(),
                 version: started.version.as_deref(),
                 trace_parent: started.trace_parent.as_deref(),
+                trace_state: started.trace_state.as_deref(),
                 awaited_by: started.awaited_by.as_ref().map(AwaitedByRow::new),
                 depth: (started.depth > 0).then_some(started.depth),
                 scheduled_at: started.scheduled_at.map(Time),
@@ -485,6 +488,7 @@ impl<'a> EventRow<'a> {
             version: started.version.map(str::to_owned),
             tags: tags(&self.tags),
             trace_parent: started.trace_parent.map(str::to_owned),
+            trace_state: started.trace_state.map(str::to_owned),
             awaited_by: started.awaited_by.as_ref().map(AwaitedByRow::load),
             depth: started.depth.unwrap_or(0),
             scheduled_at: started.scheduled_at.map(|at| at.0),
