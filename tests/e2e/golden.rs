@@ -275,7 +275,7 @@ async fn a_changed_return_is_found_at_its_place() {
     let returned =
         history.iter().position(|event| matches!(event.kind, EventKind::OrchestratorReturned { .. })).unwrap();
     let ending = Ending::Returned(Ok(Some("7".into())));
-    history[returned].kind = EventKind::OrchestratorReturned { ending };
+    history[returned].kind = EventKind::OrchestratorReturned { ending, fuel: None };
     let divergence = verdict::check(&*executor(), &version, &history).await.unwrap().unwrap_err();
     assert_eq!((divergence.position, divergence.expected.as_str()), (returned, "return with 7"));
     assert!(divergence.found.starts_with("return with [1,"), "{divergence}");
