@@ -15,6 +15,7 @@ mod crash;
 #[cfg(target_os = "linux")]
 mod disk_faults;
 mod examples;
+mod fuel;
 mod functions;
 mod golden;
 mod hello;

@@ -300,6 +300,49 @@ async fn a_component_is_checked_before_it_is_deployed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn after_a_deployment_the_instances_get_their_verdict() {
+    let host = Host::new().await;
+    let verdict = async |host: &Host| host.send("GET", APP, "").await.json()["verdict"].clone();
+    host.deploy("nondet", guests::guest("nondet-v2")).await;
+    host.deploy("nondet", guests::guest("nondet-v1")).await;
+    assert_eq!(verdict(&host).await, Value::Null, "there are no instances");
+    waiting(&host, "Order", "open-order", 1).await;
+    waiting(&host, "Versions", "open-versions", 0).await;
+    for function in ["Mended", "Spoilt"] {
+        host.run(function, Value::Null).await;
+    }
+    let before = host.status("open-order").await;
+    let deployed = host.deploy("nondet", guests::guest("nondet-v2")).await;
+    assert!(deployed["verdict"]["state"].is_string(), "{deployed}");
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
+    let done = loop {
+        let verdict = verdict(&host).await;
+        if verdict["state"] == "done" {
+            break verdict;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{verdict}");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    };
+    assert_eq!((&done["checked"], &done["unknown"], &done["complete"]), (&json!(4), &json!(0), &json!(true)), "{done}");
+    assert_eq!(done["open"], json!({"compatible": 1, "diverging": 1}), "{done}");
+    assert_eq!(done["closed"], json!({"compatible": 1, "diverging": 1}), "{done}");
+    let first = &done["diverging"][0];
+    assert_eq!(
+        (&first["instanceId"], &first["position"], &first["expected"], &first["found"]),
+        (&json!("open-order"), &json!(1), &json!("call activity 'A'"), &json!("call activity 'B'")),
+        "{done}"
+    );
+    assert_eq!(host.status("open-order").await, before, "nothing is moved by it");
+    // It is of the version that is current.
+    host.deploy("nondet", guests::guest("nondet-v1")).await;
+    let digest = host.send("GET", APP, "").await.json()["digest"].clone();
+    assert_ne!(digest, deployed["digest"]);
+    let again = verdict(&host).await;
+    assert!(["waiting", "running", "done"].contains(&again["state"].as_str().unwrap()), "{again}");
+    assert_eq!(again["closed"]["diverging"], 0, "all ran on this one: {again}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn code_that_fails_where_the_history_goes_on_is_said_to() {
     let host = Host::new().await;
     host.deploy("nondet", guests::guest("nondet-v2")).await;

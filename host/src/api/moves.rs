@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::error::{AdminError, ApiError, DivergenceBody, ErrorBody};
 use super::query::Query;
 use super::{Call, apps, wire};
-use crate::engine::{MOST_MOVED, MoveError, MoveMany, Parts, Target, Trial, TrialRefusal};
+use crate::engine::{Aftermath, MOST_MOVED, MoveError, MoveMany, Parts, Stage, Target, Trial, TrialRefusal};
 use crate::store::{Position, portable};
 
 /// Digits of a digest that are enough to name a version.
@@ -77,6 +77,19 @@ pub(super) struct TrialView {
     verdict: VerdictView,
 }
 
+/// What the app's instances on other versions would do on its current one, found out in the background after the
+/// deployment. Nothing is moved by it.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AftermathView {
+    /// `waiting`, `running`, `done`, or `failed` when the store failed over it.
+    state: &'static str,
+    /// Instances that were looked at, so far.
+    checked: u64,
+    #[serde(flatten)]
+    verdict: VerdictView,
+}
+
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct VerdictView {
@@ -118,22 +131,38 @@ impl RefusalView {
     }
 }
 
-/// The check of a deployment as the administration shows it.
-pub(super) fn trial(trial: Trial) -> TrialView {
-    let Trial { version, open_compatible, open_diverging, closed_compatible, closed_diverging, .. } = &trial;
-    let fine = trial.complete && *open_diverging + *closed_diverging + trial.unknown == 0;
-    TrialView {
-        digest: version.digest.to_string(),
-        version: version.label.clone(),
-        verdict: VerdictView {
-            compatible: fine,
+impl VerdictView {
+    fn of(trial: Trial) -> Self {
+        let Trial { open_compatible, open_diverging, closed_compatible, closed_diverging, .. } = trial;
+        Self {
+            compatible: trial.complete && open_diverging + closed_diverging + trial.unknown == 0,
             complete: trial.complete,
-            open: CountsView { compatible: *open_compatible, diverging: *open_diverging },
-            closed: CountsView { compatible: *closed_compatible, diverging: *closed_diverging },
+            open: CountsView { compatible: open_compatible, diverging: open_diverging },
+            closed: CountsView { compatible: closed_compatible, diverging: closed_diverging },
             unknown: trial.unknown,
             diverging: trial.diverging.into_iter().map(RefusalView::of_trial).collect(),
-        },
+        }
     }
+}
+
+/// The check of a deployment as the administration shows it.
+pub(super) fn trial(trial: Trial) -> TrialView {
+    TrialView {
+        digest: trial.version.digest.to_string(),
+        version: trial.version.label.clone(),
+        verdict: VerdictView::of(trial),
+    }
+}
+
+/// What is known of an app's current version.
+pub(super) fn aftermath(known: Aftermath) -> AftermathView {
+    let state = match known.stage {
+        Stage::Waiting => "waiting",
+        Stage::Running => "running",
+        Stage::Done => "done",
+        Stage::Failed => "failed",
+    };
+    AftermathView { state, checked: known.trial.checked(), verdict: VerdictView::of(known.trial) }
 }
 
 /// The recorded history in a form that can be kept and replayed elsewhere.
