@@ -48,7 +48,9 @@ pub(super) async fn deploy(args: DeployArgs) -> Result<(), CliError> {
     show::table(&functions.iter().map(row).collect::<Vec<_>>());
     if app.pointer("/verdict/state").is_some_and(|state| state == "waiting" || state == "running") {
         show::note(&format!(
-            "instances of the app keep their version; which of them could be moved to this one is being found out: GET {path}"
+            "instances of the app keep their version; which of them could be moved to this one is being found out: durawasm app \
+             show {}",
+            args.app
         ));
     }
     Ok(())

@@ -13,6 +13,7 @@ mod commit;
 pub mod cron;
 mod episode;
 pub mod executor;
+mod families;
 pub mod functions;
 pub mod guest_client;
 mod hot;
@@ -50,6 +51,7 @@ pub use client::{
     StartRequest, Waited,
 };
 use executor::Executor;
+pub use families::MovedFamily;
 pub use hubs::{DEFAULT_HUB, HubError};
 pub use logs::{LogLevel, LogLimits, LogLine, LogPage};
 pub use moves::{LISTED, MOST_MOVED, MoveError, MoveMany, Moved, MovedMany, Target};
