@@ -3,6 +3,7 @@
 mod client;
 mod events;
 mod hello;
+mod many;
 mod sequence;
 mod sleep;
 
@@ -42,13 +43,17 @@ pub(super) enum Case {
     Client { connections: usize },
     /// W1 alone or beside hostile guests.
     Neighbour { hostile: bool },
+    /// Lists and purges.
+    Many,
+    /// Coming and going.
+    Churn,
 }
 
 /// What the arguments ask for.
 pub(super) fn cases(args: &Args) -> Vec<Case> {
     let hello = |delayed| args.connections.iter().map(move |&connections| Case::Hello { connections, delayed });
     let starts = args.connections.iter().map(|&connections| Case::Client { connections });
-    let kinds: [(Workload, Vec<Case>); 9] = [
+    let kinds: [(Workload, Vec<Case>); 11] = [
         (Workload::W1, hello(false).collect()),
         (Workload::Delayed, hello(true).collect()),
         (Workload::Finished, vec![Case::Finished]),
@@ -58,6 +63,8 @@ pub(super) fn cases(args: &Args) -> Vec<Case> {
         (Workload::W5, vec![Case::Sequence]),
         (Workload::W6, starts.collect()),
         (Workload::Neighbour, vec![Case::Neighbour { hostile: false }, Case::Neighbour { hostile: true }]),
+        (Workload::Many, vec![Case::Many]),
+        (Workload::Churn, vec![Case::Churn]),
     ];
     kinds.into_iter().filter(|(workload, _)| args.measures(*workload)).flat_map(|(_, cases)| cases).collect()
 }
@@ -76,6 +83,8 @@ impl Case {
             Self::Client { connections } => format!("W6, {connections} starts at a time"),
             Self::Neighbour { hostile: false } => "W1, 16 at a time, alone".to_owned(),
             Self::Neighbour { hostile: true } => "W1, 16 at a time, hostile neighbours".to_owned(),
+            Self::Many => "Lists and purges of many".to_owned(),
+            Self::Churn => "Started, run and purged, 20 rounds".to_owned(),
         }
     }
 
@@ -92,6 +101,8 @@ impl Case {
             Self::Sequence => sequence::sequence(&server).await,
             Self::Client { connections } => client::starts(&server, args, connections).await,
             Self::Neighbour { hostile } => hello::beside(&server, args, hostile).await,
+            Self::Many => many::many(&server, args).await,
+            Self::Churn => many::churn(&server, args).await,
         }
     }
 }
