@@ -78,11 +78,11 @@ pub(super) struct Looking<'a> {
     app: &'a str,
     deadline: Instant,
     pub(super) trial: Trial,
-    /// Asked after each verdict, with how long it took: none: goes on at once. It is not served while others wait.
+    /// Says when to go on after each verdict; none: at once. With it, instances that are on the version are left out.
     pub(super) pace: Option<&'a dyn Pace>,
 }
 
-/// Who looks over a trial that goes on beside the work of others.
+/// Paces a trial that goes on beside the work of others.
 pub(super) trait Pace: Send + Sync {
     /// One more instance was looked at. Waits for as long as the next one should; false: there is no use in going on.
     fn looked<'a>(&'a self, trial: &'a Trial, took: Duration) -> BoxFuture<'a, bool>;

@@ -70,11 +70,12 @@ impl Orchestration {
         }
     }
 
-    /// What the execution had used, by this count, where its last recorded episode stopped.
+    /// What the execution had used, by this count, where its last recorded episode stopped; none: that episode does not say.
     #[must_use]
     pub fn recorded_fuel(&self, code: u64) -> Option<u64> {
-        let Phase::Replaying { record, .. } = &self.run.phase else { return None };
-        record.fuel.back().filter(|last| last.fuel.code == code).map(|last| last.fuel.total)
+        let Phase::Replaying { record, waits, .. } = &self.run.phase else { return None };
+        let last = record.fuel.back()?;
+        (last.waits_served == *waits && last.fuel.code == code).then_some(last.fuel.total)
     }
 
     /// The guest is at a wait. If a recorded episode stopped here, it must have used what it had used then.
