@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::task::Poll;
 
+use axum::body::Bytes;
 use durawasm_core::history::Ending;
 use durawasm_core::{EventKind, HistoryEvent, Orchestration, Timestamp};
 use durawasm_host::engine::Parts;
@@ -116,6 +117,12 @@ pub(crate) fn recordings() -> Vec<Recording> {
             &[("root/suspend?reason=wait", ""), ("root/raiseEvent/Go", "1"), ("root/resume", "")],
         ),
         ("terminate", "Event", json!("Go"), &[("root/terminate?reason=enough", "")]),
+        (
+            "moved",
+            "CollectEvents",
+            json!(2),
+            &[("root/raiseEvent/item", "1"), ("root/move?to=current", ""), ("root/raiseEvent/item", "2")],
+        ),
         ("rewind", "Program", program(json!({"seq": [{"echo": 1}, repaired, {"echo": 2}]})), rewind),
         (
             "rewind-with-timer",
@@ -132,8 +139,17 @@ pub(crate) fn folder() -> PathBuf {
     root().join("tests/golden/0.1")
 }
 
-async fn record((_, function, input, acts): &Recording) -> Vec<HistoryEvent> {
-    let mut world = World::new("flow", guests::guest("flow"), &[]).await;
+/// The same code in a component of another digest: it has a custom section more.
+pub(crate) fn another(guest: &str) -> Bytes {
+    let section = [&[0, 8, 7][..], b"another"].concat();
+    [&guests::guest(guest)[..], &section].concat().into()
+}
+
+async fn record(recording: &Recording) -> Vec<HistoryEvent> {
+    record_in(World::new("flow", guests::guest("flow"), &[]).await, recording).await
+}
+
+pub(crate) async fn record_in(mut world: World, (_, function, input, acts): &Recording) -> Vec<HistoryEvent> {
     let outside = Outside::new().await;
     let input = serde_json::from_str(&input.to_string().replace("{outside}", &outside.url(""))).unwrap();
     world.start(function, ROOT, &input).await;
@@ -144,6 +160,9 @@ async fn record((_, function, input, acts): &Recording) -> Vec<HistoryEvent> {
         }
         if path.is_empty() {
             world.run_out().await;
+        } else if path.starts_with("root/move") {
+            world.host.deploy("flow", another("flow")).await;
+            assert_eq!(world.post(path, body).await, 200, "{path}");
         } else {
             assert_eq!(world.post(path, body).await, 202, "{path}");
         }
@@ -176,12 +195,20 @@ pub(crate) fn before_the_last_episode(history: &[HistoryEvent]) -> (Vec<HistoryE
                 | EventKind::OrchestratorReturned { .. }
         );
         if is_of_the_code {
-            done.push(event.kind.clone());
+            done.push(without_fuel(event.kind.clone()));
         } else if !matches!(event.kind, EventKind::ExecutionCompleted { .. }) {
             before.push(event.clone());
         }
     }
     (before, done)
+}
+
+/// Histories that were recorded before fuel was say nothing of it.
+fn without_fuel(kind: EventKind) -> EventKind {
+    match kind {
+        EventKind::OrchestratorReturned { ending, .. } => EventKind::OrchestratorReturned { ending, fuel: None },
+        other => other,
+    }
 }
 
 /// Replays a history with today's code on the real executor, up to where the code waits or ends. What it does that is
@@ -214,7 +241,7 @@ pub(crate) async fn replay(history: &[HistoryEvent], digest: Digest) -> Result<V
         Some(RunEnd::Host(fault)) => return Err(fault.to_string()),
     }
     let done = session.with(Orchestration::take_decision).events;
-    let done = done.into_iter().map(|event| event.kind);
+    let done = done.into_iter().map(|event| without_fuel(event.kind));
     Ok(done.filter(|kind| !matches!(kind, EventKind::ExecutionCompleted { .. })).collect())
 }
 
@@ -275,7 +302,7 @@ async fn a_changed_return_is_found_at_its_place() {
     let returned =
         history.iter().position(|event| matches!(event.kind, EventKind::OrchestratorReturned { .. })).unwrap();
     let ending = Ending::Returned(Ok(Some("7".into())));
-    history[returned].kind = EventKind::OrchestratorReturned { ending };
+    history[returned].kind = EventKind::OrchestratorReturned { ending, fuel: None };
     let divergence = verdict::check(&*executor(), &version, &history).await.unwrap().unwrap_err();
     assert_eq!((divergence.position, divergence.expected.as_str()), (returned, "return with 7"));
     assert!(divergence.found.starts_with("return with [1,"), "{divergence}");

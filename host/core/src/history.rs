@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::model::{AwaitedBy, Failure, InstanceId, Outcome, Payload, RetryPolicy, Status, Tags, TaskId};
+use crate::model::{AwaitedBy, Failure, Fuel, InstanceId, Outcome, Payload, RetryPolicy, Status, Tags, TaskId};
 
 /// One thing that happened, and when.
 #[derive(Clone, Debug, PartialEq)]
@@ -206,6 +206,8 @@ pub enum EventKind {
     OrchestratorReturned {
         /// What it came to.
         ending: Ending,
+        /// All that it had used by then; none: it was not counted, or the host stopped it.
+        fuel: Option<Fuel>,
     },
     /// The time that the start was scheduled for has come; the code runs from here on.
     ScheduledTimeReached,
@@ -247,6 +249,8 @@ pub enum EventKind {
     EpisodeCompleted {
         /// How many of its waits had been served by then: what a replay has already seen, and must not log again.
         waits_served: u32,
+        /// All that it had used by then; none: it was not counted, or it has returned.
+        fuel: Option<Fuel>,
     },
     /// The execution is over.
     ExecutionCompleted {

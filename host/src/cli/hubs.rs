@@ -1,9 +1,9 @@
 //! `hub`: create, list, show, delete, export and import task hubs.
 
-use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::Value;
+use std::path::PathBuf;
 
 use super::args::TargetArgs;
 use super::client::{Answer, Body, Client};

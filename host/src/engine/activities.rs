@@ -14,7 +14,7 @@ use super::actor::InFlight;
 use super::executor::{ActivityLog, ActivityRun, HostFault, Pulse};
 use super::guest_client::GuestClient;
 use super::http::{HttpEnd, HttpRun};
-use super::meters::Kind;
+use super::meters::{GuestRole, Kind};
 use crate::store::InstanceRecord;
 
 /// No attempt may take longer, whatever its call says.
@@ -93,6 +93,7 @@ impl Inner {
         let log = ActivityLog::new(&self.logs, &self.clock, caller.number, (&call.name, call.attempt));
         let log = Arc::new(log);
         loop {
+            let fuel = self.meters.burning(GuestRole::Activity);
             let run = ActivityRun {
                 digest,
                 hub: caller.hub.clone(),
@@ -108,6 +109,7 @@ impl Inner {
                 log: Arc::clone(&log),
                 client: GuestClient::new(self, &caller.hub),
                 stops: Arc::clone(&self.meters.stops),
+                fuel: Arc::clone(&fuel.gauge),
                 timeout,
             };
             let _place = busy.hub().activity_place().await;

@@ -397,6 +397,7 @@ impl Inner {
         match self.store.remove_app(&app.hub, &app.name, app.generation).await {
             Ok(()) => {
                 self.apps.remove(&app.hub, &app.name);
+                self.afterwards.forget(&(app.hub.clone(), app.name.clone()));
                 self.keep_schedules(Beginning::Later).await
             }
             Err(CommitError::Store(error)) => Err(error),
@@ -407,11 +408,16 @@ impl Inner {
     /// Writes an app's record as it is to be. The caller is the one that decides.
     pub(super) async fn change_app(&self, app: AppRecord) -> Result<(), StoreError> {
         let expected = app.generation;
-        let is_new = self.apps.get(&app.hub, &app.name).is_none_or(|before| before.current != app.current);
+        let before = self.apps.get(&app.hub, &app.name).map(|before| before.current);
+        let is_new = before != Some(app.current);
         match self.store.put_app(app.clone(), expected).await {
             Ok(()) => {
                 let name = (app.hub.clone(), app.name.clone());
+                let version = app.current_version().filter(|_| is_new && before.is_some()).cloned();
                 self.apps.put(AppRecord { generation: expected.saturating_add(1), ..app });
+                if let Some(version) = version {
+                    self.judge_afterwards(&name.0, &name.1, version).await;
+                }
                 self.keep_schedules(if is_new { Beginning::Deployed(name) } else { Beginning::Later }).await
             }
             Err(CommitError::Store(error)) => Err(error),

@@ -310,6 +310,8 @@ impl Inner {
         .await;
         let host_fault = end.is_some_and(|end| self.ended(live, end));
         if !host_fault {
+            let fuel = live.session.with(Orchestration::take_new_fuel);
+            self.meters.used(GuestRole::Orchestrator, fuel);
             live.session.with(Orchestration::end_episode);
         }
         host_fault

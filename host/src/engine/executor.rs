@@ -1,7 +1,7 @@
 //! What the engine asks of whatever runs guests. `wasm` implements it; tests may, too.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -98,6 +98,23 @@ impl Pulse {
     }
 }
 
+/// How much fuel a run has used so far. It is told now and then, and at the end, however the run ends.
+#[derive(Debug, Default)]
+pub struct FuelGauge(AtomicU64);
+
+impl FuelGauge {
+    /// All that was used since the start.
+    pub fn tell(&self, total: u64) {
+        self.0.store(total, Ordering::Relaxed);
+    }
+
+    /// What was told last.
+    #[must_use]
+    pub fn read(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// Names and values of environment variables.
 pub type Environment = Arc<[(String, String)]>;
 
@@ -131,6 +148,8 @@ pub struct ActivityRun {
     pub client: GuestClient,
     /// Counts what it is stopped for.
     pub stops: Arc<Stops>,
+    /// Told what it uses.
+    pub fuel: Arc<FuelGauge>,
     /// After this the attempt is stopped and fails.
     pub timeout: Duration,
 }
@@ -149,6 +168,8 @@ pub struct FunctionRun {
     pub client: GuestClient,
     /// Counts what it is stopped for.
     pub stops: Arc<Stops>,
+    /// Told what it uses.
+    pub fuel: Arc<FuelGauge>,
     /// After this it is stopped and fails.
     pub timeout: Duration,
 }

@@ -131,6 +131,7 @@ impl Inner {
             }
             FunctionCall::Trigger(_) => client,
         };
+        let fuel = self.meters.burning(GuestRole::Function);
         let run = FunctionRun {
             digest,
             name,
@@ -138,6 +139,7 @@ impl Inner {
             env: busy.env(),
             client,
             stops: Arc::clone(&self.meters.stops),
+            fuel: Arc::clone(&fuel.gauge),
             timeout,
         };
         let ended = tokio::time::timeout(timeout, self.executor.run_function(run, call)).await;

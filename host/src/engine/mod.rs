@@ -5,6 +5,7 @@
 
 mod activities;
 mod actor;
+mod afterwards;
 mod apps;
 mod backup;
 pub mod client;
@@ -12,6 +13,7 @@ mod commit;
 pub mod cron;
 mod episode;
 pub mod executor;
+mod families;
 pub mod functions;
 pub mod guest_client;
 mod hot;
@@ -46,12 +48,14 @@ use std::time::Duration;
 use durawasm_core::{InstanceId, Timestamp};
 use tokio::sync::Semaphore;
 
+pub use afterwards::{Aftermath, Stage};
 pub(crate) use apps::clash;
 pub use client::{
     DeployError, Deployed, InstanceView, OptionChanges, Parts, RestartError, Reuse, SendError, StartError,
     StartRequest, Waited,
 };
 use executor::Executor;
+pub use families::MovedFamily;
 pub use hub_export::ExportError;
 pub use hub_import::{ImportError, Imported};
 pub use hubs::{DEFAULT_HUB, HubError};
@@ -150,6 +154,7 @@ pub(crate) struct Inner {
     retention: retention::Retention,
     schedules: schedules::Schedules,
     versions: versions::Versions,
+    afterwards: afterwards::Afterwards,
     activity_permits: Arc<Semaphore>,
     http_permits: Semaphore,
     function_permits: Semaphore,
@@ -200,6 +205,7 @@ impl Engine {
             retention: retention::Retention::default(),
             schedules: schedules::Schedules::new(clock()),
             versions: versions::Versions::default(),
+            afterwards: afterwards::Afterwards::default(),
             activity_permits: Arc::new(Semaphore::new(settings.activities)),
             http_permits: Semaphore::new(settings.http_calls),
             function_permits: Semaphore::new(settings.functions),
@@ -222,6 +228,7 @@ impl Engine {
         inner.resume_deletions();
         tokio::spawn(retention::run(Arc::downgrade(&inner)));
         tokio::spawn(versions::run(Arc::downgrade(&inner)));
+        tokio::spawn(afterwards::run(Arc::downgrade(&inner)));
         Ok(Self { inner })
     }
 

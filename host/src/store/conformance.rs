@@ -9,8 +9,8 @@ use std::sync::Arc;
 use durawasm_core::history::Ending;
 use durawasm_core::model::{Outcome, Tags};
 use durawasm_core::{
-    AwaitedBy, Cause, EventKind, ExecutionStarted, Failure, HistoryEvent, InstanceId, Payload, RetryPolicy, Status,
-    TaskId, Timestamp,
+    AwaitedBy, Cause, EventKind, ExecutionStarted, Failure, Fuel, HistoryEvent, InstanceId, Payload, RetryPolicy,
+    Status, TaskId, Timestamp,
 };
 
 use super::{
@@ -190,7 +190,8 @@ pub(super) fn every_kind() -> Vec<HistoryEvent> {
         EventKind::EventRaised { name: "event".into(), input: Some(Arc::from("")) },
         EventKind::EventRaised { name: "event".into(), input: None },
         EventKind::TaskCanceled { task },
-        EventKind::EpisodeCompleted { waits_served: 3 },
+        EventKind::EpisodeCompleted { waits_served: 3, fuel: None },
+        EventKind::EpisodeCompleted { waits_served: 3, fuel: Some(Fuel { total: 12_345, code: u64::MAX }) },
     ];
     for reason in [None, Some("because".to_owned())] {
         kinds.push(EventKind::ExecutionSuspended { reason: reason.clone() });
@@ -199,12 +200,15 @@ pub(super) fn every_kind() -> Vec<HistoryEvent> {
     }
     let outcomes: [Outcome; 3] = [Ok(None), Ok(Some(Arc::from("\"done\""))), Err(failure())];
     for outcome in outcomes {
-        kinds.push(EventKind::OrchestratorReturned { ending: Ending::Returned(outcome.clone()) });
+        kinds.push(EventKind::OrchestratorReturned { ending: Ending::Returned(outcome.clone()), fuel: None });
         kinds.push(EventKind::ExecutionCompleted { status: Status::ContinuedAsNew, outcome });
     }
     kinds.extend(kinds_about_others());
     for (input, keep_events) in [(None, true), (Some(payload(3)), false)] {
-        kinds.push(EventKind::OrchestratorReturned { ending: Ending::ContinuedAsNew { input, keep_events } });
+        kinds.push(EventKind::OrchestratorReturned {
+            ending: Ending::ContinuedAsNew { input, keep_events },
+            fuel: None,
+        });
     }
     kinds.into_iter().map(event).collect()
 }

@@ -1,15 +1,18 @@
 //! What the host keeps for one running guest: the data of its store.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 
-use durawasm_core::Failure;
+use durawasm_core::{Failure, GuestFault};
 use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, ResourceLimiter, Store, StoreContextMut, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::engine::ticks;
+use super::fuel::{self, Tank};
 use super::http::Outgoing;
 use super::limits::Limits;
 use super::network::Reach;
@@ -73,11 +76,20 @@ pub(super) struct Guest {
     wasi: Option<WasiCtx>,
     memory: Tally,
     running: Running,
+    pub(super) tank: Tank,
 }
 
 impl Guest {
     /// A store for a guest in this role, with all limits set.
-    pub(super) fn store(engine: &Engine, role: Role, limits: &Arc<Limits>, egress: &Arc<Egress>) -> Store<Self> {
+    ///
+    /// # Errors
+    /// wasmtime's; the host's fault.
+    pub(super) fn store(
+        engine: &Engine,
+        (role, code): (Role, u64),
+        limits: &Arc<Limits>,
+        egress: &Arc<Egress>,
+    ) -> wasmtime::Result<Store<Self>> {
         let (memory, running) = match &role {
             Role::Describe => (limits.activity_memory, Some(limits.describe_time)),
             Role::Orchestrator(_) => (limits.orchestrator_memory, Some(limits.running_time)),
@@ -88,6 +100,7 @@ impl Guest {
         table.set_max_capacity(limits.handles);
         let log = Arc::new(GuestLog::new(&role, limits));
         let reach = Reach::of(&role, egress, &log);
+        let (tank, fuel) = Tank::new(&role, code, limits.episode_fuel);
         let guest = Self {
             log,
             http: (WasiHttpCtx::new(), Outgoing(reach.clone())),
@@ -99,18 +112,41 @@ impl Guest {
             wasi: None,
             memory: Tally { limit: memory, used: 0, granted: None },
             running: Running { limit: running.map(ticks), used: 0, resumed: true },
+            tank,
         };
         let mut store = Store::new(engine, guest);
         store.set_hostcall_fuel(limits.hostcall_bytes());
         store.set_max_component_handles(limits.handles);
         store.limiter(|guest| &mut guest.memory);
+        store.set_fuel(fuel)?;
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(on_tick);
-        store
+        Ok(store)
+    }
+
+    /// Waits until `look` has an answer. Nobody is asked to wake this: whoever unblocks the session polls the guest again.
+    pub(super) async fn wait<T>(
+        &mut self,
+        mut look: impl FnMut() -> Result<Option<T>, GuestFault>,
+    ) -> wasmtime::Result<T> {
+        self.reset_running_time();
+        let mut parked = false;
+        let answer = poll_fn(|_| match look() {
+            Ok(Some(answer)) => Poll::Ready(Ok(answer)),
+            Ok(None) => {
+                parked = true;
+                Poll::Pending
+            }
+            Err(_) => Poll::Ready(Err(Stop::Faulted)),
+        })
+        .await?;
+        self.tank.parked |= parked;
+        self.reset_running_time();
+        Ok(answer)
     }
 
     /// The guest enters or leaves a wait: only the time in between counts.
-    pub(super) fn reset_running_time(&mut self) {
+    fn reset_running_time(&mut self) {
         self.running.used = 0;
         self.running.resumed = true;
     }
@@ -159,6 +195,14 @@ struct Running {
 }
 
 fn on_tick(mut store: StoreContextMut<'_, Guest>) -> wasmtime::Result<UpdateDeadline> {
+    // A run may be given up at any time.
+    let used = fuel::used(&store);
+    match &store.data().role {
+        Role::Activity(run) => run.fuel.tell(used),
+        Role::Function(run) => run.fuel.tell(used),
+        // Its session is told at each wait.
+        Role::Orchestrator(_) | Role::Describe => {}
+    }
     let guest = store.data_mut();
     let running = &mut guest.running;
     if std::mem::take(&mut running.resumed) {

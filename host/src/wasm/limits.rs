@@ -32,6 +32,9 @@ pub struct Limits {
     pub stderr_tail: usize,
     /// How long an orchestrator may run between two waits. Its work belongs into activities.
     pub running_time: Duration,
+    /// Fuel of an orchestrator between the place where it had to wait and the next: about an instruction each. What its
+    /// running time allows it at most: it is there for those who are served at each wait and never run for long.
+    pub episode_fuel: u64,
     /// Resource handles (streams, pollables) that a guest may hold. Ours are few and small.
     pub handles: usize,
     /// Orchestrators and activities that exist at once, parked ones included. Each takes about seven memory mappings,
@@ -53,6 +56,7 @@ impl Default for Limits {
             log_lines: 10_000,
             stderr_tail: 4 * KIB,
             running_time: Duration::from_secs(10),
+            episode_fuel: 50_000_000_000,
             handles: 1_000,
             concurrent_guests: 4_000,
         }

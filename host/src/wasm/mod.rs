@@ -11,6 +11,7 @@ mod client;
 mod compile;
 mod convert;
 mod engine;
+mod fuel;
 mod functions;
 mod guest;
 mod http;

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use durawasm_core::Failure;
-use durawasm_core::model::Outcome;
+use durawasm_core::model::{Fuel, Outcome};
 use wasmtime::component::InstancePre;
 use wasmtime::{Engine, Store};
 
 use super::bindings::exports::durable::functions::describe::App;
 use super::convert;
+use super::fuel;
 use super::functions;
 use super::guest::{Guest, Role};
 use super::incoming;
@@ -34,8 +35,9 @@ fn absent(what: &str) -> Failure {
 }
 
 impl Stage {
-    fn store(&self, role: Role) -> Store<Guest> {
-        Guest::store(&self.engine, role, &self.limits, &self.egress)
+    fn store(&self, role: Role, code: u64) -> Result<Store<Guest>, HostFault> {
+        let store = Guest::store(&self.engine, (role, code), &self.limits, &self.egress);
+        store.map_err(|error| HostFault(format!("{error:#}")))
     }
 
     /// Runs an orchestrator.
@@ -43,22 +45,34 @@ impl Stage {
         let Some(orchestrator) = &loaded.orchestrator else { return RunEnd::failed(absent("orchestrators")) };
         let input = run.input.as_deref().map(str::to_owned);
         let stops = run.stops;
-        let mut store = self.store(Role::Orchestrator(run.session));
+        let (session, code) = (Arc::clone(&run.session), fuel::code_of(&run.digest));
+        let mut store = match self.store(Role::Orchestrator(run.session), code) {
+            Ok(store) => store,
+            Err(fault) => return RunEnd::Host(fault),
+        };
         let called = async {
             let instance = loaded.repeatable.instantiate_async(&mut store).await?;
             let guest = orchestrator.load(&mut store, &instance)?;
             guest.call_run(&mut store, &run.name, input.as_ref()).await
         };
-        match called.await {
-            Ok(returned) => RunEnd::Returned(convert::outcome(returned, self.limits.payload)),
-            Err(error) => match Ended::from_error(&error, store.data()) {
-                Ended::Faulted => RunEnd::Faulted,
-                Ended::Failed(failure) => {
-                    stops.count(GuestRole::Orchestrator, &failure.error_type);
-                    RunEnd::failed(failure)
+        let called = called.await;
+        let total = fuel::used(&store);
+        match called {
+            Ok(returned) => {
+                session.spent(Fuel { total, code });
+                RunEnd::Returned(convert::outcome(returned, self.limits.payload))
+            }
+            Err(error) => {
+                session.stopped(total);
+                match Ended::from_error(&error, store.data()) {
+                    Ended::Faulted => RunEnd::Faulted,
+                    Ended::Failed(failure) => {
+                        stops.count(GuestRole::Orchestrator, &failure.error_type);
+                        RunEnd::failed(failure)
+                    }
+                    Ended::Host(fault) => RunEnd::Host(fault),
                 }
-                Ended::Host(fault) => RunEnd::Host(fault),
-            },
+            }
         }
     }
 
@@ -66,14 +80,16 @@ impl Stage {
     pub(super) async fn run_activity(&self, loaded: &Loaded, run: ActivityRun) -> Result<Outcome, HostFault> {
         let Some(activity) = &loaded.activity else { return Ok(Err(absent("activities"))) };
         let (name, input, timeout) = (run.name.clone(), run.input.as_deref().map(str::to_owned), run.timeout);
-        let stops = Arc::clone(&run.stops);
-        let mut store = self.store(Role::Activity(Box::new(run)));
+        let (stops, gauge) = (Arc::clone(&run.stops), Arc::clone(&run.fuel));
+        let mut store = self.store(Role::Activity(Box::new(run)), 0)?;
         let called = async {
             let instance = loaded.real.instantiate_async(&mut store).await?;
             let guest = activity.load(&mut store, &instance)?;
             guest.call_run(&mut store, &name, input.as_ref()).await
         };
-        let Ok(called) = tokio::time::timeout(timeout, called).await else {
+        let called = tokio::time::timeout(timeout, called).await;
+        gauge.tell(fuel::used(&store));
+        let Ok(called) = called else {
             stops.count(GuestRole::Activity, "Timeout");
             return Ok(Err(Failure::new("Timeout", format!("activity '{name}' was stopped after {timeout:?}"))));
         };
@@ -97,7 +113,8 @@ impl Stage {
     /// Runs a call of an HTTP, manual or timer function.
     pub(super) async fn run_function(&self, loaded: &Loaded, (run, call): (FunctionRun, FunctionCall)) -> FunctionEnd {
         let (name, stops) = (run.name.clone(), Arc::clone(&run.stops));
-        let mut store = self.store(Role::Function(Box::new(run)));
+        let gauge = Arc::clone(&run.fuel);
+        let mut store = self.store(Role::Function(Box::new(run)), 0)?;
         let limit = self.limits.payload;
         let called = async {
             let instance = loaded.real.instantiate_async(&mut store).await?;
@@ -124,7 +141,9 @@ impl Stage {
                 (FunctionCall::Trigger(_), _, None) => Ok(Err(absent("manual or timer functions"))),
             }
         };
-        match called.await {
+        let called = called.await;
+        gauge.tell(fuel::used(&store));
+        match called {
             Ok(answer) => Ok(answer),
             Err(error) => match Ended::from_error(&error, store.data()) {
                 Ended::Faulted => Err(HostFault("a client function has no session, but one refused it".to_owned())),
@@ -139,7 +158,7 @@ impl Stage {
 
     /// Asks a component what it holds; refuses one whose functions are not of the contract's types.
     pub(super) async fn describe(&self, loaded: &Loaded) -> Result<Result<App, String>, Ended> {
-        let mut store = self.store(Role::Describe);
+        let mut store = self.store(Role::Describe, 0).map_err(Ended::Host)?;
         let pre: &InstancePre<Guest> = &loaded.repeatable;
         let called = async {
             let instance = pre.instantiate_async(&mut store).await?;

@@ -4,9 +4,7 @@
 //! Everything else of WASI is the real thing without anything in it: no files, no arguments, no network.
 
 use std::collections::HashMap;
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
 
 use durawasm_core::{Command, TaskId, Timestamp};
 use sha2::{Digest as _, Sha256};
@@ -119,6 +117,11 @@ impl VirtualView<'_> {
         self.0.virtual_wasi.sleeps.get(&pollable).is_none_or(|sleep| sleep.fired || sleep.due <= self.now_ns())
     }
 
+    /// True: none of them is ready, so waiting for them is a wait for a durable timer.
+    pub(super) fn must_wait(&self, pollables: &[Resource<DynPollable>]) -> bool {
+        !pollables.iter().any(|pollable| self.is_ready(pollable.rep()))
+    }
+
     /// Waits until one of the pollables, all of them sleeps, is due: on a durable timer for the earliest.
     async fn wait(&mut self, pollables: &[u32]) -> wasmtime::Result<()> {
         let earliest =
@@ -132,14 +135,7 @@ impl VirtualView<'_> {
             Some(timer) => timer,
             None => session.call(Command::CreateTimer { fire_at: moment(due) }).map_err(|_| Stop::Faulted)?,
         };
-        self.0.reset_running_time();
-        poll_fn(|_| match session.when_any(&[timer]) {
-            Ok(Some(_)) => Poll::Ready(Ok(())),
-            Ok(None) => Poll::Pending,
-            Err(_) => Poll::Ready(Err(Stop::Faulted)),
-        })
-        .await?;
-        self.0.reset_running_time();
+        self.0.wait(|| session.when_any(&[timer])).await?;
         self.0.virtual_wasi.sleeps.insert(rep, Sleep { due, timer: Some(timer), fired: true });
         Ok(())
     }
