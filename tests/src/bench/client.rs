@@ -60,6 +60,18 @@ impl Request {
         Self::new("POST", &path, ("application/json", data.as_bytes()))
     }
 
+    /// Asks below the management API, for the page with this token.
+    pub(super) fn get(path: &str, token: &str) -> Self {
+        let head = format!("GET {BASE}{path} HTTP/1.1\r\nhost: localhost\r\nx-ms-continuation-token: {token}\r\n\r\n");
+        Self(head.into_bytes())
+    }
+
+    /// Purges all that ended and was created until then.
+    pub(super) fn purge(until: &str) -> Self {
+        let path = format!("{BASE}/instances?createdTimeFrom=1970-01-01T00:00:00Z&createdTimeTo={until}");
+        Self::new("DELETE", &path, ("application/json", b""))
+    }
+
     /// Asks for a status, with the history if `history` says so.
     pub(super) fn status(id: &str, history: bool) -> Self {
         let query = if history { "?showHistory=true" } else { "" };
@@ -73,6 +85,8 @@ pub(super) struct Answer<'a> {
     pub(super) status: u16,
     /// The body.
     pub(super) body: &'a [u8],
+    /// The token of the next page; empty: there is none.
+    pub(super) continuation: String,
 }
 
 impl Answer<'_> {
@@ -113,7 +127,7 @@ impl Connection {
     pub(super) async fn send(&mut self, request: &Request) -> anyhow::Result<Answer<'_>> {
         self.received.clear();
         self.stream.write_all(&request.0).await?;
-        let (status, body, length) = loop {
+        let Head { status, body, length, continuation } = loop {
             self.receive().await?;
             if let Some(head) = head(&self.received)? {
                 break head;
@@ -122,7 +136,7 @@ impl Connection {
         while self.received.len() < body + length {
             self.receive().await?;
         }
-        Ok(Answer { status, body: &self.received[body..body + length] })
+        Ok(Answer { status, body: &self.received[body..body + length], continuation })
     }
 
     async fn receive(&mut self) -> anyhow::Result<()> {
@@ -133,15 +147,28 @@ impl Connection {
     }
 }
 
-/// Status, where the body begins, and how long it is; none: the head is not complete yet.
-fn head(received: &[u8]) -> anyhow::Result<Option<(u16, usize, usize)>> {
+/// The beginning of an answer.
+#[derive(Debug, PartialEq)]
+struct Head {
+    status: u16,
+    /// Where the body begins, and how long it is.
+    body: usize,
+    length: usize,
+    continuation: String,
+}
+
+/// None: the head is not complete yet.
+fn head(received: &[u8]) -> anyhow::Result<Option<Head>> {
     let mut headers = [httparse::EMPTY_HEADER; HEADERS];
     let mut response = httparse::Response::new(&mut headers);
     let httparse::Status::Complete(body) = response.parse(received)? else { return Ok(None) };
-    let length = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
-    let length = length.context("an answer without content-length")?;
+    let value = |name: &str| response.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
+    let length = value("content-length").context("an answer without content-length")?;
     let length = std::str::from_utf8(length.value)?.trim().parse()?;
-    Ok(Some((response.code.context("an answer without a status")?, body, length)))
+    let continuation = value("x-ms-continuation-token").map_or(&b""[..], |header| header.value);
+    let continuation = std::str::from_utf8(continuation)?.to_owned();
+    let status = response.code.context("an answer without a status")?;
+    Ok(Some(Head { status, body, length, continuation }))
 }
 
 #[cfg(test)]
@@ -152,7 +179,8 @@ mod tests {
     fn a_head_is_read_once_it_is_whole() {
         let answer = b"HTTP/1.1 202 Accepted\r\nContent-Length: 2\r\n\r\n{}";
         assert_eq!(head(&answer[..30]).unwrap(), None);
-        assert_eq!(head(answer).unwrap(), Some((202, answer.len() - 2, 2)));
+        let whole = Head { status: 202, body: answer.len() - 2, length: 2, continuation: String::new() };
+        assert_eq!(head(answer).unwrap(), Some(whole));
         assert!(head(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").is_err());
         assert!(head(b"nonsense\r\n\r\n").is_err());
     }
