@@ -82,6 +82,22 @@ async fn hello_cities_survives_a_crash_after_every_commit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_used_is_charged_once_whenever_the_host_dies() {
+    let mut charged = Vec::new();
+    for lives in 1..=4 {
+        let store: SharedStore = Arc::new(MemoryStore::default());
+        deploy(&store, "hello-cities", guests::example("hello-cities")).await;
+        die_and_go_on(Arc::clone(&store), lives, ("E1_HelloSequence", Value::Null)).await;
+        let usage = store.usage(&HubName::from("default")).await.unwrap();
+        assert_eq!(usage.used.activities, 3, "died after {lives}");
+        assert!(usage.used.activity_fuel > 0 && usage.stored_bytes > 0);
+        charged.push((usage.used.orchestrator_fuel, usage.stored_bytes));
+    }
+    let whole = charged[3];
+    assert!(whole.0 > 0 && charged.iter().all(|part| part.0 == whole.0), "replays cost nothing: {charged:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_fan_out_survives_a_crash_in_sled_after_every_few_commits() {
     for lives in [1, 2, 5, 9] {
         let folder = tempfile::tempdir().unwrap();

@@ -35,10 +35,7 @@ pub(crate) fn recordings() -> Vec<Recording> {
     let program = |step: Value| json!({"step": step});
     let http = |call: Value| program(json!({"http": call}));
     let child = |step: Value| json!({"child": {"label": "c", "step": step}});
-    let repaired = json!({"repaired": {"rewinds": 1}});
-    let rewind = ("root/rewind?reason=repaired", "");
-    let rewind: &[_] = Box::leak(Box::new([rewind]));
-    vec![
+    let mut all: Vec<Recording> = vec![
         ("activities", "Sequence", json!([1, "two", [3], {"four": null}]), &[]),
         ("fan-out", "FanOut", json!(20), &[]),
         ("mixed", "JoinMixed", Value::Null, &[RUN_OUT]),
@@ -123,15 +120,26 @@ pub(crate) fn recordings() -> Vec<Recording> {
             json!(2),
             &[("root/raiseEvent/item", "1"), ("root/move?to=current", ""), ("root/raiseEvent/item", "2")],
         ),
-        ("rewind", "Program", program(json!({"seq": [{"echo": 1}, repaired, {"echo": 2}]})), rewind),
+    ];
+    all.extend(rewinds());
+    all
+}
+
+fn rewinds() -> [Recording; 4] {
+    const REWIND: &[(&str, &str)] = &[("root/rewind?reason=repaired", "")];
+    let program = |step: Value| json!({"step": step});
+    let child = |step: Value| json!({"child": {"label": "c", "step": step}});
+    let repaired = json!({"repaired": {"rewinds": 1}});
+    [
+        ("rewind", "Program", program(json!({"seq": [{"echo": 1}, repaired, {"echo": 2}]})), REWIND),
         (
             "rewind-with-timer",
             "Program",
             program(json!({"any": [{"seq": [repaired, {"event": "Go"}]}, {"sleep": 9}]})),
             &[("root/rewind", ""), RUN_OUT],
         ),
-        ("rewind-child", "Program", program(child(repaired.clone())), rewind),
-        ("rewind-compensation", "Program", program(json!({"undo": [repaired, {"echo": "undone"}]})), rewind),
+        ("rewind-child", "Program", program(child(repaired.clone())), REWIND),
+        ("rewind-compensation", "Program", program(json!({"undo": [repaired, {"echo": "undone"}]})), REWIND),
     ]
 }
 

@@ -16,6 +16,7 @@ mod deploys;
 #[cfg(target_os = "linux")]
 mod disk_faults;
 mod examples;
+mod fairness;
 mod fuel;
 mod functions;
 mod golden;

@@ -206,7 +206,7 @@ fn forbidden(base: Base) -> Response {
 }
 
 fn quota(base: Base, exceeded: &QuotaExceeded) -> Response {
-    let is_size = exceeded.quota == "componentBytes";
+    let is_size = ["componentBytes", "storedBytes"].contains(&exceeded.quota);
     let status = if is_size { StatusCode::PAYLOAD_TOO_LARGE } else { StatusCode::TOO_MANY_REQUESTS };
     let message = exceeded.to_string();
     let mut response = match base {

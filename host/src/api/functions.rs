@@ -117,12 +117,14 @@ pub(super) async fn serve(state: ApiState, parts: Parts, body: Body) -> Result<R
         let arriving = body.into_data_stream().map_err(|error| BrokenOff(error.to_string())).boxed();
         return match engine.stream_http(&hub, function, (request, arriving)).await {
             Ok(response) => Ok(streamed(&name, response)),
+            Err(FunctionError::Quota(exceeded)) => Err(ApiError::Quota(Base::Root, exceeded)),
             Err(error) => Ok(failed(&name, &error)),
         };
     }
     let request = HttpRequest { body: body::bytes(body, state.settings.payload_limit).await?, ..request };
     match engine.call_http(&hub, function, request).await {
         Ok(response) => Ok(sent(&name, response)),
+        Err(FunctionError::Quota(exceeded)) => Err(ApiError::Quota(Base::Root, exceeded)),
         Err(error) => Ok(failed(&name, &error)),
     }
 }
@@ -238,6 +240,7 @@ fn failed(name: &str, error: &FunctionError) -> Response {
     tracing::warn!(function = name, %error, "an HTTP function did not answer");
     let status = match error {
         FunctionError::Unknown => StatusCode::NOT_FOUND,
+        FunctionError::Quota(_) => StatusCode::TOO_MANY_REQUESTS,
         FunctionError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
         FunctionError::Timeout => StatusCode::GATEWAY_TIMEOUT,
         FunctionError::Busy | FunctionError::Host(_) => StatusCode::SERVICE_UNAVAILABLE,

@@ -19,6 +19,7 @@ mod health;
 mod history;
 mod hub_file;
 mod hub_keys;
+mod hub_usage;
 mod hubs;
 mod keys;
 mod layers;
@@ -280,6 +281,7 @@ async fn answer(
         | Op::CreateKey
         | Op::RotateKey
         | Op::RevokeKey
+        | Op::Usage
         | Op::Binding
         | Op::Backup
         | Op::ExportHub
@@ -335,6 +337,7 @@ async fn dispatch(base: Base, op: Op, call: Call) -> Result<Response, ApiError> 
         Op::ListHubs => Ok(hubs::list(&call)),
         Op::PutHub => hubs::put(call).await,
         Op::GetHub => hubs::get(call).await,
+        Op::Usage => hub_usage::get(call).await,
         Op::DeleteHub => hubs::delete(call).await,
         Op::GetConfig => Ok(config::get(&call)),
         Op::PutConfig => config::put(call).await,

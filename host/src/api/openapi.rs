@@ -19,8 +19,8 @@ use utoipa::{Modify, OpenApi};
 use super::error::{AdminError, ErrorBody};
 use super::route::{self, Base, Need};
 use super::{
-    again, apps, backup, binding, config, docs, functions, health, hub_file, hub_keys, hubs, list, logs, messages,
-    metrics, moves, purge, schema, start, status, versions, wire,
+    again, apps, backup, binding, config, docs, functions, health, hub_file, hub_keys, hub_usage, hubs, list, logs,
+    messages, metrics, moves, purge, schema, start, status, versions, wire,
 };
 
 /// Below it lie the routes that take `taskHub` and `connection`.
@@ -70,6 +70,7 @@ const START: &str = "/runtime/webhooks/durabletask/orchestrators/{function}";
         hubs::put,
         hubs::get,
         hubs::delete,
+        hub_usage::get,
         config::get,
         config::put,
         hub_keys::list,

@@ -58,6 +58,7 @@ pub(super) enum Op {
     CreateKey,
     RotateKey,
     RevokeKey,
+    Usage,
     Binding,
     Backup,
     ExportHub,
@@ -141,11 +142,12 @@ const MANAGEMENT: [Row; 16] = [
 ];
 
 /// Administration, below `/admin`: what a key of a hub opens, and what the admin key alone.
-const ADMIN: [Row; 22] = [
+const ADMIN: [Row; 23] = [
     (Method::GET, "hubs", Op::ListHubs, Need::Admin),
     (Method::PUT, "hubs/{hub}", Op::PutHub, Need::Admin),
     (Method::GET, "hubs/{hub}", Op::GetHub, Need::See),
     (Method::DELETE, "hubs/{hub}", Op::DeleteHub, Need::Admin),
+    (Method::GET, "hubs/{hub}/usage", Op::Usage, Need::Read),
     (Method::GET, "hubs/{hub}/config", Op::GetConfig, Need::Deploy),
     (Method::PUT, "hubs/{hub}/config", Op::PutConfig, Need::Admin),
     (Method::GET, "hubs/{hub}/keys", Op::ListKeys, Need::Admin),

@@ -68,7 +68,8 @@ struct Wishes {
             `pollingInterval` larger than `timeout`.", body = ErrorBody),
         (status = 408, description = "The body did not arrive within 30 seconds.", body = ErrorBody),
         (status = 409, description = "An instance has the id already.", body = ErrorBody),
-        (status = 413, description = "The body is larger than 4 MiB.", body = ErrorBody),
+        (status = 413, description = "The body is larger than 4 MiB, or the hub is at its limit `storedBytes`.",
+            body = ErrorBody),
     ),
 )]
 pub(super) async fn start(base: Base, call: Call) -> Result<Response, ApiError> {

@@ -199,6 +199,6 @@ impl Pace for Watch<'_> {
 impl Inner {
     /// All places for activities or functions are taken.
     fn is_busy(&self) -> bool {
-        self.activity_permits.available_permits() == 0 || self.function_permits.available_permits() == 0
+        self.places.activities.is_short() || self.places.functions.is_short()
     }
 }

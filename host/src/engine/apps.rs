@@ -12,6 +12,7 @@ use super::routes::Route;
 use super::routing::Routing;
 use super::schedules::Beginning;
 use super::{Inner, hot};
+use crate::fair::Permit;
 use crate::store::{
     AppOptions, AppRecord, AppVersion, CommitError, Digest, FunctionKind, HubName, InstanceRecord, ScheduleKey, Store,
     StoreError, TimerTrigger, Trigger, TriggerKind,
@@ -336,13 +337,21 @@ impl Inner {
     ) -> Result<(AppVersion, tokio::sync::RwLockReadGuard<'_, ()>), DeployError> {
         check_app_name(app)?;
         self.hub_to_deploy_to(hub)?;
+        let turn = self.turn_to_compile(hub).await;
         let kept = self.apps.components.read().await;
         let version = self.executor.admit(component).await?;
+        drop(turn);
         if let Some(taken) = self.apps.taken(hub, app, &version) {
             return Err(taken);
         }
         self.check_deployment(hub, self.apps.get(hub, app).as_ref(), &version)?;
         Ok((version, kept))
+    }
+
+    /// Hubs that deploy much must not hold up the others.
+    async fn turn_to_compile(&self, hub: &HubName) -> Option<Permit> {
+        let hub = self.hubs.get(hub)?;
+        Some(self.places.compiles.acquire(&hub.lanes().compiles).await)
     }
 
     pub(super) async fn deploy(
@@ -354,8 +363,10 @@ impl Inner {
     ) -> Result<Deployed, DeployError> {
         check_app_name(app)?;
         self.hub_to_deploy_to(hub)?;
+        let turn = self.turn_to_compile(hub).await;
         let _kept = self.apps.components.read().await;
         let version = AppVersion { deployed: self.now(), ..self.executor.admit(component).await? };
+        drop(turn);
         let _one_at_a_time = self.apps.deciding.lock().await;
         // It may have been deleted while the component was compiled.
         self.hub_to_deploy_to(hub)?;

@@ -98,20 +98,34 @@ impl Pulse {
     }
 }
 
-/// How much fuel a run has used so far. It is told now and then, and at the end, however the run ends.
+/// How much fuel a run has used so far, and how much memory it has. It is told now and then, and at the end, however the run ends.
 #[derive(Debug, Default)]
-pub struct FuelGauge(AtomicU64);
+pub struct FuelGauge {
+    fuel: AtomicU64,
+    memory: AtomicU64,
+}
 
 impl FuelGauge {
     /// All that was used since the start.
     pub fn tell(&self, total: u64) {
-        self.0.store(total, Ordering::Relaxed);
+        self.fuel.store(total, Ordering::Relaxed);
     }
 
     /// What was told last.
     #[must_use]
     pub fn read(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.fuel.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of memory that it has. Guests do not give memory back before they end.
+    pub fn tell_memory(&self, bytes: u64) {
+        self.memory.store(bytes, Ordering::Relaxed);
+    }
+
+    /// What was told last of its memory.
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        self.memory.load(Ordering::Relaxed)
     }
 }
 

@@ -8,7 +8,9 @@ use super::apps::Triggered;
 use super::executor::{FunctionAnswer, FunctionCall, FunctionRun, HostFault, HttpRequest, HttpResponse, StreamedCall};
 use super::guest_client::GuestClient;
 use super::meters::{GuestRole, Kind};
+use super::quota::QuotaExceeded;
 use super::routes::RouteParams;
+use super::usage::FunctionMeter;
 use super::{Engine, Inner};
 use crate::store::{AuthLevel, Digest, HubName};
 
@@ -49,6 +51,9 @@ pub enum FunctionError {
     /// It did not answer in time.
     #[error("the function did not answer in time")]
     Timeout,
+    /// The hub is at one of its limits.
+    #[error(transparent)]
+    Quota(#[from] QuotaExceeded),
     /// Too many functions run already.
     #[error("too many functions run already")]
     Busy,
@@ -113,14 +118,16 @@ impl Inner {
         call: FunctionCall,
     ) -> Result<FunctionAnswer, FunctionError> {
         let busy = self.hubs.enter(hub).ok_or(FunctionError::Unknown)?;
+        busy.hub().check_fuel(self.now())?;
         let mut turn = self.meters.turn(Kind::Function);
         // A queue without an end would only turn every answer into a timeout.
         // Those that stream may have to wait for their clients: they take no place from the others.
-        let permits = match &call {
-            FunctionCall::Streamed(_) => &self.stream_permits,
-            FunctionCall::Http(_) | FunctionCall::Trigger(_) => &self.function_permits,
+        let lanes = busy.hub().lanes();
+        let place = match &call {
+            FunctionCall::Streamed(_) => self.places.streams.acquire(&lanes.streams),
+            FunctionCall::Http(_) | FunctionCall::Trigger(_) => self.places.functions.acquire(&lanes.functions),
         };
-        let permit = tokio::time::timeout(self.settings.function_patience, permits.acquire());
+        let permit = tokio::time::timeout(self.settings.function_patience, place);
         let Ok(_permit) = permit.await else { return Err(FunctionError::Busy) };
         turn.begins();
         let timeout = self.settings.function_timeout;
@@ -142,7 +149,9 @@ impl Inner {
             fuel: Arc::clone(&fuel.gauge),
             timeout,
         };
-        let ended = tokio::time::timeout(timeout, self.executor.run_function(run, call)).await;
+        let _metered = FunctionMeter::new(self, busy.hub(), &fuel.gauge);
+        let run = self.places.slices.paced(&lanes.slices, self.executor.run_function(run, call));
+        let ended = tokio::time::timeout(timeout, run).await;
         turn.ended(matches!(ended, Ok(Ok(Ok(_)))));
         match ended {
             Ok(Ok(Ok(answer))) => Ok(answer),

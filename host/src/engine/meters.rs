@@ -54,7 +54,8 @@ const STOPS: [(&str, &str); 7] = [
 ];
 
 /// The limits of hubs, as the configuration calls them.
-const QUOTAS: [&str; 5] = ["requestsPerSecond", "startsPerSecond", "openInstances", "apps", "componentBytes"];
+const QUOTAS: [&str; 7] =
+    ["requestsPerSecond", "startsPerSecond", "openInstances", "apps", "componentBytes", "storedBytes", "fuelPerSecond"];
 
 type Labels<const N: usize> = [(&'static str, &'static str); N];
 

@@ -26,6 +26,7 @@ mod mail;
 mod manage;
 mod meters;
 mod moves;
+mod places;
 mod query;
 mod quota;
 mod retention;
@@ -37,6 +38,7 @@ mod start;
 pub mod streams;
 mod timers;
 mod trial;
+mod usage;
 pub mod verdict;
 mod versions;
 mod waiters;
@@ -155,10 +157,7 @@ pub(crate) struct Inner {
     schedules: schedules::Schedules,
     versions: versions::Versions,
     afterwards: afterwards::Afterwards,
-    activity_permits: Arc<Semaphore>,
-    http_permits: Semaphore,
-    function_permits: Semaphore,
-    stream_permits: Semaphore,
+    places: places::Places,
     check_permits: Semaphore,
     outside: OnceLock<Arc<dyn guest_client::Outside>>,
     recovered: AtomicBool,
@@ -189,7 +188,7 @@ impl Engine {
     ) -> Result<Self, StoreError> {
         let apps = apps::Apps::load(&*store).await?;
         let hubs = hubs::Hubs::load(&*store, apps.hubs()).await?;
-        let (mailroom, lanes) = mail::Mailroom::open(&store).await?;
+        let mailroom = mail::Mailroom::open(&store).await?;
         let meters = meters::Meters::new(&*store, &hubs.refusals());
         let inner = Arc::new(Inner {
             meters,
@@ -206,10 +205,7 @@ impl Engine {
             schedules: schedules::Schedules::new(clock()),
             versions: versions::Versions::default(),
             afterwards: afterwards::Afterwards::default(),
-            activity_permits: Arc::new(Semaphore::new(settings.activities)),
-            http_permits: Semaphore::new(settings.http_calls),
-            function_permits: Semaphore::new(settings.functions),
-            stream_permits: Semaphore::new(settings.functions),
+            places: places::Places::new(&settings),
             check_permits: Semaphore::new(CHECKS),
             outside: OnceLock::new(),
             recovered: AtomicBool::new(false),
@@ -223,12 +219,13 @@ impl Engine {
         inner.keep_schedules(schedules::Beginning::Opened).await?;
         tokio::spawn(timers::run(Arc::downgrade(&inner)));
         tokio::spawn(schedules::run(Arc::downgrade(&inner)));
-        mail::run(&inner, lanes);
+        mail::run(&inner);
         tokio::spawn(Arc::clone(&inner).recover());
         inner.resume_deletions();
         tokio::spawn(retention::run(Arc::downgrade(&inner)));
         tokio::spawn(versions::run(Arc::downgrade(&inner)));
         tokio::spawn(afterwards::run(Arc::downgrade(&inner)));
+        tokio::spawn(usage::run(Arc::downgrade(&inner)));
         Ok(Self { inner })
     }
 

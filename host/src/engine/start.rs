@@ -16,7 +16,9 @@ use super::episode::{Live, UNNUMBERED};
 use super::hubs::Starting;
 use super::session::Session;
 use super::waiters::{End, Waiter};
-use crate::store::{self, CommitError, Committed, Expect, FunctionKind, HubName, InstanceRecord, MailId, StoreError};
+use crate::store::{
+    self, CommitError, Committed, Expect, FunctionKind, HubName, InstanceRecord, MailId, StoreError, Usage,
+};
 
 /// Bytes of an input at most.
 pub(super) const LARGEST_INPUT: usize = 4 << 20;
@@ -99,6 +101,8 @@ impl Inner {
         if request.instance_id.is_some() {
             self.refuse_taken(&live.record, reuse).await?;
         }
+        self.check_stored(starting.hub()).await?;
+        starting.hub().check_fuel(self.now())?;
         starting.hub().take_starts(1, self.now())?;
         let _place = self.reserve(starting.hub(), 1).await?;
         self.begin(live, (reuse, Vec::new()), FirstEpisode::Now).await.map_err(refused)?;
@@ -137,6 +141,8 @@ impl Inner {
         }
         let mut places = Vec::new();
         for (starting, count) in &all {
+            self.check_stored(starting.hub()).await?;
+            starting.hub().check_fuel(self.now())?;
             starting.hub().take_starts(*count, self.now())?;
             places.push(self.reserve(starting.hub(), *count).await?);
         }
@@ -273,7 +279,15 @@ impl Inner {
             ready: true,
         };
         let session = Arc::new(Session::new(Orchestration::start(started, now)));
-        Box::new(Live { record, session, guest: None, failed_history: None, waiter: None })
+        Box::new(Live {
+            record,
+            session,
+            guest: None,
+            failed_history: None,
+            waiter: None,
+            used: Usage::default(),
+            place: None,
+        })
     }
 
     /// An early look, so that no guest runs for a start that will be refused. The commit decides.
@@ -409,6 +423,7 @@ fn start_only(
         timers_cleared: Vec::new(),
         mail_sent: Vec::new(),
         mail_taken,
+        usage: Usage::default(),
     }
 }
 

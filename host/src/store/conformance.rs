@@ -3,6 +3,7 @@
 mod hubs;
 mod mail;
 mod together;
+mod usage;
 
 use std::sync::Arc;
 
@@ -72,6 +73,7 @@ pub(super) fn commit_of(expect: Expect, record: InstanceRecord) -> Commit {
         timers_cleared: Vec::new(),
         mail_sent: Vec::new(),
         mail_taken: Vec::new(),
+        usage: super::Usage::default(),
     }
 }
 
@@ -569,6 +571,7 @@ use mail::{
     of_concurrent_takers_one_wins,
 };
 use together::{of_several_starts_one_refused_refuses_all, several_starts_are_one_commit};
+use usage::usage_is_exact;
 
 /// Runs the suite on a backend: its name, and an expression that makes an empty store and something to keep alive.
 macro_rules! conformance {
@@ -584,7 +587,7 @@ macro_rules! conformance {
             every_letter_comes_back mail_is_taken_once of_concurrent_takers_one_wins a_refused_commit_leaves_its_mail
             several_starts_are_one_commit of_several_starts_one_refused_refuses_all an_answer_takes_the_place_of_mail
             hubs_are_replaced_only_as_seen of_concurrent_changes_of_a_hub_one_wins apps_are_removed_only_as_seen
-            timers_of_purged_instances_are_forgotten);
+            timers_of_purged_instances_are_forgotten usage_is_exact);
     };
     ($backend:ident, $open:expr, $($promise:ident)*) => {
         mod $backend {

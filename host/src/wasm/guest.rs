@@ -145,6 +145,11 @@ impl Guest {
         Ok(answer)
     }
 
+    /// Bytes of its memories and tables.
+    pub(super) fn memory_bytes(&self) -> u64 {
+        self.memory.used as u64
+    }
+
     /// The guest enters or leaves a wait: only the time in between counts.
     fn reset_running_time(&mut self) {
         self.running.used = 0;
@@ -198,8 +203,14 @@ fn on_tick(mut store: StoreContextMut<'_, Guest>) -> wasmtime::Result<UpdateDead
     // A run may be given up at any time.
     let used = fuel::used(&store);
     match &store.data().role {
-        Role::Activity(run) => run.fuel.tell(used),
-        Role::Function(run) => run.fuel.tell(used),
+        Role::Activity(run) => {
+            run.fuel.tell(used);
+            run.fuel.tell_memory(store.data().memory_bytes());
+        }
+        Role::Function(run) => {
+            run.fuel.tell(used);
+            run.fuel.tell_memory(store.data().memory_bytes());
+        }
         // Its session is told at each wait.
         Role::Orchestrator(_) | Role::Describe => {}
     }

@@ -89,6 +89,7 @@ impl Stage {
         };
         let called = tokio::time::timeout(timeout, called).await;
         gauge.tell(fuel::used(&store));
+        gauge.tell_memory(store.data().memory_bytes());
         let Ok(called) = called else {
             stops.count(GuestRole::Activity, "Timeout");
             return Ok(Err(Failure::new("Timeout", format!("activity '{name}' was stopped after {timeout:?}"))));
@@ -143,6 +144,7 @@ impl Stage {
         };
         let called = called.await;
         gauge.tell(fuel::used(&store));
+        gauge.tell_memory(store.data().memory_bytes());
         match called {
             Ok(answer) => Ok(answer),
             Err(error) => match Ended::from_error(&error, store.data()) {

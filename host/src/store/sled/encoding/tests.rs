@@ -198,7 +198,15 @@ fn the_encoding_stays_as_it_is() {
 fn records_come_back() {
     let body = super::encode_body(&record("a")).unwrap();
     let (status, created) = (Status::Failed, Timestamp::MIN);
-    let head = super::Head { revision: 9, history_from: 4, status, ready: true, created, class: Some(3) };
+    let head = super::Head {
+        revision: 9,
+        history_from: 4,
+        status,
+        ready: true,
+        created,
+        class: Some(3),
+        stored: Default::default(),
+    };
     let row = super::encode_record(&head, &body).unwrap();
     let (found_head, found) = decode_record(7, &row).unwrap();
     assert_eq!((found_head, super::decode_head(&row).unwrap()), (head, head));
