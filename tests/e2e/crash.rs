@@ -21,6 +21,7 @@ async fn start(host: &Host, function: &str, input: Value) -> bool {
         tags: Default::default(),
         reuse: Reuse::Terminal,
         trace_parent: None,
+        trace_state: None,
         scheduled_at: None,
     };
     host.engine.start(request).await.is_ok()

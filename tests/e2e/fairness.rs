@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use durawasm_core::model::{Outcome, Tags};
-use durawasm_core::{Command, Failure, Timestamp};
+use durawasm_core::{Command, Timestamp};
 use durawasm_host::engine::executor::{
-    ActivityRun, AdmitError, Executor, FunctionAnswer, FunctionRun, HostFault, OrchestratorRun, RunEnd,
+    ActivityRun, AdmitError, Executor, FunctionCall, FunctionEnd, FunctionRun, HostFault, OrchestratorRun, RunEnd,
 };
 use durawasm_host::engine::http::{HttpEnd, HttpRun};
 use durawasm_host::engine::{Engine, OptionChanges, Reuse, Settings, StartRequest, system_clock};
@@ -66,7 +66,7 @@ impl Executor for Paused {
         })
     }
 
-    fn run_function(&self, run: FunctionRun) -> BoxFuture<'static, Result<Result<FunctionAnswer, Failure>, HostFault>> {
+    fn run_function(&self, run: FunctionRun, _: FunctionCall) -> BoxFuture<'static, FunctionEnd> {
         Box::pin(async move { Err(HostFault(format!("no function '{}' here", run.name))) })
     }
 
@@ -121,6 +121,7 @@ impl World {
             tags: Tags::new(),
             reuse: Reuse::Never,
             trace_parent: None,
+            trace_state: None,
             scheduled_at: None,
         };
         self.engine.start(request).await.unwrap().to_string()

@@ -294,6 +294,11 @@ impl From<MoveError> for ApiError {
             MoveError::NotFailed => SendError::NotFailed.into(),
             MoveError::UnknownVersion { .. } | MoveError::VersionGone => Self::BadRequest(message),
             MoveError::Diverges { divergence, .. } => Self::Diverges { message, divergence },
+            MoveError::Child { error, .. } => match *error {
+                MoveError::Diverges { divergence, .. } => Self::Diverges { message, divergence },
+                other => other.into(),
+            },
+            MoveError::TooMany { .. } => Self::BadRequest(message),
             MoveError::Busy | MoveError::Check(CheckError::TooLong(_)) => Self::Busy(message),
             MoveError::Check(CheckError::Broken(text)) => Self::Store(StoreError::Corrupt(text)),
             MoveError::Check(CheckError::Host(fault)) => {

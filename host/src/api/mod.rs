@@ -17,6 +17,7 @@ mod functions;
 mod guard;
 mod health;
 mod history;
+mod hub_file;
 mod hub_keys;
 mod hub_usage;
 mod hubs;
@@ -46,6 +47,7 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::http::Method;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
@@ -223,11 +225,12 @@ pub fn router(state: ApiState) -> Router {
 async fn serve(State(state): State<ApiState>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let found = route::find(&parts.method, parts.uri.path());
+    let is_head = found.is_some() && parts.method == Method::HEAD;
     let meters = Arc::clone(&state.meters);
     let timed = meters.begin(found.as_ref().map(|found| found.op));
     let response = answer(state, found, (parts, body)).await.unwrap_or_else(ApiError::into_response);
     timed.ended(response.status());
-    response
+    if is_head { wire::head_of(response) } else { response }
 }
 
 async fn answer(
@@ -281,6 +284,8 @@ async fn answer(
         | Op::Usage
         | Op::Binding
         | Op::Backup
+        | Op::ExportHub
+        | Op::ImportHub
         | Op::CallManual
         | Op::Metrics => {}
     }
@@ -342,6 +347,8 @@ async fn dispatch(base: Base, op: Op, call: Call) -> Result<Response, ApiError> 
         Op::RevokeKey => hub_keys::revoke(call).await,
         Op::Binding => Ok(binding::get(&call)),
         Op::Backup => backup::get(call).await,
+        Op::ExportHub => hub_file::export(call).await,
+        Op::ImportHub => hub_file::import(call).await,
         Op::CallManual => functions::manual(call).await,
         Op::Health | Op::Ready | Op::Metrics | Op::OpenApi | Op::Docs | Op::DocsFile => Err(ApiError::NoSuchRoute),
     }

@@ -61,6 +61,8 @@ pub(super) enum Op {
     Usage,
     Binding,
     Backup,
+    ExportHub,
+    ImportHub,
     CallManual,
     Health,
     Ready,
@@ -140,7 +142,7 @@ const MANAGEMENT: [Row; 16] = [
 ];
 
 /// Administration, below `/admin`: what a key of a hub opens, and what the admin key alone.
-const ADMIN: [Row; 21] = [
+const ADMIN: [Row; 23] = [
     (Method::GET, "hubs", Op::ListHubs, Need::Admin),
     (Method::PUT, "hubs/{hub}", Op::PutHub, Need::Admin),
     (Method::GET, "hubs/{hub}", Op::GetHub, Need::See),
@@ -161,6 +163,8 @@ const ADMIN: [Row; 21] = [
     (Method::POST, "hubs/{hub}/apps/{app}/move", Op::MoveMany, Need::Manage),
     (Method::GET, "hubs/{hub}/binding", Op::Binding, Need::Manage),
     (Method::GET, "backup", Op::Backup, Need::Admin),
+    (Method::GET, "hubs/{hub}/export", Op::ExportHub, Need::Admin),
+    (Method::PUT, "hubs/{hub}/import", Op::ImportHub, Need::Admin),
     (Method::POST, "functions/{name}", Op::CallManual, Need::Manage),
 ];
 
@@ -204,9 +208,10 @@ impl Matched {
     }
 }
 
-/// The route of a request, if there is one.
+/// The route of a request, if there is one. `HEAD` asks for what `GET` answers, without its body.
 pub(super) fn find(method: &Method, path: &str) -> Option<Matched> {
     let segments = segments(path)?;
+    let method = if method == Method::HEAD { &Method::GET } else { method };
     BASES.iter().find_map(|(prefix, base)| {
         let rest = strip_base(prefix, &segments)?;
         let (token, rest) = match rest.split_first() {
@@ -220,11 +225,11 @@ pub(super) fn find(method: &Method, path: &str) -> Option<Matched> {
     })
 }
 
-/// A path split at its slashes, each part decoded afterwards.
+/// A path split at its slashes, each part decoded afterwards; none: it is no text.
 pub(super) fn segments(path: &str) -> Option<Vec<String>> {
     let path = path.strip_prefix('/')?;
     let path = path.strip_suffix('/').unwrap_or(path);
-    Some(path.split('/').map(decode).collect())
+    path.split('/').map(decode).collect()
 }
 
 /// The routes below a base. Each of them is described in `openapi.rs`; a test holds the two together.
@@ -237,8 +242,9 @@ pub(super) fn table(base: Base) -> &'static [Row] {
 }
 
 /// URL-decoded, `+` is a space (http-api.md 1).
-fn decode(segment: &str) -> String {
-    percent_decode_str(&segment.replace('+', " ")).decode_utf8_lossy().into_owned()
+fn decode(segment: &str) -> Option<String> {
+    // Not made up for: two names would become one.
+    Some(percent_decode_str(&segment.replace('+', " ")).decode_utf8().ok()?.into_owned())
 }
 
 fn strip_base<'a>(prefix: &str, segments: &'a [String]) -> Option<&'a [String]> {
@@ -311,10 +317,25 @@ mod tests {
     fn an_unknown_path_a_wrong_verb_and_an_empty_parameter_match_nothing() {
         assert_eq!(found(&Method::PUT, "/durabletask/instances/a"), None);
         assert_eq!(found(&Method::GET, "/durabletask/nothing"), None);
+        assert_eq!(found(&Method::GET, "/durabletask/instances/%FF"), None);
         assert_eq!(found(&Method::POST, "/durabletask/instances/"), None);
         assert_eq!(found(&Method::DELETE, "/durabletask/instances/a/b"), None);
         assert_eq!(found(&Method::POST, "/durabletask/instances//terminate"), None);
         assert_eq!(found(&Method::GET, "/"), None);
+    }
+
+    #[test]
+    fn a_head_is_asked_for_where_there_is_something_to_get() {
+        for base in [Base::Webhooks, Base::Admin, Base::Root] {
+            let (prefix, _) = BASES.iter().find(|(_, of)| *of == base).unwrap();
+            for (method, pattern, op, _) in table(base) {
+                let path = format!("/{prefix}/{pattern}").replace("//", "/");
+                let head = find(&Method::HEAD, &path).map(|found| found.op);
+                let gets = table(base).iter().any(|(verb, other, ..)| *verb == Method::GET && other == pattern);
+                assert_eq!(head.is_some(), gets, "{path}");
+                assert!(*method != Method::GET || head == Some(*op), "{path}");
+            }
+        }
     }
 
     #[test]

@@ -52,6 +52,8 @@ struct Wishes {
             when the instance has failed."),
         ("traceparent" = Option<String>, Header, description = "W3C trace context, the parent of the instance's; \
             ignored when it is not well formed."),
+        ("tracestate" = Option<String>, Header, description = "What goes with `traceparent`: at most 512 characters, \
+            32 members; ignored otherwise."),
     ),
     request_body(content = serde_json::Value, content_type = "application/json", description = "The input: any JSON, \
         at most 4 MiB, whatever the content type. None: null."),
@@ -80,6 +82,7 @@ pub(super) async fn start(base: Base, call: Call) -> Result<Response, ApiError> 
     };
     let links_of = link_maker(base, &call);
     let hub = call.hub.clone();
+    let trace_parent = trace::parent(&call.parts.headers);
     let request = StartRequest {
         hub: hub.clone(),
         function: call.param(0).to_owned(),
@@ -87,7 +90,8 @@ pub(super) async fn start(base: Base, call: Call) -> Result<Response, ApiError> 
         version: wishes.version,
         tags: wishes.tags,
         reuse: wishes.reuse,
-        trace_parent: trace::parent(&call.parts.headers),
+        trace_state: trace_parent.as_ref().and_then(|_| trace::state(&call.parts.headers)),
+        trace_parent,
         scheduled_at: wishes.scheduled_at,
         input: body::json(call.body, call.settings.payload_limit).await?,
     };

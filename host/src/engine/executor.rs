@@ -14,6 +14,7 @@ use super::http::{HttpEnd, HttpRun};
 pub use super::logs::{ActivityLog, LogLevel};
 pub use super::meters::{GuestRole, Stops};
 use super::session::Session;
+pub use super::streams::{BrokenOff, ByteStream, StreamedCall, StreamedResponse};
 use crate::store::{AppVersion, BoxFuture, Digest, HubName};
 
 /// Runs guests, and reaches the outside on their behalf. Knows components; knows no store and no mailbox.
@@ -27,7 +28,7 @@ pub trait Executor: Send + Sync + 'static {
     fn run_activity(&self, run: ActivityRun) -> BoxFuture<'static, Result<Outcome, HostFault>>;
 
     /// Runs a call of an HTTP, manual or timer function in a fresh instance. Dropping the future stops it.
-    fn run_function(&self, run: FunctionRun) -> BoxFuture<'static, Result<Result<FunctionAnswer, Failure>, HostFault>>;
+    fn run_function(&self, run: FunctionRun, call: FunctionCall) -> BoxFuture<'static, FunctionEnd>;
 
     /// Removes a component that no app has any more, with its compiled form. What runs of it goes on. Who keeps no
     /// components has nothing to remove.
@@ -177,8 +178,6 @@ pub struct FunctionRun {
     pub invocation_id: String,
     /// Its environment: variables and secrets of the hub. Not to be logged.
     pub env: Environment,
-    /// What set it off.
-    pub call: FunctionCall,
     /// What it manages orchestrations with; knows the hub.
     pub client: GuestClient,
     /// Counts what it is stopped for.
@@ -189,11 +188,16 @@ pub struct FunctionRun {
     pub timeout: Duration,
 }
 
+/// What a function came to, or what the host lacked to run it.
+pub type FunctionEnd = Result<Result<FunctionAnswer, Failure>, HostFault>;
+
 /// What set a function off.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum FunctionCall {
     /// A request.
     Http(HttpRequest),
+    /// A request that is answered while it arrives.
+    Streamed(StreamedCall),
     /// Somebody, or its schedule.
     Trigger(Option<Payload>),
 }
@@ -222,6 +226,8 @@ pub struct HttpRequest {
 pub enum FunctionAnswer {
     /// The response to a request.
     Http(HttpResponse),
+    /// It has streamed its response.
+    Streamed,
     /// Of a manual or timer function.
     Trigger(Option<Payload>),
 }

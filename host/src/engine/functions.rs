@@ -5,7 +5,7 @@ use std::sync::Arc;
 use durawasm_core::{Failure, Payload};
 
 use super::apps::Triggered;
-use super::executor::{FunctionAnswer, FunctionCall, FunctionRun, HostFault, HttpRequest, HttpResponse};
+use super::executor::{FunctionAnswer, FunctionCall, FunctionRun, HostFault, HttpRequest, HttpResponse, StreamedCall};
 use super::guest_client::GuestClient;
 use super::meters::{GuestRole, Kind};
 use super::quota::QuotaExceeded;
@@ -22,6 +22,8 @@ pub struct HttpFunction {
     pub name: String,
     /// Which key the request needs.
     pub level: AuthLevel,
+    /// It is to be called with [`Engine::stream_http`].
+    pub streams: bool,
     /// The route's parameters.
     pub params: RouteParams,
 }
@@ -31,8 +33,8 @@ pub struct HttpFunction {
 pub enum HttpMatch {
     /// This one.
     Function(HttpFunction),
-    /// None with this method; these are answered, in capitals and sorted.
-    OtherMethods(Vec<String>),
+    /// None with this method; these functions answer others.
+    OtherMethods(Vec<(HttpFunction, Vec<String>)>),
     /// No route has this form.
     Nothing,
 }
@@ -81,7 +83,9 @@ impl Engine {
         let call = FunctionCall::Http(HttpRequest { params, ..request });
         match self.inner.call(hub, (digest, name), call).await? {
             FunctionAnswer::Http(response) => Ok(response),
-            FunctionAnswer::Trigger(_) => Err(FunctionError::Host(HostFault("an answer of another kind".to_owned()))),
+            FunctionAnswer::Streamed | FunctionAnswer::Trigger(_) => {
+                Err(FunctionError::Host(HostFault("an answer of another kind".to_owned())))
+            }
         }
     }
 
@@ -117,15 +121,21 @@ impl Inner {
         busy.hub().check_fuel(self.now())?;
         let mut turn = self.meters.turn(Kind::Function);
         // A queue without an end would only turn every answer into a timeout.
+        // Those that stream may have to wait for their clients: they take no place from the others.
         let lanes = busy.hub().lanes();
-        let place = self.places.functions.acquire(&lanes.functions);
+        let place = match &call {
+            FunctionCall::Streamed(_) => self.places.streams.acquire(&lanes.streams),
+            FunctionCall::Http(_) | FunctionCall::Trigger(_) => self.places.functions.acquire(&lanes.functions),
+        };
         let permit = tokio::time::timeout(self.settings.function_patience, place);
         let Ok(_permit) = permit.await else { return Err(FunctionError::Busy) };
         turn.begins();
         let timeout = self.settings.function_timeout;
         let client = GuestClient::new(self, hub);
         let client = match &call {
-            FunctionCall::Http(request) => client.answering(&request.origin),
+            FunctionCall::Http(request) | FunctionCall::Streamed(StreamedCall { request, .. }) => {
+                client.answering(&request.origin)
+            }
             FunctionCall::Trigger(_) => client,
         };
         let fuel = self.meters.burning(GuestRole::Function);
@@ -134,14 +144,13 @@ impl Inner {
             name,
             invocation_id: uuid::Uuid::now_v7().to_string(),
             env: busy.env(),
-            call,
             client,
             stops: Arc::clone(&self.meters.stops),
             fuel: Arc::clone(&fuel.gauge),
             timeout,
         };
         let _metered = FunctionMeter::new(self, busy.hub(), &fuel.gauge);
-        let run = self.places.slices.paced(&lanes.slices, self.executor.run_function(run));
+        let run = self.places.slices.paced(&lanes.slices, self.executor.run_function(run, call));
         let ended = tokio::time::timeout(timeout, run).await;
         turn.ended(matches!(ended, Ok(Ok(Ok(_)))));
         match ended {

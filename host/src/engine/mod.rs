@@ -5,6 +5,7 @@
 
 mod activities;
 mod actor;
+mod afterwards;
 mod apps;
 mod backup;
 pub mod client;
@@ -12,10 +13,13 @@ mod commit;
 pub mod cron;
 mod episode;
 pub mod executor;
+mod families;
 pub mod functions;
 pub mod guest_client;
 mod hot;
 pub mod http;
+mod hub_export;
+mod hub_import;
 mod hubs;
 mod logs;
 mod mail;
@@ -27,9 +31,11 @@ mod query;
 mod quota;
 mod retention;
 pub mod routes;
+mod routing;
 mod schedules;
 pub mod session;
 mod start;
+pub mod streams;
 mod timers;
 mod trial;
 mod usage;
@@ -44,12 +50,16 @@ use std::time::Duration;
 use durawasm_core::{InstanceId, Timestamp};
 use tokio::sync::Semaphore;
 
+pub use afterwards::{Aftermath, Stage};
 pub(crate) use apps::clash;
 pub use client::{
     DeployError, Deployed, InstanceView, OptionChanges, Parts, RestartError, Reuse, SendError, StartError,
     StartRequest, Waited,
 };
 use executor::Executor;
+pub use families::MovedFamily;
+pub use hub_export::ExportError;
+pub use hub_import::{ImportError, Imported};
 pub use hubs::{DEFAULT_HUB, HubError};
 pub use logs::{LogLevel, LogLimits, LogLine, LogPage};
 pub use moves::{LISTED, MOST_MOVED, MoveError, MoveMany, Moved, MovedMany, Target};
@@ -77,11 +87,12 @@ pub struct Settings {
     pub http_calls: usize,
     /// How long an activity that was cancelled may go on before it is stopped; its heartbeats tell it.
     pub cancel_grace: Duration,
-    /// HTTP, manual and timer functions that run at once.
+    /// HTTP, manual and timer functions that run at once; beside them as many HTTP functions that stream, which may have to
+    /// wait for their clients.
     pub functions: usize,
     /// How long a call of one waits for a place.
     pub function_patience: Duration,
-    /// How long one may run.
+    /// How long one may run; one that streams, with all that it sends.
     pub function_timeout: Duration,
     /// How long a start's answer waits for the first episode, so that both fit into one commit.
     pub start_patience: Duration,
@@ -145,6 +156,7 @@ pub(crate) struct Inner {
     retention: retention::Retention,
     schedules: schedules::Schedules,
     versions: versions::Versions,
+    afterwards: afterwards::Afterwards,
     places: places::Places,
     check_permits: Semaphore,
     outside: OnceLock<Arc<dyn guest_client::Outside>>,
@@ -192,6 +204,7 @@ impl Engine {
             retention: retention::Retention::default(),
             schedules: schedules::Schedules::new(clock()),
             versions: versions::Versions::default(),
+            afterwards: afterwards::Afterwards::default(),
             places: places::Places::new(&settings),
             check_permits: Semaphore::new(CHECKS),
             outside: OnceLock::new(),
@@ -211,6 +224,7 @@ impl Engine {
         inner.resume_deletions();
         tokio::spawn(retention::run(Arc::downgrade(&inner)));
         tokio::spawn(versions::run(Arc::downgrade(&inner)));
+        tokio::spawn(afterwards::run(Arc::downgrade(&inner)));
         tokio::spawn(usage::run(Arc::downgrade(&inner)));
         Ok(Self { inner })
     }

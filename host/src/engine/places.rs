@@ -24,6 +24,7 @@ pub(super) struct Places {
     pub(super) activities: Arc<Gate>,
     pub(super) http_calls: Arc<Gate>,
     pub(super) functions: Arc<Gate>,
+    pub(super) streams: Arc<Gate>,
     pub(super) compiles: Arc<Gate>,
     pub(super) letters: Arc<Gate>,
 }
@@ -37,6 +38,7 @@ impl Places {
             activities: Gate::of_places(settings.activities),
             http_calls: Gate::of_places(settings.http_calls),
             functions: Gate::of_places(settings.functions),
+            streams: Gate::of_places(settings.functions),
             compiles: Gate::of_places(COMPILES),
             letters: Gate::of_places(LETTERS),
         }
@@ -50,6 +52,7 @@ pub(super) struct Lanes {
     pub(super) activities: Arc<Lane>,
     pub(super) http_calls: Arc<Lane>,
     pub(super) functions: Arc<Lane>,
+    pub(super) streams: Arc<Lane>,
     pub(super) compiles: Arc<Lane>,
     pub(super) letters: Arc<Lane>,
 }
@@ -62,6 +65,7 @@ impl Default for Lanes {
             activities: Lane::new(),
             http_calls: Lane::new(),
             functions: Lane::new(),
+            streams: Lane::new(),
             compiles: Lane::new(),
             letters: Lane::new(),
         }

@@ -55,6 +55,7 @@ pub(super) struct Birth {
     version: Option<String>,
     tags: Tags,
     trace_parent: Option<String>,
+    trace_state: Option<String>,
     scheduled_at: Option<Timestamp>,
     parent: Option<(InstanceId, Option<AwaitedBy>)>,
     depth: u32,
@@ -69,6 +70,7 @@ impl Birth {
             version: start.version.clone(),
             tags: start.tags.clone(),
             trace_parent: start.trace_parent.clone(),
+            trace_state: start.trace_state.clone(),
             scheduled_at: None,
             parent: Some((start.parent_instance_id.clone(), start.awaited_by.clone())),
             depth: start.depth,
@@ -208,6 +210,10 @@ impl Inner {
         let id = match &request.instance_id {
             Some(id) => {
                 check_instance_id(id).map_err(|why| StartError::BadInstanceId(format!("The instance ID {why}.")))?;
+                if matches!(id.as_str(), "." | "..") {
+                    let message = format!("The instance ID is '{id}', which URLs take for a step in their path.");
+                    return Err(StartError::BadInstanceId(message));
+                }
                 id.clone()
             }
             None => uuid::Uuid::now_v7().simple().to_string(),
@@ -227,6 +233,7 @@ impl Inner {
             version: request.version.clone(),
             tags: request.tags.clone(),
             trace_parent: request.trace_parent.clone(),
+            trace_state: request.trace_state.clone(),
             scheduled_at: request.scheduled_at,
             parent: None,
             depth: 0,
@@ -247,6 +254,7 @@ impl Inner {
             version: birth.version.or(found.label).filter(|label| !label.is_empty()),
             tags: birth.tags,
             trace_parent: birth.trace_parent,
+            trace_state: birth.trace_state,
             awaited_by: awaited_by.flatten(),
             depth: birth.depth,
             scheduled_at: birth.scheduled_at,

@@ -4,6 +4,8 @@
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use futures_util::{StreamExt as _, stream};
+
 use super::executor::FuelGauge;
 use super::hubs::Hub;
 use super::quota::QuotaError;
@@ -12,6 +14,8 @@ use crate::store::{HubName, HubUsage, StoreError, Usage};
 
 /// A crash loses what was not written by then.
 const WRITE_EVERY: Duration = Duration::from_secs(5);
+/// Hubs whose usage is written at once.
+const WRITTEN_AT_ONCE: usize = 64;
 
 /// What a hub has used that is in no commit.
 #[derive(Default)]
@@ -80,18 +84,16 @@ impl Drop for FunctionMeter<'_> {
 impl Inner {
     /// Writes what no commit carries. What cannot be written waits for the next time.
     async fn write_usage(&self) {
-        for record in self.hubs.all() {
-            let Some(hub) = self.hubs.get(&record.name).filter(|hub| hub.is_open()) else { continue };
-            let used = hub.uncharged().take();
-            if used.is_nothing() {
-                continue;
-            }
-            if let Err(error) = self.store.add_usage(&record.name, used).await {
+        let hubs = self.hubs.all().into_iter().filter_map(|record| self.hubs.get(&record.name));
+        let written = hubs.filter(|hub| hub.is_open() && !hub.uncharged().read().is_nothing()).map(|hub| async move {
+            let (name, used) = (hub.record().name.clone(), hub.uncharged().take());
+            if let Err(error) = self.store.add_usage(&name, used).await {
                 hub.uncharged().add(used);
-                tracing::warn!(hub = %record.name, %error, "what a hub has used cannot be written");
-                return;
+                tracing::warn!(hub = %name, %error, "what a hub has used cannot be written");
             }
-        }
+        });
+        // Together, so that they share the syncs of the store.
+        stream::iter(written).for_each_concurrent(WRITTEN_AT_ONCE, |written| written).await;
     }
 
     /// Whether more may be stored for a hub.

@@ -70,6 +70,12 @@ impl Gate {
         self.turns.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Somebody waits for a place, or there is none.
+    pub(crate) fn is_short(&self) -> bool {
+        let state = self.state.load(Ordering::Relaxed);
+        state == 0 || state & WAITING != 0
+    }
+
     fn fits(&self, lane: &Lane, state: u64) -> bool {
         let free = usize::try_from(state & !WAITING).unwrap_or(usize::MAX);
         free > 0 && (!self.keeps_some || lane.held() < free.saturating_mul(TIMES_FREE))

@@ -10,8 +10,8 @@ use std::sync::Arc;
 use durawasm_core::history::Ending;
 use durawasm_core::model::{Outcome, Tags};
 use durawasm_core::{
-    AwaitedBy, Cause, EventKind, ExecutionStarted, Failure, HistoryEvent, InstanceId, Payload, RetryPolicy, Status,
-    TaskId, Timestamp,
+    AwaitedBy, Cause, EventKind, ExecutionStarted, Failure, Fuel, HistoryEvent, InstanceId, Payload, RetryPolicy,
+    Status, TaskId, Timestamp,
 };
 
 use super::{
@@ -100,6 +100,7 @@ fn started() -> ExecutionStarted {
         version: Some("1.0".into()),
         tags: Tags::from([("a".into(), "b".into())]),
         trace_parent: Some("00-0-0-01".into()),
+        trace_state: Some("a=1,b=2".into()),
         awaited_by: Some(awaited_by()),
         depth: 2,
         scheduled_at: Some(at(77)),
@@ -138,6 +139,7 @@ pub(super) fn every_kind() -> Vec<HistoryEvent> {
         version: None,
         tags: Tags::new(),
         trace_parent: None,
+        trace_state: None,
         awaited_by: None,
         depth: 0,
         scheduled_at: None,
@@ -190,7 +192,8 @@ pub(super) fn every_kind() -> Vec<HistoryEvent> {
         EventKind::EventRaised { name: "event".into(), input: Some(Arc::from("")) },
         EventKind::EventRaised { name: "event".into(), input: None },
         EventKind::TaskCanceled { task },
-        EventKind::EpisodeCompleted { waits_served: 3 },
+        EventKind::EpisodeCompleted { waits_served: 3, fuel: None },
+        EventKind::EpisodeCompleted { waits_served: 3, fuel: Some(Fuel { total: 12_345, code: u64::MAX }) },
     ];
     for reason in [None, Some("because".to_owned())] {
         kinds.push(EventKind::ExecutionSuspended { reason: reason.clone() });
@@ -199,12 +202,15 @@ pub(super) fn every_kind() -> Vec<HistoryEvent> {
     }
     let outcomes: [Outcome; 3] = [Ok(None), Ok(Some(Arc::from("\"done\""))), Err(failure())];
     for outcome in outcomes {
-        kinds.push(EventKind::OrchestratorReturned { ending: Ending::Returned(outcome.clone()) });
+        kinds.push(EventKind::OrchestratorReturned { ending: Ending::Returned(outcome.clone()), fuel: None });
         kinds.push(EventKind::ExecutionCompleted { status: Status::ContinuedAsNew, outcome });
     }
     kinds.extend(kinds_about_others());
     for (input, keep_events) in [(None, true), (Some(payload(3)), false)] {
-        kinds.push(EventKind::OrchestratorReturned { ending: Ending::ContinuedAsNew { input, keep_events } });
+        kinds.push(EventKind::OrchestratorReturned {
+            ending: Ending::ContinuedAsNew { input, keep_events },
+            fuel: None,
+        });
     }
     kinds.into_iter().map(event).collect()
 }
@@ -265,7 +271,12 @@ fn kinds_about_others() -> Vec<EventKind> {
 fn triggers(name: &str) -> Vec<Trigger> {
     let http = |level, methods: &[&str]| {
         let methods = methods.iter().map(|method| (*method).to_owned()).collect();
-        TriggerKind::Http(HttpTrigger { route: "orders/{id}".into(), methods, level })
+        TriggerKind::Http(HttpTrigger {
+            route: "orders/{id}".into(),
+            methods,
+            level,
+            streams: level == AuthLevel::Admin,
+        })
     };
     let kinds = [
         http(AuthLevel::Anonymous, &["GET", "POST"]),

@@ -301,6 +301,8 @@ pub struct HttpTrigger {
     pub methods: Vec<String>,
     /// Which key a request needs.
     pub level: AuthLevel,
+    /// The component's `wasi:http/incoming-handler` answers, and not its `http-function`: request and response are streams.
+    pub streams: bool,
 }
 
 /// Which key a request to an HTTP function needs.

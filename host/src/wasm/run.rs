@@ -12,11 +12,12 @@ use super::convert;
 use super::fuel;
 use super::functions;
 use super::guest::{Guest, Role};
+use super::incoming;
 use super::library::Loaded;
 use super::limits::Limits;
 use super::outcome::Ended;
 use crate::engine::executor::{
-    ActivityRun, FunctionAnswer, FunctionCall, FunctionRun, GuestRole, HostFault, OrchestratorRun, RunEnd,
+    ActivityRun, FunctionAnswer, FunctionCall, FunctionEnd, FunctionRun, GuestRole, HostFault, OrchestratorRun, RunEnd,
 };
 use crate::net::egress::Egress;
 
@@ -111,12 +112,8 @@ impl Stage {
     }
 
     /// Runs a call of an HTTP, manual or timer function.
-    pub(super) async fn run_function(
-        &self,
-        loaded: &Loaded,
-        run: FunctionRun,
-    ) -> Result<Result<FunctionAnswer, Failure>, HostFault> {
-        let (name, call, stops) = (run.name.clone(), run.call.clone(), Arc::clone(&run.stops));
+    pub(super) async fn run_function(&self, loaded: &Loaded, (run, call): (FunctionRun, FunctionCall)) -> FunctionEnd {
+        let (name, stops) = (run.name.clone(), Arc::clone(&run.stops));
         let gauge = Arc::clone(&run.fuel);
         let mut store = self.store(Role::Function(Box::new(run)), 0)?;
         let limit = self.limits.payload;
@@ -128,6 +125,13 @@ impl Stage {
                     let answer = guest.call_handle(&mut store, &name, &functions::request(request)).await?;
                     Ok(functions::response(answer, limit).map(FunctionAnswer::Http))
                 }
+                (FunctionCall::Streamed(call), ..) => match &loaded.incoming {
+                    Some(incoming) => {
+                        let answered = incoming::answer(&mut store, &instance, (incoming, call)).await?;
+                        Ok(answered.map(|()| FunctionAnswer::Streamed))
+                    }
+                    None => Ok(Err(absent("wasi:http/incoming-handler"))),
+                },
                 (FunctionCall::Trigger(input), _, Some(trigger)) => {
                     let guest = trigger.load(&mut store, &instance)?;
                     let input = input.as_deref().map(str::to_owned);
@@ -171,6 +175,9 @@ impl Stage {
             }
             if let Some(trigger) = &loaded.trigger {
                 trigger.load(&mut store, &instance)?;
+            }
+            if let Some(incoming) = &loaded.incoming {
+                incoming.load(&mut store, &instance)?;
             }
             let guest = loaded.describe.load(&mut store, &instance)?;
             guest.call_describe(&mut store).await

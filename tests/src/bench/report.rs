@@ -7,11 +7,6 @@ use serde_json::{Value, json};
 /// What one run of a case measured: name with unit, and number.
 pub(super) type Figures = Vec<(&'static str, f64)>;
 
-/// A figure by its name.
-pub(super) fn of(figures: &Figures, name: &str) -> f64 {
-    figures.iter().find(|(key, _)| *key == name).map_or(f64::NAN, |(_, value)| *value)
-}
-
 /// All samples of all cases, in the order in which they were first measured.
 #[derive(Debug, Default)]
 pub(super) struct Report(Vec<Case>);

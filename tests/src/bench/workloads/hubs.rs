@@ -8,8 +8,8 @@ use tokio::task::JoinSet;
 use super::FEEDERS;
 use crate::bench::args::Args;
 use crate::bench::client::Request;
-use crate::bench::load::{Expected, Load, split};
-use crate::bench::report::{Figures, of};
+use crate::bench::load::{Expected, Load, figure, split};
+use crate::bench::report::Figures;
 use crate::bench::server::{Program, Server};
 use crate::guests;
 
@@ -70,15 +70,17 @@ pub(super) async fn storm(server: &Server, args: &Args) -> anyhow::Result<Figure
     }
     let answer = connection.send(&Request::statistics("storm")).await?;
     answer.expect(200)?;
-    let totals = answer.json()?["total"].clone();
+    let counts = answer.json()?;
+    let count = |status: &str| counts[status].as_f64().unwrap_or_default();
     Ok(vec![
-        ("alone_p50_ms", of(&alone, "p50_ms")),
-        ("alone_p99_ms", of(&alone, "p99_ms")),
-        ("beside_p50_ms", of(&beside, "p50_ms")),
-        ("beside_p99_ms", of(&beside, "p99_ms")),
-        ("p99_ratio", of(&beside, "p99_ms") / of(&alone, "p99_ms")),
-        ("beside_per_second", of(&beside, "per_second")),
-        ("storm_instances", totals.as_f64().unwrap_or(f64::NAN)),
+        ("alone_p50_ms", figure(&alone, "p50_ms")),
+        ("alone_p99_ms", figure(&alone, "p99_ms")),
+        ("beside_p50_ms", figure(&beside, "p50_ms")),
+        ("beside_p99_ms", figure(&beside, "p99_ms")),
+        ("p99_ratio", figure(&beside, "p99_ms") / figure(&alone, "p99_ms")),
+        ("beside_per_second", figure(&beside, "per_second")),
+        ("storm_open", count("Pending") + count("Running")),
+        ("storm_completed", count("Completed")),
     ])
 }
 
@@ -110,8 +112,8 @@ pub(super) async fn idle(server: &mut Server, program: &Program, args: &Args) ->
                     let answer = connection.send(&Request::statistics(hub)).await?;
                     answer.expect(200)?;
                     let counts = answer.json()?;
-                    ensure!(counts["total"] == INSTANCES, "{counts}");
-                    if counts["completed"] == INSTANCES {
+                    ensure!(counts["Failed"] == 0, "{counts}");
+                    if counts["Completed"] == INSTANCES {
                         break;
                     }
                     tokio::time::sleep(LOOK).await;

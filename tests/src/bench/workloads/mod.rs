@@ -4,6 +4,7 @@ mod client;
 mod events;
 mod hello;
 mod hubs;
+mod many;
 mod sequence;
 mod sleep;
 
@@ -47,13 +48,17 @@ pub(super) enum Case {
     Storm,
     /// Thousands of idle hubs.
     Hubs,
+    /// Lists and purges.
+    Many,
+    /// Coming and going.
+    Churn,
 }
 
 /// What the arguments ask for.
 pub(super) fn cases(args: &Args) -> Vec<Case> {
     let hello = |delayed| args.connections.iter().map(move |&connections| Case::Hello { connections, delayed });
     let starts = args.connections.iter().map(|&connections| Case::Client { connections });
-    let kinds: [(Workload, Vec<Case>); 11] = [
+    let kinds: [(Workload, Vec<Case>); 13] = [
         (Workload::W1, hello(false).collect()),
         (Workload::Delayed, hello(true).collect()),
         (Workload::Finished, vec![Case::Finished]),
@@ -65,6 +70,8 @@ pub(super) fn cases(args: &Args) -> Vec<Case> {
         (Workload::Neighbour, vec![Case::Neighbour { hostile: false }, Case::Neighbour { hostile: true }]),
         (Workload::Storm, vec![Case::Storm]),
         (Workload::Hubs, vec![Case::Hubs]),
+        (Workload::Many, vec![Case::Many]),
+        (Workload::Churn, vec![Case::Churn]),
     ];
     kinds.into_iter().filter(|(workload, _)| args.measures(*workload)).flat_map(|(_, cases)| cases).collect()
 }
@@ -85,6 +92,8 @@ impl Case {
             Self::Neighbour { hostile: true } => "W1, 16 at a time, hostile neighbours".to_owned(),
             Self::Storm => "W1, 4 at a time, alone and beside a storm of another hub".to_owned(),
             Self::Hubs => "idle hubs".to_owned(),
+            Self::Many => "Lists and purges of many".to_owned(),
+            Self::Churn => "Started, run and purged, 20 rounds".to_owned(),
         }
     }
 
@@ -103,6 +112,8 @@ impl Case {
             Self::Neighbour { hostile } => hello::beside(&server, args, hostile).await,
             Self::Storm => hubs::storm(&server, args).await,
             Self::Hubs => hubs::idle(&mut server, program, args).await,
+            Self::Many => many::many(&server, args).await,
+            Self::Churn => many::churn(&server, args).await,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use durawasm_core::history::Ending;
-use durawasm_core::{Cause, EventKind, Failure, HistoryEvent, Payload, RetryPolicy, Status, TaskId, Timestamp};
+use durawasm_core::{Cause, EventKind, Failure, Fuel, HistoryEvent, Payload, RetryPolicy, Status, TaskId, Timestamp};
 use minicbor::Encode;
 use proptest::prelude::*;
 
@@ -73,6 +73,10 @@ fn retry() -> impl Strategy<Value = RetryPolicy> {
     )
 }
 
+fn fuel() -> impl Strategy<Value = Option<Fuel>> {
+    proptest::option::of((any::<u64>(), any::<u64>()).prop_map(|(total, code)| Fuel { total, code }))
+}
+
 fn kind() -> impl Strategy<Value = EventKind> {
     let task = || any::<u32>().prop_map(TaskId);
     let input = || proptest::option::of(payload());
@@ -93,9 +97,12 @@ fn kind() -> impl Strategy<Value = EventKind> {
         (task(), input()).prop_map(|(task, result)| EventKind::TaskCompleted { task, result }),
         (task(), time()).prop_map(|(task, fire_at)| EventKind::TimerCreated { task, fire_at }),
         (".*", input()).prop_map(|(name, input)| EventKind::EventRaised { name, input }),
-        outcome().prop_map(|outcome| EventKind::OrchestratorReturned { ending: Ending::Returned(outcome) }),
+        (outcome(), fuel())
+            .prop_map(|(outcome, fuel)| EventKind::OrchestratorReturned { ending: Ending::Returned(outcome), fuel }),
+        (any::<u32>(), fuel()).prop_map(|(waits_served, fuel)| EventKind::EpisodeCompleted { waits_served, fuel }),
         (input(), any::<bool>()).prop_map(|(input, keep_events)| EventKind::OrchestratorReturned {
-            ending: Ending::ContinuedAsNew { input, keep_events }
+            ending: Ending::ContinuedAsNew { input, keep_events },
+            fuel: None,
         }),
         (0..8_u8, outcome()).prop_map(|(status, outcome)| EventKind::ExecutionCompleted {
             status: Status::from_number(status).unwrap(),
