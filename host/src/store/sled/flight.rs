@@ -25,7 +25,7 @@ use super::writer::Writer;
 use crate::store::StoreError;
 
 /// Batches in flight, at most. Each has a thread that syncs.
-pub(super) const DEPTH: usize = 3;
+const DEPTH: usize = 4;
 
 /// A sync that has ended.
 #[derive(Debug)]
