@@ -66,6 +66,9 @@ fn record(library: &Path, data: &Path, slow: u32) -> Recording {
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
+    while !path.exists() {
+        std::thread::yield_now();
+    }
     std::thread::sleep(RUN);
     child.kill().unwrap();
     child.wait().unwrap();
