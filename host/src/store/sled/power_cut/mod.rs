@@ -67,7 +67,7 @@ fn record(library: &Path, data: &Path, slow: u32) -> Recording {
         .spawn()
         .unwrap();
     while !path.exists() {
-        std::thread::yield_now();
+        std::thread::sleep(Duration::from_millis(1));
     }
     std::thread::sleep(RUN);
     child.kill().unwrap();
