@@ -112,6 +112,7 @@ async fn other_fuel_is_a_divergence_with_its_position_unless_the_code_is_another
 async fn frugal(episode_fuel: u64, folder: &tempfile::TempDir) -> Host {
     let mut config = Config::new(folder.path().join("components"), egress(&[], None));
     config.limits.episode_fuel = episode_fuel;
+    config.limits.concurrent_guests = 200;
     let settings = Settings { hot_guests: 0, ..Settings::default() };
     let executor = Arc::new(WasmExecutor::new(config).unwrap());
     Host::running(Arc::new(MemoryStore::default()), executor, (settings, system_clock())).await

@@ -172,15 +172,15 @@ fn check_level(
     }
 }
 
-/// Whoever brings a key that is none of the hub's is answered as by a function that asks for one, and below `/hubs/` so is who
-/// brings none: nobody learns there which hubs and routes there are.
+/// Below `/hubs/`, whoever brings no key of the hub is answered as by a function that asks for one: nobody learns there which
+/// hubs and routes there are.
 fn no_function(state: &ApiState, hub: &HubName, query: &Query, parts: &Parts) -> Result<(), ApiError> {
-    let brings_key = !guard::given(query, parts).is_empty();
     let names_hub = route::segments(parts.uri.path())
         .is_some_and(|path| path.first().is_some_and(|first| first.eq_ignore_ascii_case("hubs")));
-    if !brings_key && !names_hub {
+    if !names_hub {
         return Ok(());
     }
+    let brings_key = !guard::given(query, parts).is_empty();
     state.unlock((parts, brings_key), |locks| locks.admit_to_hub(hub, query, parts)).map(drop)
 }
 
