@@ -127,5 +127,6 @@ pub(super) const CORE_INSTANCES: u32 = 200;
 pub(super) const MEMORIES: u32 = 4;
 /// Tables of one component.
 pub(super) const TABLES: u32 = 16;
-/// The interval in which running guests are looked at. Longer would make other guests wait, shorter costs time.
-pub(super) const TICK: Duration = Duration::from_millis(5);
+/// The interval in which running guests are looked at, and so the longest slice of a processor that one gets. Whatever
+/// else the server does waits for as long, several times for each step of an orchestration; shorter costs time.
+pub(super) const TICK: Duration = Duration::from_millis(1);
