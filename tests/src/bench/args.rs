@@ -63,6 +63,8 @@ pub(super) enum Workload {
     W6,
     /// W1, 16 at a time, alone and beside guests that compute or allocate for ever
     Neighbour,
+    /// What an orchestrator costs in Rust, Python and JavaScript: a step, a replayed step, a start, 200 that wait
+    Polyglot,
 }
 
 impl Args {
