@@ -28,6 +28,7 @@ mod kills;
 mod layers;
 mod linear;
 mod logs;
+mod manage;
 mod metrics;
 mod moves;
 mod network;

@@ -57,6 +57,20 @@ def ResumesHalfway(context):
     return (yield context.call_activity_with_retry("Resumes", df.RetryOptions(10, 2), context.get_input()))
 
 
+@orchestrator
+def RetryPredicate(context):
+    """Attempts that the code decides about: single calls in a loop."""
+    asked = 0
+    while True:
+        asked += 1
+        try:
+            yield context.call_activity("Fail")
+        except df.TaskFailedError as error:
+            if error.error_type != "DiskError" or asked > context.get_input():
+                return asked
+        yield context.create_timer(timedelta(milliseconds=5))
+
+
 @functions.orchestration_trigger(context_name="context", orchestration="Stalls")
 async def stalls(context):
     await asyncio.get_running_loop().create_future()

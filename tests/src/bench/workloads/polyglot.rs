@@ -25,7 +25,7 @@ use crate::host::executor;
 /// Steps of the orchestration that is measured.
 const STEPS: usize = 100;
 /// What its activities are called with. It ends after the last one, before which the measurement does.
-const ITEMS: [&str; STEPS + 1] = ["Tokyo"; STEPS + 1];
+const ITEMS: &[&str] = &["Tokyo"; STEPS + 1];
 /// Orchestrations of which the mean is taken.
 const RUNS: usize = 5;
 /// Measurements of each figure; the least is told, because whatever else runs only adds.
@@ -203,7 +203,7 @@ async fn replay(digest: Digest, history: &[HistoryEvent]) -> anyhow::Result<f64>
 /// Milliseconds of the server's processor time for a step with its activity, which is a guest of its own, and its
 /// commit.
 async fn whole(server: &Server, function: &str) -> anyhow::Result<f64> {
-    let request = Request::run(&function.replace(' ', "%20"), &serde_json::to_string(&ITEMS)?);
+    let request = Request::run(&function.replace(' ', "%20"), &serde_json::to_string(ITEMS)?);
     let mut connection = server.connect().await?;
     connection.send(&request).await?.expect(200)?;
     let before = server.usage().cpu;
@@ -219,7 +219,7 @@ fn started(function: &str) -> anyhow::Result<ExecutionStarted> {
         name: function.to_owned(),
         instance_id: "measured".into(),
         execution_id: "e".to_owned(),
-        input: Some(serde_json::to_string(&ITEMS)?.as_str().into()),
+        input: Some(serde_json::to_string(ITEMS)?.as_str().into()),
         parent_instance_id: None,
         version: None,
         tags: Tags::new(),
