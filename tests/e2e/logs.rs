@@ -84,7 +84,7 @@ async fn what_python_logs_and_prints_is_there_once_with_its_level() {
         ("info LogLine", "stdout: an activity's line"),
         ("warn LogLine", "stderr: an activity's line"),
         ("warn Logs", "a warn line"),
-        ("error Logs", "the reason\nValueError: not a number"),
+        ("error Logs", "the reason\nValueError: invalid literal for int() with base 10: 'seven'"),
         ("info Logs", "printed after"),
         ("warn Logs", "an error line"),
     ];

@@ -63,7 +63,7 @@ async def Manage(req: func.HttpRequest, client: df.DurableOrchestrationClient):
             req, instance_id, given["timeoutInMilliseconds"], given["retryIntervalInMilliseconds"]
         )
     if operation == "hub":
-        return json.dumps("default")
+        return json.dumps(client.task_hub_name)
     status, answer = 200, None
     try:
         answer = await manage(client, operation, instance_id, body)
