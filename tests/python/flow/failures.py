@@ -1,6 +1,7 @@
 """Failures and retries."""
 
 import asyncio
+import json
 from datetime import timedelta
 
 import durawasm as df
@@ -21,11 +22,11 @@ def Catches(context):
         return "it did not fail"
     except df.TaskFailedError as error:
         return {
+            "causes": [cause.message for cause in error.causes],
             "errorType": error.error_type,
             "message": error.message,
             "nonRetriable": error.non_retriable,
-            "causes": [cause.message for cause in error.causes],
-            "properties": '{"order":7}' if error.properties == {"order": 7} else error.properties,
+            "properties": json.dumps(error.properties, separators=(",", ":")),
         }
 
 
