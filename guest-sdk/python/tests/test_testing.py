@@ -1,12 +1,14 @@
 """The runner itself, and what orchestrators see of tasks."""
 
 import asyncio
+import json
 import random
 import time
 from datetime import timedelta
 
 import durawasm as df
 import pytest
+from durawasm import _guest
 from durawasm.testing import Event, NonDeterminismError, Runner
 
 app = df.DFApp()
@@ -274,3 +276,16 @@ def test_the_next_execution_has_the_time_and_the_events():
     at = lambda hours, number: Event("Add", number, after=timedelta(hours=hours))  # noqa: E731
     events = [at(1, 5), at(2, 6), at(3, 0)]
     assert Runner(app).run("Sums", [True, 0], events=events).output == [11, 3]
+
+
+def test_timer_functions_tell_all_of_their_schedule():
+    timers = df.DFApp()
+
+    @timers.timer_trigger(arg_name="timer", schedule="0 */5 * * * *", run_on_startup=True, use_monitor=False)
+    def Often(timer): ...
+
+    [(name, kind, config)] = _guest.declared(timers)
+    assert (name, kind.value) == ("Often", "timer")
+    assert json.loads(config) == {"schedule": "0 */5 * * * *", "useMonitor": False, "runOnStartup": True}
+    with pytest.raises(ValueError, match="six fields"):
+        timers.timer_trigger(schedule="*/5 * * * *")
