@@ -83,7 +83,7 @@ async fn dev_serves_apps_in_three_languages_that_call_each_other() {
         let answer = http.post(url).body(input.to_owned()).send().await.ok()?;
         if answer.status() == 200 { serde_json::from_str(&answer.text().await.ok()?).ok() } else { None }
     };
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(240);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(600);
     for app in ["polyglot-rust", "polyglot-js", "polyglot-python"] {
         let url = format!("http://127.0.0.1:{port}/admin/hubs/default/apps/{app}");
         while !http.get(&url).send().await.is_ok_and(|answer| answer.status() == 200) {
