@@ -35,6 +35,7 @@ mod metrics;
 mod moves;
 mod moving_hubs;
 mod network;
+mod polyglot;
 mod program;
 mod python;
 mod queries;

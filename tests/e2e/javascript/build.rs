@@ -1,18 +1,15 @@
 //! Apps as authors write and build them: the examples, several apps that call each other, and what goes wrong.
 
 use std::path::Path;
-use std::process::Stdio;
-use std::time::Duration;
 
 use durawasm_tests::Host;
 use durawasm_tests::guests::root;
-use durawasm_tests::tools::{self, Tool};
+use durawasm_tests::tools;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
 use super::{build, skipped};
 use crate::apps;
-use crate::program::port;
 
 async fn host(example: &str) -> Host {
     let host = Host::new().await;
@@ -62,46 +59,6 @@ async fn folders_with_function_json_are_functions() {
     host.ended("sole").await;
     assert_eq!(host.send("POST", &format!("{start}/sole"), "\"Rome\"").await.status, 202, "it had ended");
     assert_eq!(host.send("GET", start, "").await.status, 405, "not its method");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn dev_serves_apps_in_three_languages_that_call_each_other() {
-    if tools::skipped(tools::SKIP_POLYGLOT, &[Tool::Node, Tool::Python]) {
-        return;
-    }
-    let (data, port) = (tempfile::tempdir().unwrap(), port());
-    let mut dev = Command::from(apps::program());
-    dev.arg("dev").arg(root().join("examples/polyglot")).args(["--listen", &format!("127.0.0.1:{port}")]);
-    dev.arg("--store").arg(format!("sled:{}", data.path().display()));
-    dev.env("CARGO_TARGET_DIR", std::path::absolute(root().join("target/examples")).unwrap());
-    dev.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-    let _dev = dev.spawn().unwrap();
-    let http = reqwest::Client::new();
-    let run = async |function: &str, input: &str| -> Option<Value> {
-        let base = format!("http://127.0.0.1:{port}/runtime/webhooks/durabletask/orchestrators/{function}");
-        let url = format!("{base}?timeout=20&pollingInterval=1");
-        let answer = http.post(url).body(input.to_owned()).send().await.ok()?;
-        if answer.status() == 200 { serde_json::from_str(&answer.text().await.ok()?).ok() } else { None }
-    };
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(600);
-    for app in ["polyglot-rust", "polyglot-js", "polyglot-python"] {
-        let url = format!("http://127.0.0.1:{port}/admin/hubs/default/apps/{app}");
-        while !http.get(&url).send().await.is_ok_and(|answer| answer.status() == 200) {
-            assert!(tokio::time::Instant::now() < deadline, "dev never serves {app}");
-            tokio::time::sleep(Duration::from_millis(200)).await;
-        }
-    }
-    let invoice = json!({"text": "Ada owes 20.49", "digest": "4282c16d97ffb24c"});
-    for (pair, function, input, output) in [
-        ("Rust calls Python", "PG_Report", "[1, 2, 6]", json!("mean 3, median 2")),
-        ("Rust calls JavaScript", "PG_Letter", "\"Ada\"", json!("Dear Ada,")),
-        ("Python calls Rust", "PG_Receipt", "[1250, 799]", json!({"items": 2, "total": "20.49"})),
-        ("Python calls JavaScript", "PG_Invitations", "[\"Ada\"]", json!(["Dear Ada, please come."])),
-        ("JavaScript calls Rust", "PG_Invoice", r#"{"customer":"Ada","cents":[1250,799]}"#, invoice),
-        ("JavaScript calls Python", "PG_Forecast", "[1, 2, 6]", json!("a few large orders")),
-    ] {
-        assert_eq!(run(function, input).await, Some(output), "{pair}");
-    }
 }
 
 fn write(folder: &Path, files: &[(&str, &str)]) {

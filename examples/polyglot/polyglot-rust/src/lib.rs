@@ -1,6 +1,7 @@
 //! Activities that orchestrators in Python and JavaScript call, and orchestrators that call theirs.
 
 use durawasm::prelude::*;
+use serde::Deserialize;
 
 /// The sum of some numbers.
 #[durawasm::activity(name = "PG_Sum")]
