@@ -289,11 +289,8 @@ async fn in_the_morning(lives: &Lives) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn timer_functions_in_python_run_when_they_are_due() {
-    let (Some(decorated), Some(folders)) =
-        (apps::python("examples/python-patterns"), apps::python("tests/python/folders"))
-    else {
-        return;
-    };
+    let Some(decorated) = apps::python("examples/python-patterns") else { return };
+    let Some(folders) = apps::python("tests/python/folders") else { return };
     let lives = a_night(decorated).await;
     assert_eq!(lives.due("Py_Nightly").await.as_deref(), Some("2026-01-01T03:00:00Z"));
     let list = "/runtime/webhooks/durabletask/instances";
