@@ -11,6 +11,7 @@ use durawasm_tests::{DyingStore, Host, ManualClock, guests};
 use serde_json::{Value, json};
 
 use crate::program::Program;
+use crate::{apps, javascript};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(2);
@@ -320,4 +321,61 @@ async fn occurrences_outlive_kill_9_of_the_program() {
         assert!(last(&pair[0]) <= last(&pair[1]), "{all:?}");
     }
     assert!(last(&all[late]) < last(&all[late + 1]), "{all:?}");
+}
+
+/// Deploys an app of another language, and lets its function for every night at three run once.
+async fn a_night(component: axum::body::Bytes) -> Lives {
+    let lives = Lives::new().await;
+    lives.host.deploy("other", component).await;
+    lives.move_to("2026-01-01T02:59:59Z").await;
+    lives
+}
+
+async fn in_the_morning(lives: &Lives) {
+    lives.move_to("2026-01-01T03:00:00Z").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn timer_functions_in_python_run_when_they_are_due() {
+    let Some(decorated) = apps::python("examples/python-patterns") else { return };
+    let Some(folders) = apps::python("tests/python/folders") else { return };
+    let lives = a_night(decorated).await;
+    assert_eq!(lives.due("Py_Nightly").await.as_deref(), Some("2026-01-01T03:00:00Z"));
+    let list = "/runtime/webhooks/durabletask/instances";
+    assert_eq!(lives.host.send("GET", list, "").await.json(), json!([]), "not before its time");
+    in_the_morning(&lives).await;
+    let started = lives.host.send("GET", list, "").await.json();
+    assert_eq!((started.as_array().unwrap().len(), &started[0]["name"]), (1, &json!("Py_FanOut")), "{started}");
+    let sum = lives.host.ended(started[0]["instanceId"].as_str().unwrap()).await;
+    assert_eq!(sum["output"], json!(338_350));
+    assert_eq!(lives.due("Py_Nightly").await.as_deref(), Some("2026-01-02T03:00:00Z"));
+
+    let mut lives = a_night(folders).await;
+    in_the_morning(&lives).await;
+    assert_eq!(lives.host.status("nightly").await["input"], json!(false), "it was not late");
+    assert_eq!(lives.host.send("DELETE", &format!("{list}/nightly?force=true"), "").await.status, 200);
+    lives.down_until("2026-01-02T12:00:00Z").await;
+    assert_eq!(lives.due("Nightly").await.as_deref(), Some("2026-01-03T03:00:00Z"));
+    let missed = lives.host.send("GET", &format!("{list}/nightly"), "").await;
+    assert_eq!(missed.status, 404, "it is not monitored: what was missed is left out");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn timer_functions_in_javascript_run_when_they_are_due() {
+    if javascript::skipped() {
+        return;
+    }
+    let list = "/runtime/webhooks/durabletask/instances";
+    let mut lives = a_night(javascript::example("http-start-js").await).await;
+    in_the_morning(&lives).await;
+    assert_eq!(lives.host.ended("nightly").await["input"], "night");
+    assert_eq!(lives.host.send("DELETE", &format!("{list}/nightly"), "").await.status, 200);
+    lives.down_until("2026-01-02T12:00:00Z").await;
+    assert_eq!(lives.host.ended("nightly").await["input"], "latecomer", "what was missed runs late");
+
+    let lives = a_night(javascript::example("human-interaction-ts").await).await;
+    let expired = lives.host.run("TS3_Approval", json!({"what": "a trip", "seconds": 0})).await;
+    assert_eq!(expired["output"], "expired");
+    in_the_morning(&lives).await;
+    assert_eq!(lives.host.send("GET", list, "").await.json(), json!([]), "what has ended is removed");
 }

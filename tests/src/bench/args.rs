@@ -73,6 +73,8 @@ pub(super) enum Workload {
     Storm,
     /// Thousands of idle hubs: memory for each, time to start
     Hubs,
+    /// What an orchestrator costs in Rust, Python and JavaScript: a step, a replayed step, a start, 200 that wait
+    Polyglot,
     /// Questions about few of many instances, a list of all, the purge of half of them
     Many,
     /// Instances come, run through and are purged, again and again: what is left on the disk

@@ -5,6 +5,7 @@ mod events;
 mod hello;
 mod hubs;
 mod many;
+mod polyglot;
 mod sequence;
 mod sleep;
 
@@ -19,6 +20,7 @@ use crate::bench::load::{Expected, Load, split};
 use crate::bench::report::Figures;
 use crate::bench::server::{Program, Server};
 use crate::guests;
+pub(super) use polyglot::Language;
 
 /// Connections that start many instances or raise many events.
 const FEEDERS: usize = 16;
@@ -48,6 +50,8 @@ pub(super) enum Case {
     Storm,
     /// Thousands of idle hubs.
     Hubs,
+    /// What an orchestrator costs in this language.
+    Polyglot(Language),
     /// Lists and purges.
     Many,
     /// Coming and going.
@@ -58,7 +62,7 @@ pub(super) enum Case {
 pub(super) fn cases(args: &Args) -> Vec<Case> {
     let hello = |delayed| args.connections.iter().map(move |&connections| Case::Hello { connections, delayed });
     let starts = args.connections.iter().map(|&connections| Case::Client { connections });
-    let kinds: [(Workload, Vec<Case>); 13] = [
+    let kinds: [(Workload, Vec<Case>); 14] = [
         (Workload::W1, hello(false).collect()),
         (Workload::Delayed, hello(true).collect()),
         (Workload::Finished, vec![Case::Finished]),
@@ -70,6 +74,7 @@ pub(super) fn cases(args: &Args) -> Vec<Case> {
         (Workload::Neighbour, vec![Case::Neighbour { hostile: false }, Case::Neighbour { hostile: true }]),
         (Workload::Storm, vec![Case::Storm]),
         (Workload::Hubs, vec![Case::Hubs]),
+        (Workload::Polyglot, Language::ALL.map(Case::Polyglot).to_vec()),
         (Workload::Many, vec![Case::Many]),
         (Workload::Churn, vec![Case::Churn]),
     ];
@@ -92,6 +97,7 @@ impl Case {
             Self::Neighbour { hostile: true } => "W1, 16 at a time, hostile neighbours".to_owned(),
             Self::Storm => "W1, 4 at a time, alone and beside a storm of another hub".to_owned(),
             Self::Hubs => "idle hubs".to_owned(),
+            Self::Polyglot(language) => language.name().to_owned(),
             Self::Many => "Lists and purges of many".to_owned(),
             Self::Churn => "Started, run and purged, 20 rounds".to_owned(),
         }
@@ -112,6 +118,7 @@ impl Case {
             Self::Neighbour { hostile } => hello::beside(&server, args, hostile).await,
             Self::Storm => hubs::storm(&server, args).await,
             Self::Hubs => hubs::idle(&mut server, program, args).await,
+            Self::Polyglot(language) => polyglot::language(&server, program, language).await,
             Self::Many => many::many(&server, args).await,
             Self::Churn => many::churn(&server, args).await,
         }
