@@ -20,6 +20,7 @@ mod golden;
 mod hello;
 mod host_faults;
 mod hostile;
+mod hostile_components;
 mod hostile_http;
 mod http_calls;
 mod hubs;

@@ -9,6 +9,7 @@ pub mod guests;
 pub mod host;
 pub mod outside;
 pub mod tools;
+pub mod wat;
 pub mod watched;
 pub mod world;
 

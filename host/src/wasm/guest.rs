@@ -1,9 +1,12 @@
 //! What the host keeps for one running guest: the data of its store.
 
+use std::cell::Cell;
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 
-use durawasm_core::Failure;
+use durawasm_core::{Failure, GuestFault};
 use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, ResourceLimiter, Store, StoreContextMut, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
@@ -73,6 +76,8 @@ pub(super) struct Guest {
     wasi: Option<WasiCtx>,
     memory: Tally,
     running: Running,
+    /// Calls of the host since the last wait, where they are counted.
+    calls: Cell<u32>,
 }
 
 impl Guest {
@@ -99,6 +104,7 @@ impl Guest {
             wasi: None,
             memory: Tally { limit: memory, used: 0, granted: None },
             running: Running { limit: running.map(ticks), used: 0, resumed: true },
+            calls: Cell::new(0),
         };
         let mut store = Store::new(engine, guest);
         store.set_hostcall_fuel(limits.hostcall_bytes());
@@ -109,10 +115,54 @@ impl Guest {
         store
     }
 
-    /// The guest enters or leaves a wait: only the time in between counts.
-    pub(super) fn reset_running_time(&mut self) {
-        self.running.used = 0;
-        self.running.resumed = true;
+    /// Counts a call of the host, by a guest that must come to a wait before it has made too many.
+    pub(super) fn count_call(&self) -> wasmtime::Result<()> {
+        match &self.role {
+            Role::Orchestrator(_) | Role::Describe => {}
+            // These have a time limit of their own, and real clocks.
+            Role::Activity(_) | Role::Function(_) => return Ok(()),
+        }
+        let (calls, limit) = (self.calls.get() + 1, self.limits.host_calls);
+        if calls > limit {
+            let message = format!(
+                "more than {limit} calls of the host without waiting for a task. The orchestrator's clock stands still while                  it runs: use a durable timer to wait, and leave long work to activities"
+            );
+            return Err(fail("LimitExceeded", message));
+        }
+        self.calls.set(calls);
+        Ok(())
+    }
+
+    /// Waits until the session has an answer. Nobody is asked to wake this: whoever unblocks the session polls the guest
+    /// again.
+    pub(super) async fn wait<T>(
+        &mut self,
+        mut ask: impl FnMut() -> Result<Option<T>, GuestFault>,
+    ) -> wasmtime::Result<T> {
+        // Of a replay only what comes between two waits counts, as it did before. A wait that is served at once is not one
+        // where the guest stopped running: a loop around it is a loop.
+        if let Role::Orchestrator(session) = &self.role
+            && session.is_replaying()
+        {
+            self.running.used = 0;
+            self.calls.set(0);
+        }
+        let mut parked = false;
+        let answer = poll_fn(|_| match ask() {
+            Ok(Some(answer)) => Poll::Ready(Ok(answer)),
+            Ok(None) => {
+                parked = true;
+                Poll::Pending
+            }
+            Err(_) => Poll::Ready(Err(Stop::Faulted)),
+        });
+        let answer = answer.await?;
+        if parked {
+            self.running.used = 0;
+            self.running.resumed = true;
+            self.calls.set(0);
+        }
+        Ok(answer)
     }
 }
 

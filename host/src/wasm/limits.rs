@@ -14,6 +14,10 @@ pub struct Limits {
     pub component_size: usize,
     /// How long compiling a component may take. A Python app takes 20 s on one slow core.
     pub compile_time: Duration,
+    /// Processor time of a compilation, all cores together: what is left to others while it lasts.
+    pub compile_processor_time: Duration,
+    /// Bytes of address space of a process that compiles. A Python app takes 1 GB.
+    pub compile_memory: u64,
     /// How long `describe` may run. It lists names; an interpreter needs some time to start.
     pub describe_time: Duration,
     /// Functions an app may declare. The list is kept with every version of the app.
@@ -32,6 +36,12 @@ pub struct Limits {
     pub stderr_tail: usize,
     /// How long an orchestrator may run between two waits. Its work belongs into activities.
     pub running_time: Duration,
+    /// How long an orchestrator may take from one wait to the next in all, whatever it does: turns of others included, and
+    /// calls of the host that do not return. Other guests get their turns in much less.
+    pub episode_time: Duration,
+    /// Calls of the host (the contract's, clocks, random numbers, polls) that an orchestrator may make between two waits.
+    /// The same in every replay, which a time is not.
+    pub host_calls: u32,
     /// Resource handles (streams, pollables) that a guest may hold. Ours are few and small.
     pub handles: usize,
     /// Orchestrators and activities that exist at once, parked ones included. Each takes about seven memory mappings,
@@ -44,6 +54,8 @@ impl Default for Limits {
         Self {
             component_size: 64 * MIB,
             compile_time: Duration::from_secs(120),
+            compile_processor_time: Duration::from_secs(240),
+            compile_memory: 4 << 30,
             describe_time: Duration::from_secs(10),
             functions: 1_000,
             orchestrator_memory: 128 * MIB,
@@ -53,6 +65,8 @@ impl Default for Limits {
             log_lines: 10_000,
             stderr_tail: 4 * KIB,
             running_time: Duration::from_secs(10),
+            episode_time: Duration::from_secs(120),
+            host_calls: 1_000_000,
             handles: 1_000,
             concurrent_guests: 4_000,
         }
@@ -65,6 +79,12 @@ impl Limits {
     #[must_use]
     pub fn hostcall_bytes(&self) -> usize {
         (4 * self.payload).max(8 * TASKS)
+    }
+
+    /// How long `describe` may take in all: others may have turns, and calls of the host may take time.
+    #[must_use]
+    pub fn describe_wall_time(&self) -> Duration {
+        self.describe_time.saturating_mul(6)
     }
 
     /// Bytes of address space that are reserved for guests at least: that of their memories.
@@ -123,5 +143,7 @@ pub(super) const CORE_INSTANCES: u32 = 200;
 pub(super) const MEMORIES: u32 = 4;
 /// Tables of one component.
 pub(super) const TABLES: u32 = 16;
+/// How far a process that compiles stands back behind the server: a deployment may wait, requests may not.
+pub(super) const COMPILE_NICENESS: i32 = 10;
 /// The interval in which running guests are looked at. Longer would make other guests wait, shorter costs time.
 pub(super) const TICK: Duration = Duration::from_millis(5);

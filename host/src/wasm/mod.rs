@@ -32,7 +32,7 @@ use std::sync::Arc;
 use durawasm_core::Failure;
 use durawasm_core::model::Outcome;
 
-pub use compile::{Compiler, compile_file};
+pub use compile::{CompileBounds, Compiler, compile_file};
 pub(crate) use library::{COMPONENTS, component_file};
 pub use limits::Limits;
 

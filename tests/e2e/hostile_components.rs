@@ -1,0 +1,222 @@
+//! Components that no compiler makes: each is stopped within its limit, in words that help, and its neighbour goes on.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use axum::body::Bytes;
+use durawasm_host::engine::executor::Executor;
+use durawasm_host::engine::{Settings, system_clock};
+use durawasm_host::store::memory::MemoryStore;
+use durawasm_host::wasm::{Config, Limits, WasmExecutor};
+use durawasm_tests::host::egress;
+use durawasm_tests::wat::Parts;
+use durawasm_tests::{Host, guests};
+use serde_json::{Value, json};
+
+/// What the deeds import.
+pub(crate) const IMPORTS: &str = r#"
+    (import "durable:functions/orchestration@0.1.0" "create-timer" (func $timer (param i32 i32) (result i32)))
+    (import "durable:functions/orchestration@0.1.0" "when-any" (func $any (param i32 i32) (result i32)))
+    (import "durable:functions/orchestration@0.1.0" "new-guid" (func $guid (param i32)))
+    (import "durable:functions/orchestration@0.1.0" "send-event" (func $send (param i32 i32 i32 i32 i32 i32 i32)))
+    (import "wasi:clocks/monotonic-clock@0.2.6" "now" (func $now (result i64)))
+    (import "wasi:clocks/monotonic-clock@0.2.6" "subscribe-duration" (func $sleep (param i64) (result i32)))
+    (import "wasi:io/poll@0.2.6" "[method]pollable.ready" (func $ready (param i32) (result i32)))
+    (import "wasi:io/poll@0.2.6" "[method]pollable.block" (func $block (param i32)))
+    (import "wasi:io/poll@0.2.6" "[resource-drop]pollable" (func $drop_pollable (param i32)))
+    (import "wasi:cli/stdin@0.2.6" "get-stdin" (func $stdin (result i32)))
+    (import "wasi:cli/stdout@0.2.6" "get-stdout" (func $stdout (result i32)))
+    (import "wasi:io/streams@0.2.6" "[method]input-stream.blocking-read" (func $read (param i32 i64 i32)))
+    (import "wasi:io/streams@0.2.6" "[method]output-stream.blocking-write-and-flush" (func $write (param i32 i32 i32 i32)))
+    (import "wasi:http/types@0.2.6" "[constructor]fields" (func $fields (result i32)))
+    (import "wasi:random/random@0.2.6" "get-random-bytes" (func $random (param i64 i32)))
+"#;
+
+/// Limits that are reached soon, so that nothing takes long.
+pub(crate) fn strict() -> Limits {
+    Limits {
+        running_time: Duration::from_millis(400),
+        episode_time: Duration::from_secs(20),
+        describe_time: Duration::from_millis(300),
+        host_calls: 20_000,
+        handles: 200,
+        concurrent_guests: 40,
+        component_size: 4 << 20,
+        orchestrator_memory: 32 << 20,
+        activity_memory: 32 << 20,
+        ..Limits::default()
+    }
+}
+
+pub(crate) fn executor(limits: Limits) -> Arc<dyn Executor> {
+    let folder = tempfile::tempdir().unwrap().keep();
+    Arc::new(WasmExecutor::new(Config { limits, ..Config::new(folder, egress(&[], None)) }).unwrap())
+}
+
+async fn host() -> Host {
+    static STRICT: OnceLock<Arc<dyn Executor>> = OnceLock::new();
+    let executor = STRICT.get_or_init(|| executor(strict())).clone();
+    let settings = Settings { activity_timeout: Duration::from_millis(1_500), ..Settings::default() };
+    let host = Host::running(Arc::new(MemoryStore::default()), executor, (settings, system_clock())).await;
+    host.deploy("hello-cities", guests::example("hello-cities")).await;
+    host
+}
+
+async fn neighbour(host: &Host) {
+    let status = host.run("E1_HelloSequence", Value::Null).await;
+    assert_eq!(status["output"], json!(["Hello Tokyo!", "Hello Seattle!", "Hello London!"]), "{status}");
+}
+
+/// What is said about a component that is not admitted.
+async fn refusal(host: &Host, component: Bytes) -> String {
+    let answer = host.send("PUT", "/admin/hubs/default/apps/deed", component).await;
+    assert_eq!(answer.status, 400, "{}", answer.text());
+    assert_eq!(host.send("GET", "/admin/hubs/default/apps/deed", "").await.status, 404);
+    answer.text()
+}
+
+fn holds(said: &str, words: &str) {
+    assert!(said.contains(words), "'{words}' is not in: {said}");
+    assert!(said.len() < 20_000, "a reason of {} bytes", said.len());
+}
+
+macro_rules! refused {
+    ($($test:ident: $parts:expr => $words:literal;)*) => {$(
+        #[tokio::test(flavor = "multi_thread")]
+        async fn $test() {
+            let host = host().await;
+            holds(&refusal(&host, $parts.component()).await, $words);
+            neighbour(&host).await;
+        }
+    )*};
+}
+
+/// A deed that is done before anybody calls.
+fn at_start(items: &str) -> Parts<'_> {
+    Parts { items, ..Parts::default() }
+}
+
+fn describing(describe: &str) -> Parts<'_> {
+    Parts { describe, ..Parts::default() }
+}
+
+refused! {
+    a_start_function_that_loops_is_stopped:
+        at_start("(start $loop) (func $loop (loop $l (br $l)))") => "ran for more than 300ms";
+    a_start_function_that_traps_is_told: at_start("(start $trap) (func $trap unreachable)") => "unreachable";
+    a_describe_that_loops_is_stopped: describing("(loop $l (br $l)) (i32.const 0)") => "ran for more than 300ms";
+    a_describe_that_traps_is_told: describing("unreachable") => "describe function did not return: the guest trapped";
+    a_describe_that_overflows_the_stack_is_told:
+        describing("(call $deeper)").with("(func $deeper (result i32) (i32.add (call $deeper) (i32.const 1)))") => "stack";
+    a_describe_beyond_its_memory_is_told: describing("(i32.const -8)") => "out of bounds";
+    a_describe_at_an_odd_place_is_told: describing("(i32.const 129)") => "aligned";
+    a_describe_with_too_many_functions_is_refused:
+        // All of them the same: what counts is how many are looked at.
+        describing("(i32.store (i32.const 156) (i32.const 2000)) (call $app)") => "limit is 1000";
+    a_describe_with_an_endless_list_is_refused:
+        describing("(i32.store (i32.const 156) (i32.const 0x7fffffff)) (call $app)") => "did not return";
+    a_describe_with_a_huge_label_is_refused:
+        describing("(drop (memory.grow (i32.const 64))) (memory.fill (i32.const 65536) (i32.const 120) (i32.const 4000000))
+            (i32.store (i32.const 132) (i32.const 65536)) (i32.store (i32.const 136) (i32.const 4000000)) (call $app)")
+        => "SDK name is longer than 128";
+    a_describe_in_no_utf8_is_refused: describing("(i32.store8 (i32.const 65) (i32.const 0xff)) (call $app)") => "utf-8";
+    a_describe_of_an_unknown_kind_is_refused:
+        describing("(i32.store8 (i32.const 200) (i32.const 250)) (call $app)") => "did not return";
+    a_describe_with_a_path_for_a_name_is_refused_if_it_is_twice:
+        describing("(i64.store (i32.const 70) (i64.const 0x2e2f2e2e)) (i32.store8 (i32.const 200) (i32.const 1)) (call $app)")
+        => "'../.' twice";
+    a_describe_that_calls_the_host_is_told:
+        describing("(call $guid (i32.const 256)) (call $app)").with(IMPORTS) => "describe called it";
+    a_describe_that_sleeps_is_told:
+        describing("(call $block (call $sleep (i64.const 1000000000))) (call $app)").with(IMPORTS) => "must not sleep";
+    a_describe_that_asks_the_time_for_ever_is_stopped:
+        describing("(loop $l (drop (call $now)) (br $l)) (call $app)").with(IMPORTS) => "20000 calls of the host";
+    a_memory_of_4_gib_is_refused:
+        Parts { memory: "(memory (export \"memory\") 65536)", ..Parts::default() } => "memory";
+    a_table_of_10_million_elements_is_refused: at_start("(table 10000000 funcref)") => "table";
+    seventeen_tables_are_refused: at_start(&"(table 1 funcref)".repeat(17)) => "tables";
+    five_memories_are_refused:
+        at_start("").with_behind("(memory 1) (memory 1) (memory 1) (memory 1)") => "memories";
+}
+
+macro_rules! stopped {
+    ($($test:ident: $items:literal, $run:expr => $words:expr;)*) => {$(
+        #[tokio::test(flavor = "multi_thread")]
+        async fn $test() {
+            let items = format!("{IMPORTS} {}", $items);
+            let behind = "(memory 1) (memory 1) (memory 1) (table 1 funcref)";
+            stopped(Parts { items: &items, behind, run: $run, ..Parts::default() }.component(), $words).await;
+        }
+    )*};
+}
+
+/// An orchestrator's deed: its instance fails, with a reason.
+async fn stopped(component: Bytes, words: &str) {
+    let host = host().await;
+    host.deploy("deed", component).await;
+    let id = host.start("Deed", json!("an input")).await;
+    neighbour(&host).await;
+    let status = host.ended(&id).await;
+    assert_eq!(status["runtimeStatus"], "Failed", "{status}");
+    holds(status["output"].as_str().unwrap(), words);
+    neighbour(&host).await;
+}
+
+stopped! {
+    a_busy_wait_on_the_clock_is_stopped: "", "(loop $l (drop (call $now)) (br $l)) (call $none)" => "calls of the host";
+    a_flood_of_polls_is_stopped: "",
+        "(local.set $i (call $sleep (i64.const 1))) (loop $l (drop (call $ready (local.get $i))) (br $l)) (call $none)"
+        => "calls of the host";
+    a_flood_of_contract_calls_is_stopped: "", "(loop $l (call $guid (i32.const 256)) (br $l)) (call $none)"
+        => "calls of the host";
+    // The timer is over after the first round: no wait of the others gives the guest new time.
+    a_loop_around_a_wait_that_is_over_is_stopped: "(data (i32.const 1024) \"2000-01-01T00:00:00Z\")",
+        "(i32.store (i32.const 1100) (call $timer (i32.const 1024) (i32.const 20)))
+         (loop $l (drop (call $any (i32.const 1100) (i32.const 1))) (br $l)) (call $none)" => "calls of the host";
+    a_flood_of_bytes_to_stdout_is_stopped: "",
+        "(local.set $i (call $stdout)) (memory.fill (i32.const 8192) (i32.const 0xfe) (i32.const 4096))
+         (loop $l (call $write (local.get $i) (i32.const 8192) (i32.const 4096) (i32.const 256)) (br $l)) (call $none)"
+        => "ran for 400ms";
+    reading_stdin_for_ever_is_stopped: "",
+        "(local.set $i (call $stdin))
+         (loop $l (call $read (local.get $i) (i64.const 0x7fffffffffffffff) (i32.const 256)) (br $l)) (call $none)"
+        => "";
+    a_leak_of_pollables_is_stopped: "", "(loop $l (drop (call $sleep (i64.const 1))) (br $l)) (call $none)" => "handles";
+    a_leak_of_streams_is_stopped: "", "(loop $l (drop (call $stdin)) (br $l)) (call $none)" => "handles";
+    a_leak_of_http_resources_is_stopped: "", "(loop $l (drop (call $fields)) (br $l)) (call $none)" => "handles";
+    a_handle_that_nobody_gave_is_refused: "", "(call $block (i32.const 12345)) (call $none)" => "handle";
+    a_handle_of_another_kind_is_refused: "", "(call $block (call $stdin)) (call $none)" => "handle";
+    a_handle_dropped_twice_is_refused: "",
+        "(local.set $i (call $sleep (i64.const 1))) (call $drop_pollable (local.get $i))
+         (call $drop_pollable (local.get $i)) (call $none)" => "handle";
+    a_text_from_nowhere_is_refused: "", "(call $timer (i32.const -16) (i32.const 64))" => "out of bounds";
+    a_text_as_long_as_memory_is_refused: "", "(call $timer (i32.const 0) (i32.const -1))" => "out of bounds";
+    a_text_in_no_utf8_is_refused: "(data (i32.const 1024) \"\\ff\\fe\\fd\")", "(call $timer (i32.const 1024) (i32.const 3))"
+        => "utf-8";
+    a_list_of_two_thousand_million_is_refused: "", "(call $any (i32.const 0) (i32.const 0x7fffffff))" => "out of bounds";
+    a_list_at_an_odd_place_is_refused: "", "(call $any (i32.const 257) (i32.const 2))" => "aligned";
+    an_answer_to_nowhere_is_refused: "", "(call $guid (i32.const -4)) (call $none)" => "";
+    a_tebibyte_of_random_numbers_is_refused: "", "(call $random (i64.const 0x10000000000) (i32.const 256)) (call $none)"
+        => "random bytes at once";
+    a_result_beyond_memory_is_refused: "", "(i32.const -8)" => "out of bounds";
+    a_result_at_an_odd_place_is_refused: "", "(i32.const 257)" => "aligned";
+    a_result_of_an_unknown_case_is_refused: "", "(i32.store (i32.const 256) (i32.const 77)) (i32.const 256)" => "";
+    a_result_in_no_utf8_is_refused: "(data (i32.const 1024) \"\\ff\")", "(call $text (i32.const 1024) (i32.const 1))"
+        => "utf-8";
+    a_result_longer_than_memory_is_refused: "", "(call $text (i32.const 0) (i32.const -1))" => "out of bounds";
+    a_failure_with_a_huge_message_is_cut: "",
+        "(drop (memory.grow (i32.const 64))) (memory.fill (i32.const 65536) (i32.const 120) (i32.const 4000000))
+         (return (call $failed (i32.const 65536) (i32.const 4000000)))" => "xxxx";
+    four_growing_memories_share_one_limit: "",
+        "(loop $l (drop (memory.grow (i32.const 16))) (drop (memory.grow 1 (i32.const 16)))
+            (drop (memory.grow 2 (i32.const 16))) (drop (memory.grow 3 (i32.const 16))) (br $l)) (call $none)" => "memory";
+    growing_tables_share_the_limit_of_memory: "",
+        "(loop $l (drop (table.grow 0 (ref.null func) (i32.const 50000)))
+            (drop (memory.grow (i32.const 1))) (br $l)) (call $none)" => "memory";
+    a_function_that_calls_itself_is_stopped: "(func $deeper (param i32) (result i32)
+            (i32.add (call $deeper (i32.add (local.get 0) (i32.const 1))) (local.get 0)))",
+        "(call $deeper (i32.const 0))" => "stack";
+    a_storm_of_events_to_itself_is_stopped: "(data (i32.const 1024) \"storm\")",
+        "(loop $l (call $send (i32.const 1024) (i32.const 5) (i32.const 1024) (i32.const 5) (i32.const 0) (i32.const 0)
+            (i32.const 0)) (br $l)) (call $none)" => "";
+}
