@@ -220,3 +220,133 @@ stopped! {
         "(loop $l (call $send (i32.const 1024) (i32.const 5) (i32.const 1024) (i32.const 5) (i32.const 0) (i32.const 0)
             (i32.const 0)) (br $l)) (call $none)" => "";
 }
+
+/// As an activity, which sees the real WASI: what it does fails its call, and no more.
+#[tokio::test(flavor = "multi_thread")]
+async fn activities_are_stopped_in_the_same_way() {
+    let text = "(data (i32.const 1024) \"\\ff\")";
+    for (run, words) in [
+        ("(loop $l (br $l)) (call $none)", "was stopped after 1.5s"),
+        // Longer than anybody waits: parked in a call of the host.
+        ("(call $block (call $sleep (i64.const -1))) (call $none)", "was stopped after 1.5s"),
+        ("(loop $l (drop (call $now)) (br $l)) (call $none)", "was stopped after 1.5s"),
+        ("(loop $l (drop (call $sleep (i64.const 1))) (br $l)) (call $none)", "handles"),
+        ("(loop $l (drop (call $stdin)) (br $l)) (call $none)", "handles"),
+        ("(loop $l (drop (memory.grow (i32.const 16))) (br $l)) (call $none)", "bytes of memory; the limit is"),
+        ("(call $random (i64.const 0x10000000000) (i32.const 256)) (call $none)", ""),
+        ("(call $block (i32.const 77)) (call $none)", "handle"),
+        ("(call $guid (i32.const 256)) (call $none)", "works in orchestrators only"),
+        ("(call $text (i32.const 1024) (i32.const 1))", "utf-8"),
+        ("(i32.const -8)", "out of bounds"),
+        ("(call $text (i32.const 64) (i32.const 4))", "is not JSON"),
+    ] {
+        let host = host().await;
+        host.deploy("flow", guests::guest("flow")).await;
+        let items = format!("{IMPORTS} {text}");
+        host.deploy("deed", Parts { items: &items, run, ..Parts::default() }.component()).await;
+        let id = host.start("OneActivity", json!(["Deed", "an input"])).await;
+        neighbour(&host).await;
+        let status = host.ended(&id).await;
+        assert_eq!(status["runtimeStatus"], "Failed", "{run}: {status}");
+        holds(status["output"].as_str().unwrap(), words);
+        neighbour(&host).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_allocator_that_lies_is_found_out() {
+    for (realloc, words) in [
+        ("(i32.const -16)", "realloc return"),
+        ("(i32.const 0x7ffffff0)", "realloc return"),
+        ("unreachable", "unreachable"),
+        ("(loop $l (br $l)) (i32.const 0)", "ran for 400ms"),
+    ] {
+        stopped(Parts { realloc, ..Parts::default() }.component(), words).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn json_of_any_depth_is_kept_and_shown() {
+    let host = host().await;
+    // A million brackets, one in another.
+    let run = "(drop (memory.grow (i32.const 64)))
+        (memory.fill (i32.const 65536) (i32.const 91) (i32.const 1000000))
+        (memory.fill (i32.const 1065536) (i32.const 93) (i32.const 1000000))
+        (call $text (i32.const 65536) (i32.const 2000000))";
+    host.deploy("deed", Parts { run, ..Parts::default() }.component()).await;
+    let id = host.start("Deed", Value::Null).await;
+    let hub = "default".into();
+    let waited = host.engine.wait(&hub, &id, Duration::from_secs(30)).await;
+    assert!(waited.is_ok(), "{waited:?}");
+    let path = format!("/runtime/webhooks/durabletask/instances/{id}?showHistory=true&showHistoryOutput=true");
+    let answer = host.send("GET", &path, "").await;
+    let deep = "[".repeat(1_000_000) + &"]".repeat(1_000_000);
+    assert!(answer.status == 200 && answer.text().contains(&deep), "{}", answer.status);
+    neighbour(&host).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sleep_without_end_is_a_timer_that_can_be_terminated() {
+    let host = host().await;
+    let parts = Parts { run: "(call $block (call $sleep (i64.const -1))) (call $none)", ..Parts::default() };
+    host.deploy("deed", parts.with(IMPORTS).component()).await;
+    let id = host.start("Deed", Value::Null).await;
+    host.until(&id, "sleeping", |status| status["runtimeStatus"] == "Running").await;
+    let ended = host.send("POST", &format!("/runtime/webhooks/durabletask/instances/{id}/terminate"), "").await;
+    assert_eq!(ended.status, 202);
+    assert_eq!(host.ended(&id).await["runtimeStatus"], "Terminated");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn compressed_and_oversized_uploads_are_refused() {
+    let host = host().await;
+    // A bomb in disguise: what is said to be compressed is not unpacked.
+    let gzip = [&b"\x1f\x8b\x08\0\0\0\0\0\0\x03"[..], &[0xff; 1_000]].concat();
+    let headers = [("content-encoding", "gzip")];
+    let path = "/admin/hubs/default/apps/deed";
+    let answer = host.send_adding("PUT", path, &headers, gzip).await;
+    assert!([400, 415].contains(&answer.status.as_u16()), "{} {}", answer.status, answer.text());
+    let large = host.send("PUT", path, vec![0_u8; (4 << 20) + 1]).await;
+    assert!([400, 413].contains(&large.status.as_u16()), "{} {}", large.status, large.text());
+    assert!(large.text().contains("4194304") || large.text().contains("4194305"), "{}", large.text());
+    neighbour(&host).await;
+}
+
+/// Two guests' worth of room, taken in turn by two hubs: what one left in its memory is not there for the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn memory_comes_without_what_others_left_in_it() {
+    let limits = Limits { concurrent_guests: 1, ..strict() };
+    let settings = Settings { hot_guests: 0, ..Settings::default() };
+    let store = Arc::new(MemoryStore::default());
+    let host = Host::running(store, executor(limits), (settings, system_clock())).await;
+    let secret = "(drop (memory.grow (i32.const 200)))
+        (memory.fill (i32.const 4096) (i32.const 0x5e) (i32.const 13000000))
+        (table.set 0 (i32.const 9) (ref.func $secret)) (global.set $hidden (i64.const 94)) (call $none)";
+    let look = "(drop (memory.grow (i32.const 200))) (local.set $i (i32.const 8192))
+        (loop $l (if (i64.ne (i64.load (local.get $i)) (i64.const 0)) (then unreachable))
+            (local.set $i (i32.add (local.get $i) (i32.const 8)))
+            (br_if $l (i32.lt_u (local.get $i) (i32.const 13000000))))
+        (if (i32.eqz (ref.is_null (table.get 0 (i32.const 9)))) (then unreachable))
+        (if (i64.ne (global.get $hidden) (i64.const 0)) (then unreachable)) (call $none)";
+    let items = "(func $secret) (elem declare func $secret)";
+    let behind = "(table 1000 funcref) (global $hidden (mut i64) (i64.const 0))";
+    for hub in ["first", "second"] {
+        assert!(host.send("PUT", &format!("/admin/hubs/{hub}"), "").await.status.is_success());
+    }
+    for round in 0..10 {
+        for (hub, run) in [("first", secret), ("second", look)] {
+            // Another component each time: one that was there before would be given its own place again.
+            let run = format!("(drop (i32.const {round})) {run}");
+            let component = Parts { items, behind, run: &run, ..Parts::default() }.component();
+            let answer = host.send("PUT", &format!("/admin/hubs/{hub}/apps/deed"), component).await;
+            assert!(answer.status.is_success(), "{}", answer.text());
+            let path = format!("/runtime/webhooks/durabletask/orchestrators/Deed/deed-{round}?taskHub={hub}");
+            assert_eq!(host.send("POST", &path, "").await.status, 202);
+            let name = hub.into();
+            host.engine.wait(&name, &format!("deed-{round}"), Duration::from_secs(30)).await.unwrap();
+            let path = format!("/runtime/webhooks/durabletask/instances/deed-{round}?taskHub={hub}");
+            let status = host.send("GET", &path, "").await.json();
+            assert_eq!(status["runtimeStatus"], "Completed", "{hub}: {status}");
+        }
+    }
+}

@@ -9,6 +9,8 @@ mod bindings;
 mod client;
 mod compile;
 mod convert;
+#[cfg(test)]
+mod determinism_tests;
 mod engine;
 mod functions;
 mod guest;

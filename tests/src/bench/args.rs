@@ -63,6 +63,8 @@ pub(super) enum Workload {
     W6,
     /// W1, 16 at a time, alone and beside guests that compute or allocate for ever
     Neighbour,
+    /// The latency of a quiet hub, alone and then beside a hub whose guests do all they can do wrong
+    Hostile,
 }
 
 impl Args {

@@ -126,7 +126,18 @@ impl Server {
 
     /// Deploys a component.
     pub(super) async fn deploy(&self, app: &str, component: &Bytes) -> anyhow::Result<()> {
-        let path = format!("/admin/hubs/default/apps/{app}");
+        self.deploy_to("default", app, component).await
+    }
+
+    /// Makes a hub.
+    pub(super) async fn make_hub(&self, hub: &str) -> anyhow::Result<()> {
+        let request = Request::new("PUT", &format!("/admin/hubs/{hub}"), ("application/json", b""));
+        self.connect().await?.send(&request).await?.expect(201)
+    }
+
+    /// Deploys a component to a hub.
+    pub(super) async fn deploy_to(&self, hub: &str, app: &str, component: &Bytes) -> anyhow::Result<()> {
+        let path = format!("/admin/hubs/{hub}/apps/{app}");
         let request = Request::new("PUT", &path, ("application/wasm", component));
         self.connect().await?.send(&request).await?.expect(201)
     }

@@ -12,7 +12,7 @@ use crate::guests;
 /// Orchestrators that never end by themselves, twice each.
 const HOSTILE: [&str; 4] = ["LoopForever", "GrowMemory", "LoopForever", "GrowMemory"];
 
-fn load(args: &Args, connections: usize) -> Load {
+pub(super) fn load(args: &Args, connections: usize) -> Load {
     Load {
         connections,
         request: Request::run("E1_HelloSequence", ""),
@@ -21,7 +21,7 @@ fn load(args: &Args, connections: usize) -> Load {
     }
 }
 
-async fn deploy(server: &Server) -> anyhow::Result<()> {
+pub(super) async fn deploy(server: &Server) -> anyhow::Result<()> {
     server.deploy("hello-cities", &guests::example("hello-cities")).await
 }
 

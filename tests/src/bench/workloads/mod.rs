@@ -3,6 +3,7 @@
 mod client;
 mod events;
 mod hello;
+mod hostile;
 mod sequence;
 mod sleep;
 
@@ -42,13 +43,15 @@ pub(super) enum Case {
     Client { connections: usize },
     /// W1 alone or beside hostile guests.
     Neighbour { hostile: bool },
+    /// A quiet hub, alone and beside a hostile one.
+    Hostile,
 }
 
 /// What the arguments ask for.
 pub(super) fn cases(args: &Args) -> Vec<Case> {
     let hello = |delayed| args.connections.iter().map(move |&connections| Case::Hello { connections, delayed });
     let starts = args.connections.iter().map(|&connections| Case::Client { connections });
-    let kinds: [(Workload, Vec<Case>); 9] = [
+    let kinds: [(Workload, Vec<Case>); 10] = [
         (Workload::W1, hello(false).collect()),
         (Workload::Delayed, hello(true).collect()),
         (Workload::Finished, vec![Case::Finished]),
@@ -58,6 +61,7 @@ pub(super) fn cases(args: &Args) -> Vec<Case> {
         (Workload::W5, vec![Case::Sequence]),
         (Workload::W6, starts.collect()),
         (Workload::Neighbour, vec![Case::Neighbour { hostile: false }, Case::Neighbour { hostile: true }]),
+        (Workload::Hostile, vec![Case::Hostile]),
     ];
     kinds.into_iter().filter(|(workload, _)| args.measures(*workload)).flat_map(|(_, cases)| cases).collect()
 }
@@ -76,6 +80,7 @@ impl Case {
             Self::Client { connections } => format!("W6, {connections} starts at a time"),
             Self::Neighbour { hostile: false } => "W1, 16 at a time, alone".to_owned(),
             Self::Neighbour { hostile: true } => "W1, 16 at a time, hostile neighbours".to_owned(),
+            Self::Hostile => "W1, 4 at a time, alone and beside a hostile hub".to_owned(),
         }
     }
 
@@ -92,6 +97,7 @@ impl Case {
             Self::Sequence => sequence::sequence(&server).await,
             Self::Client { connections } => client::starts(&server, args, connections).await,
             Self::Neighbour { hostile } => hello::beside(&server, args, hostile).await,
+            Self::Hostile => hostile::beside(&server, args).await,
         }
     }
 }
