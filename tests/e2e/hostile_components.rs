@@ -350,3 +350,45 @@ async fn memory_comes_without_what_others_left_in_it() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_episode_has_a_time_of_its_own() {
+    // The guest may run for longer than an episode may take: what is not running counts as well.
+    let limits =
+        Limits { running_time: Duration::from_secs(3_600), episode_time: Duration::from_millis(300), ..strict() };
+    let store = Arc::new(MemoryStore::default());
+    let host = Host::running(store, executor(limits), (Settings::default(), system_clock())).await;
+    host.deploy("deed", Parts { run: "(loop $l (br $l)) (call $none)", ..Parts::default() }.component()).await;
+    let status = host.run("Deed", Value::Null).await;
+    assert_eq!(status["runtimeStatus"], "Failed", "{status}");
+    holds(status["output"].as_str().unwrap(), "did not come to a wait in 300ms");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_guests_than_there_is_room_for_take_turns() {
+    let settings = Settings { hot_guests: 2, ..Settings::default() };
+    let limits = Limits { concurrent_guests: 4, ..strict() };
+    let store = Arc::new(MemoryStore::default());
+    let host = Host::running(store, executor(limits), (settings, system_clock())).await;
+    host.deploy("hello-cities", guests::example("hello-cities")).await;
+    let mut ids = Vec::new();
+    for _ in 0..60 {
+        ids.push(host.start("E1_HelloSequence", Value::Null).await);
+    }
+    for id in ids {
+        assert_eq!(host.ended(&id).await["runtimeStatus"], "Completed", "{id}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_are_paths_are_refused() {
+    let host = host().await;
+    let component = Parts::default().component();
+    for name in ["..", "%2e%2e", "..%2f..%2fetc", "a%2fb", "a%5cb", "a%00b", "%E2%80%AEx", "a%0Ab", &"x".repeat(300)] {
+        for path in [format!("/admin/hubs/default/apps/{name}"), format!("/admin/hubs/{name}")] {
+            let answer = host.send("PUT", &path, component.clone()).await;
+            assert!(answer.status.is_client_error(), "{path}: {} {}", answer.status, answer.text());
+        }
+    }
+    neighbour(&host).await;
+}

@@ -110,6 +110,8 @@ pub const HEARTBEAT: usize = 64 * KIB;
 pub const HTTP_HEADERS: usize = 100;
 /// Statuses that a retry policy may name: all there are.
 pub const STATUSES: usize = 1_000;
+/// Bytes of a host name in any alphabet: a name that can be looked up has 253.
+pub(super) const HOST_NAME: usize = 1_024;
 /// Names whose addresses a run may look up.
 pub const NAMES: usize = 256;
 /// `wasi:http` requests of a run at once; each has a connection of its own, and further ones wait.
@@ -130,6 +132,19 @@ pub const ERROR_TYPE: usize = 256;
 pub const FAILURE_TEXT: usize = 32 * KIB;
 /// Random bytes a guest gets in one call.
 pub const RANDOM_BYTES: u64 = MIB as u64;
+
+/// Headers of a response of an HTTP function.
+pub(super) const RESPONSE_HEADERS: usize = 100;
+/// Bytes of a response's headers together: clients and proxies take about as many.
+pub(super) const RESPONSE_HEADER_BYTES: usize = 64 * KIB;
+/// Bytes of a response's body. It is whole in memory, twice: the guest's and the host's.
+pub(super) const RESPONSE_BODY: usize = 16 * MIB;
+/// Instances in a page of the durable client when the guest does not say.
+pub(super) const PAGE: u32 = 100;
+/// Instances in such a page at most.
+pub(super) const LARGEST_PAGE: u32 = 1_000;
+/// Bytes of payloads after which such a page ends: all of it becomes the guest's memory at once.
+pub(super) const PAGE_BYTES: usize = 8 * MIB;
 
 /// Stack of wasm code. CPython recurses deeply; a native frame is small.
 pub(super) const WASM_STACK: usize = MIB;

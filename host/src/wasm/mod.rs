@@ -10,6 +10,8 @@ mod client;
 mod compile;
 mod convert;
 #[cfg(test)]
+mod convert_tests;
+#[cfg(test)]
 mod determinism_tests;
 mod engine;
 mod functions;
