@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::surface::Transcript;
 
-const KEY: &str = "the admin key, of which nobody knows";
+pub(crate) const KEY: &str = "the admin key, of which nobody knows";
 const WEBHOOKS: &str = "/runtime/webhooks/durabletask";
 const LOCAL: (&str, &str) = ("host", "localhost:7071");
 
@@ -20,20 +20,24 @@ fn keyed() -> ApiSettings {
 }
 
 /// A server with a key.
-struct Server {
-    host: Host,
+pub(crate) struct Server {
+    pub(crate) host: Host,
     store: SharedStore,
     clock: ManualClock,
 }
 
 impl Server {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
+        Self::with(Settings::default()).await
+    }
+
+    pub(crate) async fn with(settings: Settings) -> Self {
         let (store, clock): (SharedStore, _) = (Arc::new(MemoryStore::default()), ManualClock::new());
-        let open = Host::with(Arc::clone(&store), Settings::default(), clock.clock()).await;
+        let open = Host::with(Arc::clone(&store), settings, clock.clock()).await;
         Self { host: open.behind(keyed()), store, clock }
     }
 
-    async fn ask(&self, request: &str, key: &str, body: impl Into<axum::body::Body>) -> Answer {
+    pub(crate) async fn ask(&self, request: &str, key: &str, body: impl Into<axum::body::Body>) -> Answer {
         let (method, path) = request.split_once(' ').unwrap();
         let kind = if path.contains("/apps/") { "application/wasm" } else { "application/json" };
         let headers = [LOCAL, ("content-type", kind), ("x-functions-key", key)];
@@ -41,23 +45,27 @@ impl Server {
     }
 
     /// The same of a server that has not been asked with wrong keys before.
-    async fn patient(&self, request: &str, key: &str) -> Answer {
-        let (store, clock) = (Arc::clone(&self.store), self.clock.clone());
-        Self { host: self.host.behind(keyed()), store, clock }.ask(request, key, "{}").await
+    pub(crate) async fn patient(&self, request: &str, key: &str) -> Answer {
+        self.fresh().ask(request, key, "{}").await
+    }
+
+    /// The same server, which has not been asked with wrong keys before.
+    pub(crate) fn fresh(&self) -> Self {
+        Self { host: self.host.behind(keyed()), store: Arc::clone(&self.store), clock: self.clock.clone() }
     }
 
     async fn code(&self, request: &str, key: &str, body: &str) -> u16 {
         self.ask(request, key, body.to_owned()).await.status.as_u16()
     }
 
-    async fn admin(&self, request: &str, body: impl Into<axum::body::Body>) -> Answer {
+    pub(crate) async fn admin(&self, request: &str, body: impl Into<axum::body::Body>) -> Answer {
         let answer = self.ask(request, KEY, body).await;
         assert!(answer.status.is_success(), "{request}: {} {}", answer.status, answer.text());
         answer
     }
 
     /// A key of a hub with these scopes.
-    async fn key(&self, hub: &str, name: &str, scopes: &[&str]) -> String {
+    pub(crate) async fn key(&self, hub: &str, name: &str, scopes: &[&str]) -> String {
         let body = json!({"name": name, "scopes": scopes}).to_string();
         let made = self.admin(&format!("POST /admin/hubs/{hub}/keys"), body).await;
         assert_eq!(made.status, 201);
@@ -74,21 +82,24 @@ impl Server {
     }
 
     /// All that a hub has.
-    async fn contents(&self, hub: &str) -> String {
+    pub(crate) async fn contents(&self, hub: &str) -> String {
         let name = HubName::from(hub);
         let page = self.store.list(&name, ListQuery { limit: 1_000, ..ListQuery::default() }).await.unwrap();
-        let mut histories = Vec::new();
+        let mut instances = Vec::new();
         for record in &page.records {
-            histories.push(self.store.history(record.number).await.unwrap());
+            instances.push((self.store.history(record.number).await, self.store.payloads(record.number).await));
         }
         let apps: Vec<_> = self.store.apps().await.unwrap().into_iter().filter(|app| app.hub == name).collect();
         let hubs: Vec<_> = self.store.hubs().await.unwrap().into_iter().filter(|hub| hub.name == name).collect();
-        format!("{histories:?} {apps:?} {hubs:?}")
+        let mail: Vec<_> = self.store.mail(None, 1_000).await.unwrap();
+        let mail: Vec<_> = mail.into_iter().filter(|mail| mail.hub == name).collect();
+        let counts = self.store.counts(&name).await.unwrap();
+        format!("{instances:?} {apps:?} {hubs:?} {mail:?} {counts:?}")
     }
 }
 
 /// The code of a link.
-fn code_of(link: &Value) -> String {
+pub(crate) fn code_of(link: &Value) -> String {
     link.as_str().unwrap().rsplit_once("code=").unwrap().1.to_owned()
 }
 

@@ -145,7 +145,7 @@ async fn of_two_deployments_at_once_one_is_current() {
 }
 
 /// A host whose components are its own.
-async fn with_folder(store: &SharedStore, folder: &Path, clock: &ManualClock) -> (Host, Arc<WasmExecutor>) {
+pub(crate) async fn with_folder(store: &SharedStore, folder: &Path, clock: &ManualClock) -> (Host, Arc<WasmExecutor>) {
     let executor = Arc::new(WasmExecutor::new(Config::new(folder.to_owned(), egress(&[], None))).unwrap());
     let choices = (Settings::default(), clock.clock());
     (Host::running(Arc::clone(store), Arc::clone(&executor) as Arc<dyn Executor>, choices).await, executor)

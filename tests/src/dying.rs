@@ -18,7 +18,7 @@ pub struct DyingStore {
 }
 
 impl DyingStore {
-    /// Lets `lives` commits of instances and schedules through; all later ones fail as if the process had died.
+    /// Lets `lives` commits through, whatever they write; all later ones fail as if the process had died.
     #[must_use]
     pub fn new(inner: SharedStore, lives: usize) -> Arc<Self> {
         Arc::new(Self { inner, commits: AtomicUsize::new(0), lives })
@@ -28,7 +28,7 @@ impl DyingStore {
         self.commits.fetch_add(1, Ordering::SeqCst) >= self.lives
     }
 
-    /// Commits of instances that became durable.
+    /// Commits that became durable.
     #[must_use]
     pub fn commits(&self) -> usize {
         self.commits.load(Ordering::SeqCst).min(self.lives)
@@ -135,6 +135,9 @@ impl Store for DyingStore {
     }
 
     fn put_app(&self, app: AppRecord, expected: u32) -> BoxFuture<'_, Result<(), CommitError>> {
+        if self.dies() {
+            return Box::pin(async { Err(dead().into()) });
+        }
         self.inner.put_app(app, expected)
     }
 
@@ -155,6 +158,9 @@ impl Store for DyingStore {
     }
 
     fn remove_app(&self, hub: &HubName, app: &str, expected: u32) -> BoxFuture<'_, Result<(), CommitError>> {
+        if self.dies() {
+            return Box::pin(async { Err(dead().into()) });
+        }
         self.inner.remove_app(hub, app, expected)
     }
 
@@ -163,10 +169,16 @@ impl Store for DyingStore {
     }
 
     fn put_hub(&self, hub: HubRecord, expected: u32) -> BoxFuture<'_, Result<(), CommitError>> {
+        if self.dies() {
+            return Box::pin(async { Err(dead().into()) });
+        }
         self.inner.put_hub(hub, expected)
     }
 
     fn remove_hub(&self, hub: &HubName, expected: u32) -> BoxFuture<'_, Result<(), CommitError>> {
+        if self.dies() {
+            return Box::pin(async { Err(dead().into()) });
+        }
         self.inner.remove_hub(hub, expected)
     }
 

@@ -3,6 +3,8 @@
 //! `/{prefix}/{route}` is for the default hub, `/hubs/{hub}/{prefix}/{route}` for any. The routes are the functions' own;
 //! the paths of the management API always win.
 
+use std::collections::BTreeSet;
+
 use axum::body::Body;
 use axum::http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, RETRY_AFTER, TRANSFER_ENCODING, UPGRADE};
 use axum::http::request::Parts;
@@ -15,7 +17,7 @@ use serde_json::value::RawValue;
 
 use super::codes::{Mint, Scope};
 use super::error::{AdminError, ApiError};
-use super::guard::{self, Admitted, Locks};
+use super::guard::{self, Locks};
 use super::query::Query;
 use super::route::Base;
 use super::{ApiSettings, ApiState, Call, DEFAULT_HUB, body, links, route, wire};
@@ -92,10 +94,7 @@ pub(super) async fn serve(state: ApiState, parts: Parts, body: Body) -> Result<R
             no_function(&state, &hub, &query, &parts)?;
             return Err(ApiError::NoSuchRoute);
         }
-        HttpMatch::OtherMethods(methods) => {
-            no_function(&state, &hub, &query, &parts)?;
-            return Ok(other_methods(&methods));
-        }
+        HttpMatch::OtherMethods(others) => return other_methods(&state, (&hub, &others), &query, &parts),
         HttpMatch::Function(function) => function,
     };
     check_level(&state, (&hub, &function), &query, &parts)?;
@@ -118,12 +117,30 @@ pub(super) async fn serve(state: ApiState, parts: Parts, body: Body) -> Result<R
     }
 }
 
-fn other_methods(methods: &[String]) -> Response {
+/// The methods of those functions that the request's key opens.
+fn other_methods(
+    state: &ApiState,
+    (hub, others): (&HubName, &[(HttpFunction, Vec<String>)]),
+    query: &Query,
+    parts: &Parts,
+) -> Result<Response, ApiError> {
+    let mut methods = BTreeSet::new();
+    let mut refused = None;
+    for (function, answers) in others {
+        match check_level(state, (hub, function), query, parts) {
+            Ok(()) => methods.extend(answers.iter().map(String::as_str)),
+            Err(error) => refused = Some(error),
+        }
+    }
+    if let Some(error) = refused.filter(|_| methods.is_empty()) {
+        return Err(error);
+    }
+    let methods: Vec<_> = methods.into_iter().collect();
     let mut response = wire::empty(StatusCode::METHOD_NOT_ALLOWED);
     if let Ok(allowed) = HeaderValue::from_str(&methods.join(", ")) {
         response.headers_mut().insert(ALLOW, allowed);
     }
-    response
+    Ok(response)
 }
 
 /// Whether the request brings the key that the function asks for. A server without an admin key asks for none.
@@ -143,14 +160,16 @@ fn check_level(
     }
 }
 
-/// Whoever brings a key of another hub is not told which routes there are.
+/// Whoever brings a key that is none of the hub's is answered as by a function that asks for one, and below `/hubs/` so is who
+/// brings none: nobody learns there which hubs and routes there are.
 fn no_function(state: &ApiState, hub: &HubName, query: &Query, parts: &Parts) -> Result<(), ApiError> {
     let brings_key = !guard::given(query, parts).is_empty();
-    let judge = |locks: &Locks<'_>| match locks.is_of_another_hub(hub, query, parts) {
-        true => Err(ApiError::Forbidden(Base::Root)),
-        false => Ok(Admitted::NOBODY),
-    };
-    state.unlock((parts, brings_key), judge).map(drop)
+    let names_hub = route::segments(parts.uri.path())
+        .is_some_and(|path| path.first().is_some_and(|first| first.eq_ignore_ascii_case("hubs")));
+    if !brings_key && !names_hub {
+        return Ok(());
+    }
+    state.unlock((parts, brings_key), |locks| locks.admit_to_hub(hub, query, parts)).map(drop)
 }
 
 /// Names in lowercase; what is not text is left out.

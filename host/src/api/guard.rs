@@ -140,10 +140,9 @@ impl Locks<'_> {
         })
     }
 
-    /// True: a request brings a key of another hub and none that counts here.
-    pub(super) fn is_of_another_hub(&self, hub: &str, query: &Query, parts: &Parts) -> bool {
-        let judged = self.weigh(&given(query, parts), |given| self.try_hub_key(given, hub, |_| true));
-        matches!(judged, Err(ApiError::Forbidden(_)))
+    /// Whether a request brings a key of the hub, whatever it opens there.
+    pub(super) fn admit_to_hub(&self, hub: &str, query: &Query, parts: &Parts) -> Result<Admitted, ApiError> {
+        self.weigh(&given(query, parts), |given| self.try_hub_key(given, hub, |_| true))
     }
 
     fn weigh(&self, given: &[&str], judge: impl Fn(&str) -> Verdict) -> Result<Admitted, ApiError> {
@@ -224,7 +223,7 @@ pub(super) fn hub(found: &Matched, query: &Query, engine: &Engine) -> Result<Arc
     let name = HubName::from(name);
     let missing = |error: HubError| refused(base, StatusCode::NOT_FOUND, "no-such-hub", error.to_string());
     match engine.hub(&name) {
-        None if found.op == Op::PutHub => Ok(Arc::new(HubRecord::new(name, None, [0; 16]))),
+        None if [Op::PutHub, Op::ImportHub].contains(&found.op) => Ok(Arc::new(HubRecord::new(name, None, [0; 16]))),
         None => Err(missing(HubError::Unknown(name))),
         Some(hub) => match hub.state {
             HubState::Open => Ok(hub),

@@ -17,6 +17,7 @@ mod functions;
 mod guard;
 mod health;
 mod history;
+mod hub_file;
 mod hub_keys;
 mod hubs;
 mod keys;
@@ -279,6 +280,8 @@ async fn answer(
         | Op::RevokeKey
         | Op::Binding
         | Op::Backup
+        | Op::ExportHub
+        | Op::ImportHub
         | Op::CallManual
         | Op::Metrics => {}
     }
@@ -339,6 +342,8 @@ async fn dispatch(base: Base, op: Op, call: Call) -> Result<Response, ApiError> 
         Op::RevokeKey => hub_keys::revoke(call).await,
         Op::Binding => Ok(binding::get(&call)),
         Op::Backup => backup::get(call).await,
+        Op::ExportHub => hub_file::export(call).await,
+        Op::ImportHub => hub_file::import(call).await,
         Op::CallManual => functions::manual(call).await,
         Op::Health | Op::Ready | Op::Metrics | Op::OpenApi | Op::Docs | Op::DocsFile => Err(ApiError::NoSuchRoute),
     }

@@ -19,8 +19,8 @@ use utoipa::{Modify, OpenApi};
 use super::error::{AdminError, ErrorBody};
 use super::route::{self, Base, Need};
 use super::{
-    again, apps, backup, binding, config, docs, functions, health, hub_keys, hubs, list, logs, messages, metrics,
-    moves, purge, schema, start, status, versions, wire,
+    again, apps, backup, binding, config, docs, functions, health, hub_file, hub_keys, hubs, list, logs, messages,
+    metrics, moves, purge, schema, start, status, versions, wire,
 };
 
 /// Below it lie the routes that take `taskHub` and `connection`.
@@ -78,6 +78,8 @@ const START: &str = "/runtime/webhooks/durabletask/orchestrators/{function}";
         hub_keys::revoke,
         binding::get,
         backup::get,
+        hub_file::export,
+        hub_file::import,
         functions::manual,
         health::healthz,
         health::readyz,

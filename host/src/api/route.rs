@@ -60,6 +60,8 @@ pub(super) enum Op {
     RevokeKey,
     Binding,
     Backup,
+    ExportHub,
+    ImportHub,
     CallManual,
     Health,
     Ready,
@@ -139,7 +141,7 @@ const MANAGEMENT: [Row; 16] = [
 ];
 
 /// Administration, below `/admin`: what a key of a hub opens, and what the admin key alone.
-const ADMIN: [Row; 20] = [
+const ADMIN: [Row; 22] = [
     (Method::GET, "hubs", Op::ListHubs, Need::Admin),
     (Method::PUT, "hubs/{hub}", Op::PutHub, Need::Admin),
     (Method::GET, "hubs/{hub}", Op::GetHub, Need::See),
@@ -159,6 +161,8 @@ const ADMIN: [Row; 20] = [
     (Method::POST, "hubs/{hub}/apps/{app}/move", Op::MoveMany, Need::Manage),
     (Method::GET, "hubs/{hub}/binding", Op::Binding, Need::Manage),
     (Method::GET, "backup", Op::Backup, Need::Admin),
+    (Method::GET, "hubs/{hub}/export", Op::ExportHub, Need::Admin),
+    (Method::PUT, "hubs/{hub}/import", Op::ImportHub, Need::Admin),
     (Method::POST, "functions/{name}", Op::CallManual, Need::Manage),
 ];
 

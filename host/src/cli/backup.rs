@@ -12,6 +12,7 @@ use tempfile::NamedTempFile;
 use super::args::TargetArgs;
 use super::client::Client;
 use super::{CliError, show};
+use crate::api::encode;
 use crate::restore::{self, Contents};
 use crate::server::StoreChoice;
 
@@ -39,18 +40,24 @@ pub(super) struct RestoreArgs {
 }
 
 pub(super) async fn backup(args: BackupArgs) -> Result<(), CliError> {
-    let failed = |error: std::io::Error| CliError::Refused(format!("cannot write {}: {error}", args.file.display()));
-    let directory = match args.file.parent() {
+    let contents = fetch(&Client::new(&args.target)?, "/admin/backup", &args.file).await?;
+    tell(("backed up", &args.file), &contents, args.target.json);
+    Ok(())
+}
+
+/// Fetches a file that says of itself that it is whole. What is there is replaced only by a whole one.
+async fn fetch(client: &Client, path: &str, into: &Path) -> Result<Contents, CliError> {
+    let failed = |error: std::io::Error| CliError::Refused(format!("cannot write {}: {error}", into.display()));
+    let directory = match into.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         Some(_) | None => Path::new("."),
     };
-    let client = Client::new(&args.target)?;
-    let mut answer = client.download("/admin/backup").await?;
+    let mut answer = client.download(path).await?;
     let mut file = NamedTempFile::new_in(directory).map_err(failed)?;
     let progress = bar(None, "receiving");
     loop {
         let chunk = tokio::time::timeout(PATIENCE, answer.chunk()).await;
-        let broken = || CliError::Refused("the connection broke before the backup was whole; nothing was kept".into());
+        let broken = || CliError::Refused("the connection broke before the file was whole; nothing was kept".into());
         let Some(chunk) = chunk.map_err(|_| broken())?.map_err(|_| broken())? else { break };
         file.write_all(&chunk).map_err(failed)?;
         progress.inc(chunk.len() as u64);
@@ -63,9 +70,20 @@ pub(super) async fn backup(args: BackupArgs) -> Result<(), CliError> {
         restore::check(&path, &|at| progress.set_position(at))
     })
     .await?;
-    file.persist(&args.file).map_err(|error| failed(error.error))?;
+    file.persist(into).map_err(|error| failed(error.error))?;
     std::fs::File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed)?;
-    tell(&args.file, &contents, args.target.json);
+    Ok(contents)
+}
+
+/// Writes a hub into a file.
+pub(super) async fn export(
+    client: &Client,
+    (hub, secrets): (&str, bool),
+    (file, as_json): (&Path, bool),
+) -> Result<(), CliError> {
+    let path = format!("/admin/hubs/{}/export?secrets={secrets}", encode(hub));
+    let contents = fetch(client, &path, file).await?;
+    tell(("exported", file), &contents, as_json);
     Ok(())
 }
 
@@ -94,7 +112,7 @@ async fn blocking(
     done.map_err(|error| CliError::Refused(error.to_string()))
 }
 
-fn tell(file: &Path, Contents { head, totals }: &Contents, as_json: bool) {
+fn tell((done, file): (&str, &Path), Contents { head, totals }: &Contents, as_json: bool) {
     if as_json {
         let facts =
             json!({"file": file, "bytes": totals.bytes, "components": totals.components, "layout": head.layout});
@@ -102,7 +120,7 @@ fn tell(file: &Path, Contents { head, totals }: &Contents, as_json: bool) {
         return;
     }
     let (bytes, components) = (indicatif::HumanBytes(totals.bytes), totals.components);
-    show::line(&format!("backed up to {} ({bytes}, {components} components)", file.display()));
+    show::line(&format!("{done} to {} ({bytes}, {components} components)", file.display()));
 }
 
 /// Shown on terminals only.

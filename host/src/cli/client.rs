@@ -27,6 +27,8 @@ pub(super) enum Body {
     None,
     Json(String),
     Component(Vec<u8>),
+    /// Sent as it is read, however long that takes.
+    File(tokio::fs::File),
 }
 
 /// What it answered.
@@ -99,6 +101,9 @@ impl Client {
         request = match body {
             Body::None => request,
             Body::Json(text) => request.header("content-type", "application/json").body(text),
+            Body::File(file) => {
+                request.timeout(LONG).header("content-type", "application/octet-stream").body(reqwest::Body::from(file))
+            }
             Body::Component(bytes) => request.header("content-type", "application/wasm").body(bytes),
         };
         request.send().await.map_err(|error| self.unreachable(&error))

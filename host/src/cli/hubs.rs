@@ -1,4 +1,6 @@
-//! `hub`: create, list, show and delete task hubs.
+//! `hub`: create, list, show, delete, export and import task hubs.
+
+use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use reqwest::Method;
@@ -7,7 +9,7 @@ use serde_json::Value;
 use super::args::TargetArgs;
 use super::client::{Answer, Body, Client};
 use super::config::{self, ConfigVerb};
-use super::{CliError, show};
+use super::{CliError, backup, show};
 use crate::api::encode;
 
 /// What a 404 without words means.
@@ -23,6 +25,10 @@ pub(super) enum HubVerb {
     Show(NamedHub),
     /// Delete a task hub with all that it has
     Delete(DeleteArgs),
+    /// Write a task hub into a file: apps, instances and what waits, without keys
+    Export(ExportArgs),
+    /// Make a task hub from such a file, under a name that none has
+    Import(ImportArgs),
     /// Show and change what a task hub is configured to
     #[command(subcommand)]
     Config(ConfigVerb),
@@ -67,6 +73,27 @@ pub(super) struct DeleteArgs {
     force: bool,
 }
 
+#[derive(Debug, Args)]
+pub(super) struct ExportArgs {
+    #[command(flatten)]
+    hub: NamedHub,
+    /// Where it goes; replaced only by a whole one
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// With the values of its secrets, readable
+    #[arg(long)]
+    secrets: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ImportArgs {
+    #[command(flatten)]
+    hub: NamedHub,
+    /// The file
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+}
+
 impl NamedHub {
     async fn ask(&self, method: Method, query: &[(&str, &str)]) -> Result<Answer, CliError> {
         let path = format!("/admin/hubs/{}", encode(&self.hub));
@@ -82,6 +109,11 @@ pub(super) async fn run(verb: HubVerb) -> Result<(), CliError> {
             say(&args.server, &answer, &format!("the task hub '{}': {done}", args.hub));
             Ok(())
         }
+        HubVerb::Export(ExportArgs { hub, file, secrets }) => {
+            let client = hub.server.client(&hub.hub)?;
+            backup::export(&client, (&hub.hub, secrets), (&file, hub.server.json)).await
+        }
+        HubVerb::Import(args) => import(&args).await,
         HubVerb::Config(verb) => config::run(verb).await,
         HubVerb::List(server) => list(&server).await,
         HubVerb::Show(args) => show_hub(&args).await,
@@ -101,6 +133,25 @@ pub(super) fn say(server: &ServerArgs, answer: &Answer, text: &str) {
         (true, true) => show::line("{}"),
         (false, _) => show::line(text),
     }
+}
+
+async fn import(ImportArgs { hub, file }: &ImportArgs) -> Result<(), CliError> {
+    let unreadable = |error| CliError::Refused(format!("cannot read {}: {error}", file.display()));
+    let sent = tokio::fs::File::open(file).await.map_err(unreadable)?;
+    let path = format!("/admin/hubs/{}/import", encode(&hub.hub));
+    let client = hub.server.client(&hub.hub)?;
+    let answer = client.send(Method::PUT, &path, &[], Body::File(sent)).await?.accepted(NO_ROUTE, "gone")?;
+    let made = answer.json()?;
+    let count = |name: &str| made.get(name).and_then(Value::as_u64).unwrap_or_default();
+    let text = format!(
+        "the task hub '{}': imported with {} apps, {} instances and {} messages between them",
+        hub.hub,
+        count("apps"),
+        count("instances"),
+        count("messages")
+    );
+    say(&hub.server, &answer, &text);
+    Ok(())
 }
 
 async fn list(server: &ServerArgs) -> Result<(), CliError> {

@@ -154,7 +154,7 @@ fn history_row(event: &Value) -> Vec<String> {
 pub(super) async fn raise_event(args: EventArgs) -> Result<(), CliError> {
     let body = match json_body(args.event_data.as_deref(), "--event-data")? {
         Body::None => Body::Json("null".to_owned()),
-        body @ (Body::Json(_) | Body::Component(_)) => body,
+        body @ (Body::Json(_) | Body::Component(_) | Body::File(_)) => body,
     };
     let action = format!("raiseEvent/{}", encode(&args.event_name));
     post(&args.instance, &action, &[], body).await?;

@@ -13,6 +13,7 @@ use super::Inner;
 use super::client::SendError;
 use super::episode::{Again, Live, Step};
 use super::executor::Pulse;
+use super::hot::Parked;
 use super::moves::Change;
 use crate::store::{Digest, InstanceNumber, MailId, Revision, StoreError};
 
@@ -283,13 +284,14 @@ impl Running<'_> {
         }
         state.running = false;
         let weight = state.live.as_ref().map(|live| self.engine.apps.weight(&live.record));
-        if weight.is_none() && state.in_flight.is_empty() {
-            actors.remove(&self.actor.number);
+        let (number, idle) = (self.actor.number, state.in_flight.is_empty());
+        if weight.is_none() && idle {
+            actors.remove(&number);
         }
         drop(state);
         drop(actors);
         if let Some(weight) = weight {
-            for oldest in self.engine.hot.parked(self.actor.number, weight) {
+            for oldest in self.engine.hot.parked(Parked { number, weight, idle }) {
                 self.engine.actors.drop_idle(oldest);
             }
         }

@@ -1,7 +1,7 @@
 //! The apps of all hubs: what is deployed, and which component a function's name leads to.
 
 use std::cmp::Ordering;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use durawasm_core::Failure;
@@ -26,7 +26,7 @@ pub(super) struct Apps {
     /// One deployment at a time decides; admitting components goes on beside it.
     deciding: tokio::sync::Mutex<()>,
     /// Held by each deployment from the admission of its component to its record, and by whoever removes components.
-    components: tokio::sync::RwLock<()>,
+    pub(super) components: tokio::sync::RwLock<()>,
     /// Held by backups for reading: they may still come to a component that nobody needs any more.
     pub(super) backups: Arc<tokio::sync::RwLock<()>>,
 }
@@ -110,7 +110,7 @@ impl Apps {
         versions.into_iter().any(|version| version.digest == digest)
     }
 
-    fn remove(&self, hub: &HubName, app: &str) {
+    pub(super) fn remove(&self, hub: &HubName, app: &str) {
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(apps) = table.get_mut(hub) {
             apps.remove(app);
@@ -120,7 +120,7 @@ impl Apps {
         }
     }
 
-    fn put(&self, app: AppRecord) {
+    pub(super) fn put(&self, app: AppRecord) {
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
         table.entry(app.hub.clone()).or_default().insert(app.name.clone(), app);
     }
@@ -183,16 +183,16 @@ impl Apps {
         let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
         let apps = table.get(hub).into_iter().flat_map(HashMap::values);
         let mut best: Option<(Route, HttpFunction)> = None;
-        let mut others = BTreeSet::new();
+        let mut others = Vec::new();
         for (app, version) in apps.filter_map(|app| Some((app, app.current_version()?))) {
             for (name, http) in version.triggers.iter().filter_map(http_of) {
                 let Ok(route) = Route::parse(&http.route) else { continue };
                 let Some(params) = route.matches(path) else { continue };
+                let function = HttpFunction { digest: app.current, name: name.to_owned(), level: http.level, params };
                 if !http.methods.is_empty() && !http.methods.iter().any(|known| known == method) {
-                    others.extend(http.methods.iter().cloned());
+                    others.push((function, http.methods.clone()));
                     continue;
                 }
-                let function = HttpFunction { digest: app.current, name: name.to_owned(), level: http.level, params };
                 if best.as_ref().is_none_or(|(known, _)| route.precedence(known) == Ordering::Less) {
                     best = Some((route, function));
                 }
@@ -201,7 +201,7 @@ impl Apps {
         match best {
             Some((_, function)) => HttpMatch::Function(function),
             None if others.is_empty() => HttpMatch::Nothing,
-            None => HttpMatch::OtherMethods(others.into_iter().collect()),
+            None => HttpMatch::OtherMethods(others),
         }
     }
 
@@ -366,7 +366,7 @@ impl Inner {
         check_app_name(app)?;
         self.hub_to_deploy_to(hub)?;
         let _kept = self.apps.components.read().await;
-        let version = self.executor.admit(component).await?;
+        let version = AppVersion { deployed: self.now(), ..self.executor.admit(component).await? };
         let _one_at_a_time = self.apps.deciding.lock().await;
         // It may have been deleted while the component was compiled.
         self.hub_to_deploy_to(hub)?;

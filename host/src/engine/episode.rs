@@ -369,7 +369,9 @@ impl Inner {
         let fresh = commit.fresh_history;
         let (record, end) = (commit.record.clone(), End::of(&commit));
         let sent = numbered(&commit);
+        let quiet = self.hubs.commits(&live.record.hub).await;
         let Committed { number, revision, first_mail } = self.store.commit(commit).await?;
+        drop(quiet);
         self.logs.append(number, logged);
         live.record = InstanceRecord { number, revision, ..record };
         if fresh {

@@ -29,8 +29,8 @@ pub struct HttpFunction {
 pub enum HttpMatch {
     /// This one.
     Function(HttpFunction),
-    /// None with this method; these are answered, in capitals and sorted.
-    OtherMethods(Vec<String>),
+    /// None with this method; these functions answer others.
+    OtherMethods(Vec<(HttpFunction, Vec<String>)>),
     /// No route has this form.
     Nothing,
 }

@@ -70,6 +70,8 @@ pub(super) struct Hub {
     idle: Notify,
     /// Held by each start until it is durable.
     starts: Arc<RwStarts>,
+    /// Held by each commit of an instance that is there already.
+    commits: Arc<RwStarts>,
     quota: Quota,
     refusals: Arc<Refusals>,
 }
@@ -97,6 +99,7 @@ impl Hub {
             busy: AtomicUsize::new(0),
             idle: Notify::new(),
             starts: Arc::default(),
+            commits: Arc::default(),
             quota: Quota::default(),
         })
     }
@@ -266,7 +269,20 @@ impl Hubs {
         table.hubs.get(table.keys.get(&id)?).map(|hub| hub.record())
     }
 
-    fn put(&self, record: HubRecord) {
+    /// An instance of this hub commits; held until that has ended.
+    pub(super) async fn commits(&self, name: &str) -> Option<tokio::sync::OwnedRwLockReadGuard<()>> {
+        let commits = Arc::clone(&self.get(name)?.commits);
+        Some(commits.read_owned().await)
+    }
+
+    /// Waits until nothing of this hub is on its way into the store; nothing is as long as this is held.
+    pub(super) async fn quiet(&self, name: &str) -> Option<[tokio::sync::OwnedRwLockWriteGuard<()>; 2]> {
+        let hub = self.get(name)?;
+        let starts = Arc::clone(&hub.starts).write_owned().await;
+        Some([starts, Arc::clone(&hub.commits).write_owned().await])
+    }
+
+    pub(super) fn put(&self, record: HubRecord) {
         self.table.write().unwrap_or_else(PoisonError::into_inner).put(record);
     }
 
@@ -384,7 +400,7 @@ impl Inner {
         }
     }
 
-    async fn put_hub(&self, record: HubRecord) -> Result<HubRecord, StoreError> {
+    pub(super) async fn put_hub(&self, record: HubRecord) -> Result<HubRecord, StoreError> {
         let expected = record.generation;
         match self.store.put_hub(record.clone(), expected).await {
             Ok(()) => {
@@ -414,7 +430,7 @@ impl Inner {
         }
     }
 
-    fn begin_deletion(self: &Arc<Self>, name: &HubName) {
+    pub(super) fn begin_deletion(self: &Arc<Self>, name: &HubName) {
         tokio::spawn(finish_deletion(Arc::downgrade(self), name.clone()));
     }
 

@@ -299,6 +299,7 @@ impl Inner {
             letter: Letter::ChildEnded { awaited_by, outcome },
         });
         let hub: HubName = mail.hub.clone();
+        let _commits = self.hubs.commits(&hub).await;
         match self.store.answer_mail(mail.id, answer.clone().map(|answer| (hub.clone(), answer))).await {
             Ok(id) => {
                 let posted = answer.map(|NewMail { to, pin, letter }| Mail { id, hub, to, pin, letter });

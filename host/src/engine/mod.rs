@@ -16,6 +16,8 @@ pub mod functions;
 pub mod guest_client;
 mod hot;
 pub mod http;
+mod hub_export;
+mod hub_import;
 mod hubs;
 mod logs;
 mod mail;
@@ -48,6 +50,8 @@ pub use client::{
     StartRequest, Waited,
 };
 use executor::Executor;
+pub use hub_export::ExportError;
+pub use hub_import::{ImportError, Imported};
 pub use hubs::{DEFAULT_HUB, HubError};
 pub use logs::{LogLevel, LogLimits, LogLine, LogPage};
 pub use moves::{LISTED, MOST_MOVED, MoveError, MoveMany, Moved, MovedMany, Target};

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use durawasm_core::{HistoryEvent, Timestamp};
 
-pub use self::sled::portable;
+pub use self::sled::{hub_entries, portable};
 pub use backup::{BackupError, BackupRows};
 pub use hub::{HubConfig, HubLimits, HubRecord, HubState, Keep, KeyHash, KeyId, KeyRecord, KeyScope, Secret};
 pub use meters::StoreMeters;

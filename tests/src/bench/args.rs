@@ -25,7 +25,7 @@ pub(super) struct Args {
     /// Microseconds added to every sync, as a slower disk would (delayed)
     #[arg(long, default_value_t = 1_000, value_name = "MICROSECONDS")]
     sync_delay_us: u64,
-    /// Finished instances before the measurement is made again (finished)
+    /// Instances in all: before the measurement is made again (finished), listed (many), that came and went (churn)
     #[arg(long, default_value_t = 100_000, value_name = "INSTANCES")]
     pub(super) finished: u64,
     /// Directory for the servers' data; must be on a real disk [default: target/bench]
@@ -65,6 +65,10 @@ pub(super) enum Workload {
     Neighbour,
     /// The latency of a quiet hub, alone and then beside a hub whose guests do all they can do wrong
     Hostile,
+    /// Questions about few of many instances, a list of all, the purge of half of them
+    Many,
+    /// Instances come, run through and are purged, again and again: what is left on the disk
+    Churn,
 }
 
 impl Args {

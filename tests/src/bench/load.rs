@@ -122,6 +122,11 @@ impl Loaded {
     }
 }
 
+/// One of some figures.
+pub(super) fn figure(figures: &Figures, name: &str) -> f64 {
+    figures.iter().find(|(key, _)| *key == name).map_or(f64::NAN, |(_, value)| *value)
+}
+
 /// One connection's part of a count.
 pub(super) fn split(count: u64, index: usize, parts: usize) -> u64 {
     let (index, parts) = (index as u64, parts as u64);

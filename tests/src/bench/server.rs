@@ -4,11 +4,14 @@ use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use axum::body::Bytes;
 use tempfile::TempDir;
+use tokio::task::JoinHandle;
 
 use super::args::Args;
 use super::client::{Connection, Request};
@@ -19,6 +22,8 @@ use crate::guests;
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Between two looks at a server that is not ready yet.
 const LOOK: Duration = Duration::from_millis(1);
+/// Between two looks at a server's memory.
+const WATCH: Duration = Duration::from_millis(20);
 
 /// The program, and where its data goes.
 #[derive(Debug)]
@@ -152,6 +157,19 @@ impl Server {
         Usage::of(self.child.id())
     }
 
+    /// Watches how much memory it has resident.
+    pub(super) fn watch(&self) -> Watched {
+        let (pid, most) = (self.child.id(), Arc::new(AtomicU64::new(self.usage().rss)));
+        let seen = Arc::clone(&most);
+        let task = tokio::spawn(async move {
+            loop {
+                seen.fetch_max(Usage::of(pid).rss, Ordering::Relaxed);
+                tokio::time::sleep(WATCH).await;
+            }
+        });
+        Watched { most, task }
+    }
+
     /// Its process.
     pub(super) fn pid(&self) -> u32 {
         self.child.id()
@@ -160,5 +178,24 @@ impl Server {
     /// Bytes of its data on the disk.
     pub(super) fn disk_bytes(&self) -> u64 {
         disk_bytes(self.data.path())
+    }
+}
+
+/// A look at a server's memory now and then, until this is dropped.
+pub(super) struct Watched {
+    most: Arc<AtomicU64>,
+    task: JoinHandle<()>,
+}
+
+impl Watched {
+    /// The most resident memory that was seen, in bytes.
+    pub(super) fn most(&self) -> u64 {
+        self.most.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }

@@ -14,6 +14,7 @@ mod encoding;
 mod fdatasync;
 mod gate;
 mod group;
+pub mod hub_entries;
 mod index;
 mod inspect;
 mod journal;
@@ -184,7 +185,12 @@ impl SledStore {
         read: impl FnOnce(&Rows) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let shared = self.shared.clone();
-        tokio::task::spawn_blocking(move || read(&shared.tree))
+        let reading = move || {
+            let found = read(&shared.tree);
+            writer::collect_evicted();
+            found
+        };
+        tokio::task::spawn_blocking(reading)
             .await
             .map_err(|error| StoreError::Unavailable(format!("a read did not end: {error}")))?
     }

@@ -286,9 +286,7 @@ impl Writer {
         }
         answers.into_iter().for_each(Answer::send);
         self.acknowledged_at = Instant::now();
-        for _ in 0..EPOCH_FLUSHES {
-            crossbeam_epoch::pin().flush();
-        }
+        collect_evicted();
         Ok(())
     }
 
@@ -498,6 +496,13 @@ impl Writer {
             }
         }
         Ok(())
+    }
+}
+
+/// Gives pages that sled has evicted back to the allocator: those that this thread has met, and some of others.
+pub(super) fn collect_evicted() {
+    for _ in 0..EPOCH_FLUSHES {
+        crossbeam_epoch::pin().flush();
     }
 }
 

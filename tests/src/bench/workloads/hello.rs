@@ -4,7 +4,7 @@ use tokio::task::JoinSet;
 
 use crate::bench::args::Args;
 use crate::bench::client::{Connection, Request};
-use crate::bench::load::{Expected, Load, Until};
+use crate::bench::load::{Expected, Load, Until, figure};
 use crate::bench::report::Figures;
 use crate::bench::server::Server;
 use crate::guests;
@@ -38,17 +38,14 @@ pub(super) async fn after_many(server: &Server, args: &Args) -> anyhow::Result<F
     let fresh = load.measure(server, args.window()).await?;
     load.run(server.address, Until::Count(args.finished)).await?;
     let after = load.measure(server, args.window()).await?;
-    let of = |figures: &Figures, name: &str| {
-        figures.iter().find(|(key, _)| *key == name).map_or(f64::NAN, |(_, value)| *value)
-    };
     Ok(vec![
-        ("fresh_per_second", of(&fresh, "per_second")),
-        ("after_per_second", of(&after, "per_second")),
-        ("after_of_fresh", of(&after, "per_second") / of(&fresh, "per_second")),
-        ("after_p99_ms", of(&after, "p99_ms")),
-        ("fresh_cpu_ms", of(&fresh, "cpu_ms")),
-        ("after_cpu_ms", of(&after, "cpu_ms")),
-        ("after_rss_mb", of(&after, "rss_mb")),
+        ("fresh_per_second", figure(&fresh, "per_second")),
+        ("after_per_second", figure(&after, "per_second")),
+        ("after_of_fresh", figure(&after, "per_second") / figure(&fresh, "per_second")),
+        ("after_p99_ms", figure(&after, "p99_ms")),
+        ("fresh_cpu_ms", figure(&fresh, "cpu_ms")),
+        ("after_cpu_ms", figure(&after, "cpu_ms")),
+        ("after_rss_mb", figure(&after, "rss_mb")),
         ("disk_mb", server.disk_bytes() as f64 / 1048576.0),
     ])
 }

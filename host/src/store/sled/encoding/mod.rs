@@ -233,7 +233,7 @@ impl Pieces {
 
 /// A moment: seconds since 1970 and nanoseconds of the second, both with the sign of the whole.
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Time(Timestamp);
+pub(super) struct Time(pub(super) Timestamp);
 
 impl<C> Encode<C> for Time {
     fn encode<W: Write>(&self, encoder: &mut Encoder<W>, _: &mut C) -> Result<(), EncodeError<W::Error>> {
