@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::body::Bytes;
+use durawasm_host::engine::executor::Executor;
 use durawasm_host::engine::{Settings, system_clock};
 use durawasm_host::store::memory::MemoryStore;
 use durawasm_host::wasm::{Compiler, Config, Limits, WasmExecutor};
@@ -15,20 +16,26 @@ use durawasm_tests::{Host, guests};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// A host that compiles as the program does, and where it keeps its components.
-async fn host(limits: Limits) -> (Arc<Host>, TempDir) {
-    let folder = tempfile::tempdir().unwrap();
+fn executor(folder: &Path, limits: Limits) -> Arc<WasmExecutor> {
     let compiler = Compiler::Child(PathBuf::from(env!("CARGO_BIN_EXE_durawasm-e2e")));
     let limits = Limits { concurrent_guests: 40, ..limits };
-    let config = Config { limits, compiler, ..Config::new(folder.path().to_owned(), egress(&[], None)) };
-    let executor = Arc::new(WasmExecutor::new(config).unwrap());
+    let config = Config { limits, compiler, ..Config::new(folder.to_owned(), egress(&[], None)) };
+    Arc::new(WasmExecutor::new(config).unwrap())
+}
+
+/// A host that compiles as the program does, and where it keeps its components. Its neighbour was compiled before, without
+/// these limits.
+async fn host(limits: Limits) -> (Arc<Host>, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    executor(folder.path(), Limits::default()).admit(guests::example("hello-cities")).await.unwrap();
+    let executor = executor(folder.path(), limits);
     let store = Arc::new(MemoryStore::default());
     let host = Host::running(store, executor, (Settings::default(), system_clock())).await;
     host.deploy("hello-cities", guests::example("hello-cities")).await;
     (Arc::new(host), folder)
 }
 
-/// A small file, and many seconds of work: one function of as many operations.
+/// A small file, and seconds of work: one function of as many operations.
 fn slow(operations: usize) -> Bytes {
     let step = "(local.set $n (i64.xor (i64.mul (local.get $n) (i64.const 12345)) (i64.load (i32.wrap_i64 (local.get $n)))))\n";
     let items = format!("(func $slow (local $n i64) {})", step.repeat(operations));
@@ -76,6 +83,8 @@ async fn refused(limits: Limits, component: Bytes, words: &str) {
         let status = host.run("E1_HelloSequence", Value::Null).await;
         assert_eq!(status["output"], json!(["Hello Tokyo!", "Hello Seattle!", "Hello London!"]), "{status}");
         served += 1;
+        // A server that is asked without a pause leaves little to what stands back.
+        tokio::time::sleep(Duration::from_millis(200)).await;
     }
     let answer = deploying.await.unwrap();
     assert_eq!(answer.status, 400, "{}", answer.text());
@@ -87,23 +96,20 @@ async fn refused(limits: Limits, component: Bytes, words: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "not seen to end yet"]
 async fn what_takes_too_long_is_stopped() {
     let limits = Limits { compile_time: Duration::from_secs(1), ..Limits::default() };
-    refused(limits, slow(300_000), "took longer than 1s; make it smaller").await;
+    refused(limits, slow(100_000), "took longer than 1s; make it smaller").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "not seen to end yet"]
 async fn what_takes_too_much_processor_time_is_stopped() {
     let limits = Limits { compile_processor_time: Duration::from_secs(1), ..Limits::default() };
-    refused(limits, slow(300_000), "more than 1 s of processor time").await;
+    refused(limits, slow(100_000), "more than 1 s of processor time").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "not seen to end yet"]
 async fn what_takes_too_much_memory_is_stopped() {
-    let limits = Limits { compile_memory: 1 << 30, ..Limits::default() };
+    let limits = Limits { compile_memory: 192 << 20, ..Limits::default() };
     refused(limits, doubling(26), "bytes of memory; make it smaller").await;
 }
 
@@ -140,9 +146,8 @@ fn nested(levels: usize) -> Vec<u8> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "fails; the reason is not known yet"]
 async fn one_at_a_time_is_compiled_and_stands_back() {
-    let (host, folder) = host(Limits { compile_time: Duration::from_secs(3), ..Limits::default() }).await;
+    let (host, folder) = host(Limits::default()).await;
     let done = Arc::new(AtomicBool::new(false));
     let watching = {
         let (done, folder) = (Arc::clone(&done), folder.path().to_owned());
@@ -163,18 +168,18 @@ async fn one_at_a_time_is_compiled_and_stands_back() {
     let deployments = (0..3).map(|number| {
         let host = Arc::clone(&host);
         let path = format!("/admin/hubs/default/apps/app{number}");
-        tokio::spawn(async move { host.send("PUT", &path, slow(20_000 + number)).await.status.as_u16() })
+        tokio::spawn(async move { host.send("PUT", &path, slow(500 + number)).await.status.as_u16() })
     });
     for deployment in deployments.collect::<Vec<_>>() {
         let status = deployment.await.unwrap();
         // The first is admitted; another one has the same functions.
-        assert!([201, 400, 409].contains(&status), "{status}");
+        assert!([201, 409].contains(&status), "{status}");
     }
     done.store(true, Ordering::SeqCst);
     let seen = watching.join().unwrap();
     let bounded = seen.iter().any(|(stat, limits)| {
         let nice = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(16));
-        nice == Some("10") && limits.contains("4294967296") && limits.contains("240 ")
+        nice == Some("5") && limits.contains("4294967296") && limits.contains("240 ")
     });
     assert!(bounded, "none of {} looks saw its bounds: {:?}", seen.len(), seen.last());
 }

@@ -1,65 +1,9 @@
-//! Components from text, for what no compiler would make: a core module in the text format, with its surface in WIT.
+//! Components from text, for what no compiler would make.
 
 use axum::body::Bytes;
-use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
-use wit_parser::Resolve;
 
-use crate::guests::root;
-
-/// What the parts of WASI look like that these components use. A component may import a part of an interface.
-const WASI: &str = r#"
-package test:hostile;
-world app {
-    import durable:functions/orchestration@0.1.0;
-    import durable:functions/activity-context@0.1.0;
-    import durable:functions/client@0.1.0;
-    import wasi:clocks/monotonic-clock@0.2.6;
-    import wasi:cli/stdin@0.2.6;
-    import wasi:cli/stdout@0.2.6;
-    import wasi:http/types@0.2.6;
-    import wasi:random/random@0.2.6;
-    export durable:functions/describe@0.1.0;
-    export durable:functions/orchestrator@0.1.0;
-    export durable:functions/activity@0.1.0;
-}
-package wasi:io@0.2.6 {
-    interface error { resource error; }
-    interface poll {
-        resource pollable { ready: func() -> bool; block: func(); }
-        poll: func(in: list<borrow<pollable>>) -> list<u32>;
-    }
-    interface streams {
-        use error.{error};
-        use poll.{pollable};
-        variant stream-error { last-operation-failed(error), closed }
-        resource input-stream {
-            blocking-read: func(len: u64) -> result<list<u8>, stream-error>;
-            subscribe: func() -> pollable;
-        }
-        resource output-stream {
-            blocking-write-and-flush: func(contents: list<u8>) -> result<_, stream-error>;
-            subscribe: func() -> pollable;
-        }
-    }
-}
-package wasi:clocks@0.2.6 {
-    interface monotonic-clock {
-        use wasi:io/poll@0.2.6.{pollable};
-        now: func() -> u64;
-        subscribe-duration: func(when: u64) -> pollable;
-    }
-}
-package wasi:cli@0.2.6 {
-    interface stdin { use wasi:io/streams@0.2.6.{input-stream}; get-stdin: func() -> input-stream; }
-    interface stdout { use wasi:io/streams@0.2.6.{output-stream}; get-stdout: func() -> output-stream; }
-}
-package wasi:http@0.2.6 {
-    interface types { resource fields { constructor(); } }
-}
-package wasi:random@0.2.6 {
-    interface random { get-random-bytes: func(len: u64) -> list<u8>; }
-}
-"#;
+/// The surface, and the places of `{module}` and `{behind}`.
+const COMPONENT: &str = include_str!("component.wat");
 
 /// A core module around a deed. `items` are of the module; `describe` and `run` are bodies, each of which must leave a
 /// result's address on the stack or never return. Theirs to use: `$bump`, which allocates; `$sdk`, `$app`, which answer
@@ -108,14 +52,12 @@ impl<'a> Parts<'a> {
         Self { behind, ..self }
     }
 
-    /// The module's text. Imports must come first, so `items` does.
-    #[must_use]
-    pub fn text(&self) -> String {
+    /// The fields of the module. Imports must come first, so `items` does.
+    fn fields(&self) -> String {
         let Self { items, behind, memory, realloc, describe, run } = self;
         let run = format!("(param i32 i32 i32 i32 i32) (result i32) (local $i i32) (local $n i64) {run})");
         format!(
-            r#"(module
-    {items}
+            r#"{items}
     {memory}
     {behind}
     (global $next (mut i32) (i32.const 4096))
@@ -147,42 +89,29 @@ impl<'a> Parts<'a> {
     (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) {realloc})
     (func (export "durable:functions/describe@0.1.0#describe") (result i32) {describe})
     (func (export "durable:functions/orchestrator@0.1.0#run") {run}
-    (func (export "durable:functions/activity@0.1.0#run") {run}
-)"#
+    (func (export "durable:functions/activity@0.1.0#run") {run}"#
         )
     }
 
     /// The component.
     ///
     /// # Panics
-    /// When the text is none of a module, or does not fit its surface.
+    /// When the text is none of a module.
     #[must_use]
     pub fn component(&self) -> Bytes {
-        let text = self.text();
-        match wat::parse_str(&text) {
-            Ok(module) => around(module),
-            Err(error) => panic!("{error}\n{text}"),
-        }
+        self.component_before("")
     }
-}
 
-/// A component around a core module that exports what an app does.
-///
-/// # Panics
-/// When the module does not fit.
-#[must_use]
-pub fn around(mut module: Vec<u8>) -> Bytes {
-    let encoded = || -> anyhow::Result<Vec<u8>> {
-        let mut resolve = Resolve::default();
-        resolve.push_dir(root().join("wit"))?;
-        let package = resolve.push_str("hostile.wit", WASI)?;
-        let world = resolve.select_world(&[package], Some("app"))?;
-        embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)?;
-        ComponentEncoder::default().validate(false).module(&module)?.encode()
-    };
-    let mut encoded = encoded;
-    match encoded() {
-        Ok(component) => Bytes::from(component),
-        Err(error) => panic!("{error:#}"),
+    /// The component, with this behind all the rest of it.
+    ///
+    /// # Panics
+    /// When the text is none of a component.
+    #[must_use]
+    pub fn component_before(&self, behind: &str) -> Bytes {
+        let text = COMPONENT.replace("{module}", &self.fields()).replace("{behind}", behind);
+        match wat::parse_str(&text) {
+            Ok(component) => component.into(),
+            Err(error) => panic!("{error}"),
+        }
     }
 }
