@@ -161,6 +161,7 @@ impl Server {
         self.stop.send_replace(true);
         let ended = self.http.await;
         engine.stop();
+        engine.write_usage().await;
         ended.map_err(|error| format!("the listener failed: {error}"))
     }
 }

@@ -23,7 +23,7 @@ async fn server(key: Option<&str>) -> Program {
     let mut program = Program::serve_with("memory", &flags).await;
     if let Some(key) = key {
         let headers = [("x-functions-key".parse().unwrap(), key.parse().unwrap())].into_iter().collect();
-        program.http = reqwest::Client::builder().default_headers(headers).build().unwrap();
+        program.http = durawasm_tests::tls::built(reqwest::Client::builder().default_headers(headers));
     }
     program.deploy("flow", guests::guest("flow")).await;
     program

@@ -42,7 +42,7 @@ macro_rules! hostile {
 }
 
 hostile! {
-    a_loop_for_ever_is_stopped: "LoopForever" => ["time"];
+    a_loop_for_ever_is_stopped: "LoopForever" => ["without", "wait"];
     memory_without_end_is_stopped: "GrowMemory" => ["memory"];
     a_stack_overflow_is_stopped: "StackOverflow" => ["stack"];
     a_panic_is_told_with_its_message: "Panic" => ["boom at work"];

@@ -17,6 +17,8 @@ mod deploys;
 #[cfg(target_os = "linux")]
 mod disk_faults;
 mod examples;
+mod fairness;
+mod fuel;
 mod functions;
 mod golden;
 mod hello;
@@ -50,6 +52,7 @@ mod settings;
 mod singleton;
 mod sleepers;
 mod start_options;
+mod streaming;
 mod surface;
 mod tenants;
 mod timers;

@@ -158,6 +158,7 @@ async fn a_key_opens_what_its_scopes_say() {
         (format!("POST {WEBHOOKS}/instances/same/resume?{q}"), [202, 403, 403, 403]),
         (format!("POST {WEBHOOKS}/orchestrators/Counter/same?{q}"), [409, 403, 403, 403]),
         ("GET /admin/hubs/tenant".to_owned(), [200, 200, 200, 403]),
+        ("GET /admin/hubs/tenant/usage".to_owned(), [200, 403, 200, 403]),
         ("GET /admin/hubs/tenant/apps/start".to_owned(), [200, 200, 200, 403]),
         ("GET /admin/hubs/tenant/binding".to_owned(), [200, 403, 403, 403]),
         ("GET /admin/hubs/tenant/keys".to_owned(), [403, 403, 403, 403]),

@@ -202,6 +202,24 @@ async fn versions_that_nobody_needs_are_removed() {
     waiting(&host, "again").await;
 }
 
+/// As when a guest has begun, and so brought it back into memory, while the last hub's need of it ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_that_only_memory_has_is_kept_again_when_it_is_deployed() {
+    let (store, clock): (SharedStore, _) = (Arc::new(MemoryStore::default()), ManualClock::new());
+    let folder = tempfile::tempdir().unwrap();
+    let (host, _executor) = with_folder(&store, folder.path(), &clock).await;
+    host.deploy("app", guests::guest("flow")).await;
+    waiting(&host, "before").await;
+    for part in ["components", "cache"] {
+        for entry in std::fs::read_dir(folder.path().join(part)).unwrap() {
+            std::fs::remove_file(entry.unwrap().path()).unwrap();
+        }
+    }
+    host.send("PUT", "/admin/hubs/other", "").await;
+    let deployed = host.send("PUT", "/admin/hubs/other/apps/app", guests::guest("flow")).await;
+    assert_eq!((deployed.status.as_u16(), components(folder.path())), (201, 1), "{}", deployed.text());
+}
+
 fn components_are(folder: &Path, expected: usize) -> bool {
     std::fs::read_dir(folder.join("components")).unwrap().count() == expected
         && std::fs::read_dir(folder.join("cache")).unwrap().count() == expected

@@ -8,6 +8,7 @@ pub mod dying;
 pub mod guests;
 pub mod host;
 pub mod outside;
+pub mod tls;
 pub mod tools;
 pub mod wat;
 pub mod watched;

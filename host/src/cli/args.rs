@@ -234,6 +234,9 @@ pub(super) struct TargetArgs {
     /// The key, if the server wants one
     #[arg(long, env = "DURAWASM_KEY", hide_env_values = true)]
     pub(super) key: Option<String>,
+    /// Certificates (PEM) that a server at https:// may have, beside those of the public authorities
+    #[arg(long, env = "DURAWASM_CA", value_name = "FILE")]
+    pub(super) ca: Option<PathBuf>,
     /// Print what the server answers, as JSON
     #[arg(long)]
     pub(super) json: bool,

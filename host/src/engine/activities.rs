@@ -14,8 +14,9 @@ use super::actor::InFlight;
 use super::executor::{ActivityLog, ActivityRun, HostFault, Pulse};
 use super::guest_client::GuestClient;
 use super::http::{HttpEnd, HttpRun};
-use super::meters::Kind;
-use crate::store::InstanceRecord;
+use super::meters::{GuestRole, Kind};
+use super::usage::Meter;
+use crate::store::{InstanceRecord, Usage};
 
 /// No attempt may take longer, whatever its call says.
 const LONGEST_ATTEMPT: Duration = Duration::from_secs(24 * 3600);
@@ -32,13 +33,14 @@ impl Inner {
         let its_pulse = Arc::clone(&pulse);
         let (task, attempt) = (call.task, call.attempt);
         let run = tokio::spawn(async move {
+            let mut used = Usage::default();
             let ended = if call.name == HTTP_ACTIVITY {
-                engine.call_http(&caller, &call).await
+                engine.call_http(&caller, &call, &mut used).await
             } else {
-                let outcome = engine.attempt(&caller, call, &its_pulse).await;
+                let outcome = engine.attempt((&caller, call), &its_pulse, &mut used).await;
                 Message::ActivityEnded { task, attempt, outcome, heartbeat: its_pulse.last() }
             };
-            engine.post_for(caller.number, &caller.execution_id, ended);
+            engine.post_for(caller.number, &caller.execution_id, (ended, used));
         });
         InFlight { attempt, handle: run.abort_handle(), pulse }
     }
@@ -49,7 +51,11 @@ impl Inner {
     }
 
     /// Makes an attempt of an orchestrator's HTTP call. The message that brings its end.
-    async fn call_http(&self, caller: &InstanceRecord, call: &ActivityCall) -> Message {
+    async fn call_http(&self, caller: &InstanceRecord, call: &ActivityCall, used: &mut Usage) -> Message {
+        let (task, attempt) = (call.task, call.attempt);
+        let Some(busy) = self.hubs.enter(&caller.hub) else {
+            return Message::ActivityEnded { task, attempt, outcome: Err(hub_deleted(caller)), heartbeat: None };
+        };
         let run = HttpRun {
             hub: caller.hub.clone(),
             call: call.input.clone(),
@@ -59,10 +65,13 @@ impl Inner {
         let mut pause = FIRST_PAUSE;
         let mut turn = self.meters.turn(Kind::HttpCall);
         let end = loop {
-            let permit = self.http_permits.acquire().await.ok();
+            let permit = self.places.http_calls.acquire(&busy.hub().lanes().http_calls).await;
             turn.begins();
+            let meter = Meter::new(&Arc::default());
             // A panic is the host's fault and not the call's.
-            if let Ok(end) = AssertUnwindSafe(self.executor.call_http(run.clone())).catch_unwind().await {
+            let end = AssertUnwindSafe(self.executor.call_http(run.clone())).catch_unwind().await;
+            used.add(meter.of_activity());
+            if let Ok(end) = end {
                 break end;
             }
             drop(permit);
@@ -72,7 +81,6 @@ impl Inner {
             pause = (pause * 2).min(LONGEST_PAUSE);
         };
         turn.ended(!matches!(end, HttpEnd::Ended(Err(_))));
-        let (task, attempt) = (call.task, call.attempt);
         match end {
             HttpEnd::Ended(outcome) => Message::ActivityEnded { task, attempt, outcome, heartbeat: None },
             HttpEnd::Postponed { answer, next, again } => {
@@ -82,9 +90,14 @@ impl Inner {
         }
     }
 
-    async fn attempt(self: &Arc<Self>, caller: &InstanceRecord, call: ActivityCall, pulse: &Arc<Pulse>) -> Outcome {
+    async fn attempt(
+        self: &Arc<Self>,
+        (caller, call): (&InstanceRecord, ActivityCall),
+        pulse: &Arc<Pulse>,
+        used: &mut Usage,
+    ) -> Outcome {
         let Some(busy) = self.hubs.enter(&caller.hub) else {
-            return Err(Failure::new("HubDeleted", format!("the task hub '{}' is being deleted", caller.hub)));
+            return Err(hub_deleted(caller));
         };
         let digest = self.apps.find_activity(&caller.hub, (&caller.app, caller.digest), &call.name)?;
         let timeout = self.timeout_of(&call);
@@ -93,6 +106,7 @@ impl Inner {
         let log = ActivityLog::new(&self.logs, &self.clock, caller.number, (&call.name, call.attempt));
         let log = Arc::new(log);
         loop {
+            let fuel = self.meters.burning(GuestRole::Activity);
             let run = ActivityRun {
                 digest,
                 hub: caller.hub.clone(),
@@ -108,16 +122,22 @@ impl Inner {
                 log: Arc::clone(&log),
                 client: GuestClient::new(self, &caller.hub),
                 stops: Arc::clone(&self.meters.stops),
+                fuel: Arc::clone(&fuel.gauge),
                 timeout,
             };
             let _place = busy.hub().activity_place().await;
-            // The semaphore is never closed; without a permit the attempt would only be less orderly.
-            let permit = self.activity_permits.acquire().await.ok();
+            let lanes = busy.hub().lanes();
+            let permit = self.places.activities.acquire(&lanes.activities).await;
             turn.begins();
+            let meter = Meter::new(&fuel.gauge);
+            let run = self.places.slices.paced(&lanes.slices, self.executor.run_activity(run));
             // A panic of the host is a fault like another. The guest it met is gone with its future.
-            let ended = AssertUnwindSafe(self.executor.run_activity(run)).catch_unwind().await;
+            let ended = AssertUnwindSafe(run).catch_unwind().await;
             let ended = ended.unwrap_or_else(|_| Err(HostFault("it panicked; the log says where".to_owned())));
             drop(permit);
+            let run = meter.of_activity();
+            busy.hub().burn(run.activity_fuel, self.now());
+            used.add(run);
             match ended {
                 Ok(outcome) => {
                     turn.ended(outcome.is_ok());
@@ -132,6 +152,10 @@ impl Inner {
             }
         }
     }
+}
+
+fn hub_deleted(caller: &InstanceRecord) -> Failure {
+    Failure::new("HubDeleted", format!("the task hub '{}' is being deleted", caller.hub))
 }
 
 fn idempotency_key(caller: &InstanceRecord, call: &ActivityCall) -> String {

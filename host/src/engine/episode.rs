@@ -20,9 +20,10 @@ use super::executor::{GuestRole, OrchestratorRun, RunEnd};
 use super::moves::Change;
 use super::session::Session;
 use super::waiters::{End, Waiter};
+use crate::fair::Permit;
 use crate::store::{
     BoxFuture, Commit, CommitError, Committed, Digest, Expect, InstanceNumber, InstanceRecord, MailId, Revision,
-    StoreError,
+    StoreError, Usage,
 };
 
 /// An instance in memory.
@@ -36,6 +37,10 @@ pub(super) struct Live {
     pub(super) failed_history: Option<Vec<HistoryEvent>>,
     /// Who waits for the end of an instance that is about to be started.
     pub(super) waiter: Option<Arc<Waiter>>,
+    /// What its episodes have used that no commit has charged.
+    pub(super) used: Usage,
+    /// Of a guest in the middle of an episode.
+    pub(super) place: Option<Permit>,
 }
 
 /// What a step came to.
@@ -163,7 +168,15 @@ impl Inner {
         }
         let failed_history = (record.status == Status::Failed).then_some(history);
         let session = Arc::new(Session::new(orchestration));
-        Ok(Some(Box::new(Live { record, session, guest: None, failed_history, waiter: None })))
+        Ok(Some(Box::new(Live {
+            record,
+            session,
+            guest: None,
+            failed_history,
+            waiter: None,
+            used: Usage::default(),
+            place: None,
+        })))
     }
 
     fn take(&self, live: &mut Live, batch: Vec<Envelope>) -> Taken {
@@ -171,6 +184,7 @@ impl Inner {
         let mut taken = Taken::default();
         live.session.with(|orchestration| orchestration.begin_episode(now));
         for envelope in batch {
+            live.used.add(envelope.usage);
             if envelope.execution.is_some_and(|execution| execution != live.record.execution_id) {
                 taken.mail.extend(envelope.mail);
                 continue;
@@ -296,20 +310,32 @@ impl Inner {
         if !live.session.with(|orchestration| orchestration.can_run()) {
             return false;
         }
+        let Some(hub) = self.hubs.get(&live.record.hub) else { return true };
+        if live.place.is_none() {
+            live.place = Some(self.places.episodes.acquire(&hub.lanes().episodes).await);
+        }
         self.meters.episodes.inc();
         let session = Arc::clone(&live.session);
         if live.guest.is_none() && session.is_replaying() {
             self.meters.replays.inc();
         }
         let guest = live.guest.get_or_insert_with(|| self.guest(&live.record, &session));
-        let end = poll_fn(|context| match guest.as_mut().poll(context) {
-            Poll::Ready(end) => Poll::Ready(Some(end)),
-            Poll::Pending if session.is_blocked() => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
+        let mut pace = self.places.slices.pace(&hub.lanes().slices);
+        let end = poll_fn(|context| {
+            pace.poll(context, |context| match guest.as_mut().poll(context) {
+                Poll::Ready(end) => Poll::Ready(Some(end)),
+                Poll::Pending if session.is_blocked() => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            })
         })
         .await;
+        live.place = None;
         let host_fault = end.is_some_and(|end| self.ended(live, end));
         if !host_fault {
+            let (fuel, now) = (live.session.with(Orchestration::take_new_fuel), self.now());
+            self.meters.used(GuestRole::Orchestrator, fuel);
+            hub.burn(fuel, now);
+            live.used.orchestrator_fuel += fuel;
             live.session.with(Orchestration::end_episode);
         }
         host_fault
@@ -359,6 +385,10 @@ impl Inner {
         let logged = if host_fault { Default::default() } else { logged };
         if decision == Decision::default() && !host_fault {
             self.logs.append(live.record.number, logged);
+            let used = std::mem::take(&mut live.used);
+            if let Some(hub) = self.hubs.get(&live.record.hub).filter(|_| !used.is_nothing()) {
+                hub.uncharged().add(used);
+            }
             self.discard(mail).await;
             return Ok(());
         }

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use durawasm_core::{Failure, Payload};
 
 use super::apps::Triggered;
-use super::executor::{FunctionAnswer, FunctionCall, FunctionRun, HostFault, HttpRequest, HttpResponse};
+use super::executor::{FunctionAnswer, FunctionCall, FunctionRun, HostFault, HttpRequest, HttpResponse, StreamedCall};
 use super::guest_client::GuestClient;
 use super::meters::{GuestRole, Kind};
+use super::quota::QuotaExceeded;
 use super::routes::RouteParams;
+use super::usage::FunctionMeter;
 use super::{Engine, Inner};
 use crate::store::{AuthLevel, Digest, HubName};
 
@@ -20,6 +22,8 @@ pub struct HttpFunction {
     pub name: String,
     /// Which key the request needs.
     pub level: AuthLevel,
+    /// It is to be called with [`Engine::stream_http`].
+    pub streams: bool,
     /// The route's parameters.
     pub params: RouteParams,
 }
@@ -47,6 +51,9 @@ pub enum FunctionError {
     /// It did not answer in time.
     #[error("the function did not answer in time")]
     Timeout,
+    /// The hub is at one of its limits.
+    #[error(transparent)]
+    Quota(#[from] QuotaExceeded),
     /// Too many functions run already.
     #[error("too many functions run already")]
     Busy,
@@ -76,7 +83,9 @@ impl Engine {
         let call = FunctionCall::Http(HttpRequest { params, ..request });
         match self.inner.call(hub, (digest, name), call).await? {
             FunctionAnswer::Http(response) => Ok(response),
-            FunctionAnswer::Trigger(_) => Err(FunctionError::Host(HostFault("an answer of another kind".to_owned()))),
+            FunctionAnswer::Streamed | FunctionAnswer::Trigger(_) => {
+                Err(FunctionError::Host(HostFault("an answer of another kind".to_owned())))
+            }
         }
     }
 
@@ -109,28 +118,40 @@ impl Inner {
         call: FunctionCall,
     ) -> Result<FunctionAnswer, FunctionError> {
         let busy = self.hubs.enter(hub).ok_or(FunctionError::Unknown)?;
+        busy.hub().check_fuel(self.now())?;
         let mut turn = self.meters.turn(Kind::Function);
         // A queue without an end would only turn every answer into a timeout.
-        let permit = tokio::time::timeout(self.settings.function_patience, self.function_permits.acquire());
+        // Those that stream may have to wait for their clients: they take no place from the others.
+        let lanes = busy.hub().lanes();
+        let place = match &call {
+            FunctionCall::Streamed(_) => self.places.streams.acquire(&lanes.streams),
+            FunctionCall::Http(_) | FunctionCall::Trigger(_) => self.places.functions.acquire(&lanes.functions),
+        };
+        let permit = tokio::time::timeout(self.settings.function_patience, place);
         let Ok(_permit) = permit.await else { return Err(FunctionError::Busy) };
         turn.begins();
         let timeout = self.settings.function_timeout;
         let client = GuestClient::new(self, hub);
         let client = match &call {
-            FunctionCall::Http(request) => client.answering(&request.origin),
+            FunctionCall::Http(request) | FunctionCall::Streamed(StreamedCall { request, .. }) => {
+                client.answering(&request.origin)
+            }
             FunctionCall::Trigger(_) => client,
         };
+        let fuel = self.meters.burning(GuestRole::Function);
         let run = FunctionRun {
             digest,
             name,
             invocation_id: uuid::Uuid::now_v7().to_string(),
             env: busy.env(),
-            call,
             client,
             stops: Arc::clone(&self.meters.stops),
+            fuel: Arc::clone(&fuel.gauge),
             timeout,
         };
-        let ended = tokio::time::timeout(timeout, self.executor.run_function(run)).await;
+        let _metered = FunctionMeter::new(self, busy.hub(), &fuel.gauge);
+        let run = self.places.slices.paced(&lanes.slices, self.executor.run_function(run, call));
+        let ended = tokio::time::timeout(timeout, run).await;
         turn.ended(matches!(ended, Ok(Ok(Ok(_)))));
         match ended {
             Ok(Ok(Ok(answer))) => Ok(answer),

@@ -1,7 +1,7 @@
 //! The way out: what guests may reach, and how it is reached.
 //!
 //! [`rules`] says what an operator allows, [`egress`] connects, and only to addresses that it has checked, [`exchange`] speaks
-//! HTTP on such a connection, and [`call`] makes the HTTP calls of orchestrators. Whatever leaves on behalf of a guest
+//! HTTP on such a connection, [`tls`] says whom TLS trusts, and [`call`] makes the HTTP calls of orchestrators. Whatever leaves on behalf of a guest
 //! goes through here.
 
 mod address;
@@ -9,3 +9,4 @@ pub mod call;
 pub mod egress;
 pub mod exchange;
 pub mod rules;
+pub mod tls;

@@ -46,6 +46,7 @@ fn start_request(client: &GuestClient, request: wit::StartRequest, limit: usize)
             wit::Reuse::Any => Reuse::Any,
         },
         trace_parent: None,
+        trace_state: None,
         scheduled_at: options.scheduled_at.as_deref().map(convert::timestamp).transpose()?,
     })
 }

@@ -10,6 +10,9 @@ fn results(engine: &Engine, module: &str, functions: &[&str]) -> Vec<i64> {
     let module = Module::new(engine, wat::parse_str(module).unwrap()).unwrap();
     let mut store = Store::new(engine, ());
     store.set_epoch_deadline(1_000);
+    if store.get_fuel().is_ok() {
+        store.set_fuel(1_000_000).unwrap();
+    }
     let instance = Instance::new(&mut store, &module, &[]).unwrap();
     let result = |name: &&str| {
         let function = instance.get_typed_func::<(), i64>(&mut store, name).unwrap();

@@ -63,7 +63,8 @@ fn config() -> Config {
     config.wasm_component_model(true).wasm_memory64(false);
     // Component-model async costs 20-40 % of each call, and nothing of ours uses it.
     config.concurrency_support(false);
-    config.epoch_interruption(true);
+    // Epochs hold guests to time, which is the machine's; fuel counts what they do, which every replay does again.
+    config.epoch_interruption(true).consume_fuel(true);
     config.max_wasm_stack(WASM_STACK).async_stack_size(FIBER_STACK);
     config.memory_reservation(MEMORY_RESERVATION).memory_may_move(false);
     config

@@ -45,6 +45,9 @@ pub struct Limits {
     /// Calls of the host (the contract's, clocks, random numbers, polls) that an orchestrator may make between two waits.
     /// The same in every replay, which a time is not.
     pub host_calls: u32,
+    /// Fuel of an orchestrator between the place where it had to wait and the next: about an instruction each. What its
+    /// running time allows it at most: it is there for those who are served at each wait and never run for long.
+    pub episode_fuel: u64,
     /// Resource handles (streams, pollables) that a guest may hold. Ours are few and small.
     pub handles: usize,
     /// Orchestrators and activities that exist at once, parked ones included. Each takes about seven memory mappings,
@@ -70,6 +73,7 @@ impl Default for Limits {
             running_time: Duration::from_secs(10),
             episode_time: Duration::from_secs(120),
             host_calls: 1_000_000,
+            episode_fuel: 50_000_000_000,
             handles: 1_000,
             concurrent_guests: 4_000,
         }

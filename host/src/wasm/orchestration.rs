@@ -171,7 +171,7 @@ impl orchestration::Host for DurableView<'_> {
     async fn when_all(&mut self, tasks: Vec<types::Task>) -> wasmtime::Result<()> {
         let session = Arc::clone(self.session("orchestration.when-all")?);
         let tasks = task_ids(&tasks)?;
-        self.0.wait(|| session.when_all(&tasks).map(|done| done.then_some(()))).await
+        self.0.wait(|| Ok(session.when_all(&tasks)?.then_some(()))).await
     }
 
     fn get_result(&mut self, task: types::Task) -> wasmtime::Result<convert::GuestOutcome> {

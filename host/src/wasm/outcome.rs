@@ -46,13 +46,14 @@ impl Ended {
         let (error_type, message) = reason(error, guest);
         let mut failure = Failure::new(error_type, message);
         failure.stack_trace = backtrace(error);
-        failure.non_retriable = [TOO_MUCH, TOO_MANY].contains(&error_type);
+        failure.non_retriable = [TOO_MUCH, TOO_MANY, FUEL].contains(&error_type);
         Self::Failed(failure)
     }
 }
 
 const TOO_MUCH: &str = "PayloadTooLarge";
 const TOO_MANY: &str = "LimitExceeded";
+const FUEL: &str = "FuelLimit";
 
 fn reason(error: &wasmtime::Error, guest: &Guest) -> (&'static str, String) {
     let stderr = guest.log.stderr_tail();
@@ -65,6 +66,14 @@ fn reason(error: &wasmtime::Error, guest: &Guest) -> (&'static str, String) {
         return (TOO_MANY, format!("the guest holds more than {limit} {message}"));
     }
     let trap = error.downcast_ref::<Trap>();
+    if trap == Some(&Trap::OutOfFuel) {
+        let message = format!(
+            "the orchestrator used more than {} units of fuel without having to wait for a task: leave long work to \
+             activities, and do not wait again and again for what has completed",
+            guest.limits.episode_fuel
+        );
+        return (FUEL, message);
+    }
     if trap == Some(&Trap::StackOverflow) || (trap == Some(&Trap::MemoryOutOfBounds) && is_recursion(error)) {
         let message = "the guest's stack overflowed: its calls are nested too deeply";
         return ("StackOverflow", message.to_owned());

@@ -120,6 +120,11 @@ impl VirtualView<'_> {
         self.0.virtual_wasi.sleeps.get(&pollable).is_none_or(|sleep| sleep.fired || sleep.due <= self.now_ns())
     }
 
+    /// True: none of them is ready, so waiting for them is a wait for a durable timer.
+    pub(super) fn must_wait(&self, pollables: &[Resource<DynPollable>]) -> bool {
+        !pollables.iter().any(|pollable| self.is_ready(pollable.rep()))
+    }
+
     /// Waits until one of the pollables, all of them sleeps, is due: on a durable timer for the earliest.
     async fn wait(&mut self, pollables: &[u32]) -> wasmtime::Result<()> {
         let earliest =

@@ -75,7 +75,7 @@ async fn dev_serves_apps_in_two_languages_that_call_each_other() {
     dev.env("CARGO_TARGET_DIR", std::path::absolute(root().join("target/examples")).unwrap());
     dev.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
     let _dev = dev.spawn().unwrap();
-    let http = reqwest::Client::new();
+    let http = durawasm_tests::tls::http();
     let run = async |function: &str, input: &str| -> Option<Value> {
         let base = format!("http://127.0.0.1:{port}/runtime/webhooks/durabletask/orchestrators/{function}");
         let url = format!("{base}?timeout=20&pollingInterval=1");

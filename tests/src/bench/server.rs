@@ -105,6 +105,19 @@ impl Server {
         let _reaped = self.child.wait();
     }
 
+    /// Ends the process in order.
+    pub(super) async fn stop(&mut self) -> anyhow::Result<()> {
+        Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status()?;
+        let deadline = Instant::now() + PATIENCE;
+        while self.child.try_wait()?.is_none() {
+            if Instant::now() > deadline {
+                bail!("the server does not stop");
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(())
+    }
+
     /// Starts it again on the same data; returns at once.
     pub(super) fn restart(&mut self, program: &Program) -> anyhow::Result<()> {
         (self.child, self.address) = program.spawn(self.data.path(), None)?;
@@ -129,18 +142,18 @@ impl Server {
         }
     }
 
-    /// Deploys a component.
+    /// Deploys a component to the default hub.
     pub(super) async fn deploy(&self, app: &str, component: &Bytes) -> anyhow::Result<()> {
         self.deploy_to("default", app, component).await
     }
 
-    /// Makes a hub.
-    pub(super) async fn make_hub(&self, hub: &str) -> anyhow::Result<()> {
+    /// Creates a hub.
+    pub(super) async fn create_hub(&self, hub: &str) -> anyhow::Result<()> {
         let request = Request::new("PUT", &format!("/admin/hubs/{hub}"), ("application/json", b""));
         self.connect().await?.send(&request).await?.expect(201)
     }
 
-    /// Deploys a component to a hub.
+    /// Deploys a component.
     pub(super) async fn deploy_to(&self, hub: &str, app: &str, component: &Bytes) -> anyhow::Result<()> {
         let path = format!("/admin/hubs/{hub}/apps/{app}");
         let request = Request::new("PUT", &path, ("application/wasm", component));

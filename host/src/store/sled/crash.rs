@@ -38,6 +38,7 @@ async fn commit_for_ever(store: Arc<SledStore>, id: String) {
         size = (size + 7919) % 3000;
         let mut commit = Commit { events: vec![completed(0, size)], ..start(&id) };
         commit.payloads.input = Some(Some(payload(size * 200)));
+        commit.usage.orchestrator_fuel = 1;
         let mut done = store.commit(commit).await.unwrap();
         println!("\nack {id} {} {}", done.number.0, done.revision);
         while done.revision < ROUNDS {
@@ -48,6 +49,7 @@ async fn commit_for_ever(store: Arc<SledStore>, id: String) {
                 _ => size,
             };
             let mut commit = Commit { events: vec![completed(1, bytes)], ..next(&id, done) };
+            commit.usage.orchestrator_fuel = 1;
             if done.revision + 1 == ROUNDS {
                 commit.record.status = Status::Completed;
             }
@@ -109,6 +111,20 @@ fn run_and_kill(directory: &Path, after: Duration) -> BTreeMap<String, Committed
     reader.join().unwrap()
 }
 
+/// Bytes that all instances store, as a look at each gives them, and the sum of their revisions.
+async fn stored_and_revisions(store: &SledStore) -> (u64, u64) {
+    let (mut stored, mut revisions) = (0, 0);
+    for id in 0..IDS {
+        let Some(record) = store.instance(&hub(), &id.to_string()).await.unwrap() else { continue };
+        let (_, events) = store.history(record.number).await.unwrap().unwrap();
+        // One event for each commit.
+        stored += events.chunks(1).map(|event| super::events_bytes(event).unwrap()).sum::<u64>();
+        stored += store.payloads(record.number).await.unwrap().input.map_or(0, |input| input.len() as u64);
+        revisions += record.revision;
+    }
+    (stored, revisions)
+}
+
 #[tokio::test]
 async fn what_was_acknowledged_survives_a_kill() {
     let directory = TempDir::new().unwrap();
@@ -117,6 +133,11 @@ async fn what_was_acknowledged_survives_a_kill() {
         let store = SledStore::open(directory.path(), SledOptions::default()).unwrap();
         let counts = store.counts(&hub()).await.unwrap();
         assert_eq!(counts, super::list_tests::recounted(&store).await);
+        let usage = store.usage(&hub()).await.unwrap();
+        let (stored, revisions) = stored_and_revisions(&store).await;
+        assert_eq!(usage.stored_bytes, stored, "exactly what is there, after purges and replacements");
+        // An end that was made up for a process that was killed charges nothing.
+        assert!(usage.used.orchestrator_fuel + u64::from(IDS) >= revisions, "{usage:?} {revisions}");
         assert!(counts.all().total() >= acknowledged.len() as u64);
         for (id, done) in acknowledged {
             let found = store.instance(&hub(), &id).await.unwrap().unwrap();

@@ -53,7 +53,7 @@ impl Decision {
     pub(super) fn new(number: u64, revision: u64, first_mail: u64) -> Self {
         let first_mail = MailId(first_mail);
         let committed = Committed { number: InstanceNumber(number), revision, first_mail };
-        Self { committed, changes: Changes::new(), garbage: Vec::new(), counted: Counted::new() }
+        Self { committed, changes: Changes::new(), garbage: Vec::new(), counted: Counted::default() }
     }
 
     pub(super) fn write(&mut self, key: Vec<u8>, value: Vec<u8>) {
@@ -245,6 +245,7 @@ pub(super) fn remove_rows(
     let number = record.number.0;
     decision.remove(keys::instance(number));
     index::removed(head, record, decision);
+    decision.counted.stores(&record.hub, (head.stored.bytes(), 0));
     if head.ready {
         decision.remove(keys::ready(number));
     }
@@ -282,7 +283,21 @@ fn write_rows(prepared: &Prepared, before: Option<&Head>, decision: &mut Decisio
         Some(_) | None => revision,
     };
     let class = index::class(before.and_then(|before| before.class), status, ready);
-    let head = Head { revision, history_from, status, ready, created, class };
+    let stored_before = before.map(|before| before.stored).unwrap_or_default();
+    let mut stored = stored_before;
+    if prepared.fresh_history {
+        stored.history = 0;
+    }
+    stored.history = stored.history.saturating_add(prepared.history_bytes);
+    for (slot, _) in &prepared.slots {
+        let slot = usize::from(*slot);
+        if let (Some(size), Some(new)) = (stored.payloads.get_mut(slot), prepared.payloads.payloads.get(slot)) {
+            *size = *new;
+        }
+    }
+    decision.counted.stores(&prepared.hub, (stored_before.bytes(), stored.bytes()));
+    decision.counted.uses(&prepared.hub, prepared.usage);
+    let head = Head { revision, history_from, status, ready, created, class, stored };
     decision.write(keys::instance(number), encoding::encode_record(&head, &prepared.body)?);
     // Index rows are touched only when they change: rows are what writing costs.
     match (before.is_some_and(|before| before.ready), ready) {

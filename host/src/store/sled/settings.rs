@@ -51,6 +51,9 @@ impl Touched {
                 changes.push((keys::hub(&hub.name, chunk), Some(part.to_vec())));
             }
         }
+        if let Setting::NoHub(name, _) = setting {
+            changes.push((keys::usage(name), None));
+        }
         self.keys.insert(from);
         Ok(Some(changes))
     }

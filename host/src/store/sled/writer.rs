@@ -3,10 +3,10 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
+use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 
 use super::collect::Task;
 use super::counts::{self, Counting};
@@ -15,10 +15,12 @@ use super::encoding::{self, MetaRow};
 use super::group::{Decision, Next, ScheduleChange, Touched};
 use super::prepare::{MAIL_INLINE, Prepared};
 use super::purge::Purge;
+use super::queue::Queue;
 use super::rows::Changes;
 use super::settings::Setting;
 use super::{Shared, keys, mail};
-use crate::store::{AppRecord, CommitError, Committed, MailId, StoreError, TimerRow};
+use crate::fair::Permit;
+use crate::store::{AppRecord, CommitError, Committed, HubName, MailId, StoreError, TimerRow, Usage};
 
 /// Commits in one group, at most: what is lost by waiting grows beyond it, what is won by sharing a sync no longer.
 const GROUP_JOBS: usize = 1024;
@@ -55,13 +57,14 @@ pub(super) enum Work {
     Purge(Purge, oneshot::Sender<Result<Committed, CommitError>>),
     /// Timers of instances that are gone.
     Forget(Vec<TimerRow>),
+    /// What a hub is charged for.
+    Charge(HubName, Usage, oneshot::Sender<Result<(), CommitError>>),
 }
 
 /// Work, and the place in the queue that it takes until it is done.
-#[derive(Debug)]
 pub(super) struct Job {
     pub(super) work: Work,
-    pub(super) place: Option<OwnedSemaphorePermit>,
+    pub(super) place: Option<Permit>,
 }
 
 /// An answer that waits for the sync.
@@ -106,7 +109,7 @@ impl Batch {
 /// The thread's state.
 pub(super) struct Writer {
     pub(super) shared: Arc<Shared>,
-    pub(super) jobs: Receiver<Job>,
+    queue: Queue,
     pub(super) disk: Disk,
     pub(super) meta: MetaRow,
     pub(super) garbage: VecDeque<Task>,
@@ -132,7 +135,7 @@ impl Writer {
     pub(super) fn new(shared: Arc<Shared>, jobs: Receiver<Job>, disk: Disk, meta: MetaRow) -> Self {
         Self {
             shared,
-            jobs,
+            queue: Queue::new(jobs),
             disk,
             meta,
             garbage: VecDeque::new(),
@@ -160,38 +163,24 @@ impl Writer {
     /// The next group; empty if there is only garbage to remove; none if the store is closed.
     fn gather(&mut self) -> Option<Vec<Job>> {
         let mut group = std::mem::take(&mut self.later);
-        if group.is_empty() {
-            if self.garbage.is_empty() {
-                group.push(self.jobs.recv().ok()?);
-            } else {
-                match self.jobs.try_recv() {
-                    Ok(job) => group.push(job),
-                    Err(TryRecvError::Empty) => return Some(group),
-                    Err(TryRecvError::Disconnected) => return None,
-                }
-            }
+        if group.is_empty() && !self.queue.receive(self.garbage.is_empty())? {
+            return Some(group);
         }
-        let mut bytes: usize = group.iter().map(job_bytes).sum();
+        let mut filling = self.queue.filling(&group);
         // A lone commit never waits. Others wait for as long as a sync takes, if that spares one.
-        let until =
-            (group.len() > 1 || self.acknowledged > 1).then(|| self.acknowledged_at + GATHER.min(self.disk.sync_took));
-        while group.len() < GROUP_JOBS && bytes < GROUP_BYTES {
-            let job = match self.jobs.try_recv() {
-                Ok(job) => job,
-                Err(TryRecvError::Disconnected) => break,
-                Err(TryRecvError::Empty) => {
-                    let wait = until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
-                    if group.len() < 2 || group.len() >= self.acknowledged || wait.is_zero() {
-                        break;
-                    }
-                    match self.jobs.recv_timeout(wait) {
-                        Ok(job) => job,
-                        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
-                    }
-                }
-            };
-            bytes += job_bytes(&job);
-            group.push(job);
+        let mut until = None;
+        while group.len() < GROUP_JOBS && filling.bytes < GROUP_BYTES {
+            if let Some(job) = self.queue.next(&mut filling) {
+                group.push(job);
+                continue;
+            }
+            if group.len() < 2 || group.len() >= self.acknowledged || self.queue.has_more() {
+                break;
+            }
+            let until = *until.get_or_insert_with(|| self.acknowledged_at + GATHER.min(self.disk.sync_took));
+            if !self.queue.wait(until.saturating_duration_since(Instant::now())) {
+                break;
+            }
         }
         Some(group)
     }
@@ -272,6 +261,12 @@ impl Writer {
                     }
                     Err(error) => answers.push(Answer::Commit(reply, Err(error))),
                 },
+                Work::Charge(hub, usage, reply) => {
+                    let mut counted = counts::Counted::default();
+                    counted.uses(&hub, usage);
+                    self.batch.counting.add(counted);
+                    answers.push(Answer::Row(reply, Ok(())));
+                }
                 Work::Forget(timers) => {
                     self.add(timers.iter().map(|timer| (keys::timer(timer), None)).collect())?;
                 }
@@ -437,7 +432,7 @@ impl Writer {
     }
 
     fn apply(&mut self, batch: Batch) -> Result<(), StoreError> {
-        if batch.changes.is_empty() {
+        if batch.changes.is_empty() && batch.counting.is_empty() {
             return Ok(());
         }
         self.meta.sequence += 1;
@@ -503,14 +498,5 @@ impl Writer {
 pub(super) fn collect_evicted() {
     for _ in 0..EPOCH_FLUSHES {
         crossbeam_epoch::pin().flush();
-    }
-}
-
-fn job_bytes(job: &Job) -> usize {
-    match &job.work {
-        Work::Commit(prepared, _) => prepared.piece_bytes(),
-        Work::CommitAll(all, _) => all.iter().map(Prepared::piece_bytes).sum(),
-        Work::AnswerMail(_, answer, _) => answer.as_ref().map_or(0, Vec::len),
-        Work::PutApp(..) | Work::PutSchedule(..) | Work::Set(..) | Work::Purge(..) | Work::Forget(_) => 0,
     }
 }

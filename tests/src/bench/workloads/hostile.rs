@@ -29,7 +29,7 @@ const CONNECTIONS: usize = 4;
 /// The quiet hub alone, then beside the other one on the same server.
 pub(super) async fn beside(server: &Server, args: &Args) -> anyhow::Result<Figures> {
     hello::deploy(server).await?;
-    server.make_hub(HUB).await?;
+    server.create_hub(HUB).await?;
     server.deploy_to(HUB, "hostile", &guests::guest("hostile")).await?;
     let load = hello::load(args, CONNECTIONS);
     let alone = load.measure(server, args.window()).await?;

@@ -4,6 +4,7 @@ mod client;
 mod events;
 mod hello;
 mod hostile;
+mod hubs;
 mod many;
 mod sequence;
 mod sleep;
@@ -46,6 +47,10 @@ pub(super) enum Case {
     Neighbour { hostile: bool },
     /// A quiet hub, alone and beside a hostile one.
     Hostile,
+    /// A quiet hub alone and beside another one's storm.
+    Storm,
+    /// Thousands of idle hubs.
+    Hubs,
     /// Lists and purges.
     Many,
     /// Coming and going.
@@ -56,7 +61,7 @@ pub(super) enum Case {
 pub(super) fn cases(args: &Args) -> Vec<Case> {
     let hello = |delayed| args.connections.iter().map(move |&connections| Case::Hello { connections, delayed });
     let starts = args.connections.iter().map(|&connections| Case::Client { connections });
-    let kinds: [(Workload, Vec<Case>); 12] = [
+    let kinds: [(Workload, Vec<Case>); 14] = [
         (Workload::W1, hello(false).collect()),
         (Workload::Delayed, hello(true).collect()),
         (Workload::Finished, vec![Case::Finished]),
@@ -67,6 +72,8 @@ pub(super) fn cases(args: &Args) -> Vec<Case> {
         (Workload::W6, starts.collect()),
         (Workload::Neighbour, vec![Case::Neighbour { hostile: false }, Case::Neighbour { hostile: true }]),
         (Workload::Hostile, vec![Case::Hostile]),
+        (Workload::Storm, vec![Case::Storm]),
+        (Workload::Hubs, vec![Case::Hubs]),
         (Workload::Many, vec![Case::Many]),
         (Workload::Churn, vec![Case::Churn]),
     ];
@@ -88,6 +95,8 @@ impl Case {
             Self::Neighbour { hostile: false } => "W1, 16 at a time, alone".to_owned(),
             Self::Neighbour { hostile: true } => "W1, 16 at a time, hostile neighbours".to_owned(),
             Self::Hostile => "W1, 4 at a time, alone and beside a hostile hub".to_owned(),
+            Self::Storm => "W1, 4 at a time, alone and beside a storm of another hub".to_owned(),
+            Self::Hubs => "idle hubs".to_owned(),
             Self::Many => "Lists and purges of many".to_owned(),
             Self::Churn => "Started, run and purged, 20 rounds".to_owned(),
         }
@@ -107,6 +116,8 @@ impl Case {
             Self::Client { connections } => client::starts(&server, args, connections).await,
             Self::Neighbour { hostile } => hello::beside(&server, args, hostile).await,
             Self::Hostile => hostile::beside(&server, args).await,
+            Self::Storm => hubs::storm(&server, args).await,
+            Self::Hubs => hubs::idle(&mut server, program, args).await,
             Self::Many => many::many(&server, args).await,
             Self::Churn => many::churn(&server, args).await,
         }
