@@ -190,7 +190,6 @@ impl Guest {
     fn is_replaying(&self) -> bool {
         matches!(&self.role, Role::Orchestrator(session) if session.is_replaying())
     }
-    }
 }
 
 impl WasiView for Guest {
