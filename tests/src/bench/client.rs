@@ -34,12 +34,6 @@ impl Request {
         Self::new("POST", &path, ("application/json", input.as_bytes()))
     }
 
-    /// The same in a hub.
-    pub(super) fn run_in(hub: &str, function: &str) -> Self {
-        let path = format!("{BASE}/orchestrators/{function}?taskHub={hub}&timeout=300&pollingInterval=1");
-        Self::new("POST", &path, ("application/json", b"1"))
-    }
-
     /// Starts an orchestration.
     pub(super) fn start(function: &str, input: &str) -> Self {
         Self::new("POST", &format!("{BASE}/orchestrators/{function}"), ("application/json", input.as_bytes()))

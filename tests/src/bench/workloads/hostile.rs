@@ -35,7 +35,7 @@ pub(super) async fn beside(server: &Server, args: &Args) -> anyhow::Result<Figur
     let alone = load.measure(server, args.window()).await?;
     let mut deeds = JoinSet::new();
     for function in DEEDS {
-        deeds.spawn(again_and_again(server.connect().await?, Request::run_in(HUB, function)));
+        deeds.spawn(again_and_again(server.connect().await?, Request::run_in(HUB, function, "1")));
     }
     let beside = load.measure(server, args.window()).await?;
     // One that has ended by itself makes the figures worthless.
