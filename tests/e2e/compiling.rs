@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::body::Bytes;
-use durawasm_host::engine::executor::Executor;
 use durawasm_host::engine::{Settings, system_clock};
+use durawasm_host::store::SharedStore;
 use durawasm_host::store::memory::MemoryStore;
 use durawasm_host::wasm::{Compiler, Config, Limits, WasmExecutor};
 use durawasm_tests::host::egress;
@@ -23,16 +23,19 @@ fn executor(folder: &Path, limits: Limits) -> Arc<WasmExecutor> {
     Arc::new(WasmExecutor::new(config).unwrap())
 }
 
-/// A host that compiles as the program does, and where it keeps its components. Its neighbour was compiled before, without
+/// A host that compiles as the program does, and where it keeps its components. Its neighbour was deployed before, without
 /// these limits.
 async fn host(limits: Limits) -> (Arc<Host>, TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    executor(folder.path(), Limits::default()).admit(guests::example("hello-cities")).await.unwrap();
-    let executor = executor(folder.path(), limits);
-    let store = Arc::new(MemoryStore::default());
-    let host = Host::running(store, executor, (Settings::default(), system_clock())).await;
-    host.deploy("hello-cities", guests::example("hello-cities")).await;
-    (Arc::new(host), folder)
+    let store: SharedStore = Arc::new(MemoryStore::default());
+    let running = |limits: Limits| {
+        let executor = executor(folder.path(), limits);
+        Host::running(Arc::clone(&store), executor, (Settings::default(), system_clock()))
+    };
+    let before = running(Limits::default()).await;
+    before.deploy("hello-cities", guests::example("hello-cities")).await;
+    before.engine.stop();
+    (Arc::new(running(limits).await), folder)
 }
 
 /// A small file, and seconds of work: one function of as many operations.

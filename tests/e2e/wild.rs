@@ -52,7 +52,7 @@ async fn wild(seed: u64) {
     for id in ["wild-1", "wild-2"] {
         world.start("Wild", id, &json!([random.u64(..), 40])).await;
     }
-    let input = json!([random.u64(..), 12]).to_string();
+    let input = json!({ "input": [random.u64(..), 12] }).to_string();
     let answer = world.request("POST", "/admin/functions/WildFunction", &input).await;
     assert!([200, 202, 204, 500].contains(&answer.status.as_u16()), "seed {seed}: {} {}", answer.status, answer.text());
     world.run_out().await;

@@ -39,19 +39,23 @@ impl CompileBounds {
         let failed = |error: rustix::io::Errno| format!("this process cannot be bounded: {error}");
         nice(COMPILE_NICENESS).map_err(failed)?;
         // Systems other than Linux do not all know a limit of address space.
-        match lower(Resource::As, self.memory) {
+        match lower(Resource::As, self.memory, self.memory) {
             Err(error) if cfg!(target_os = "linux") => return Err(failed(error)),
             Ok(()) | Err(_) => {}
         }
-        lower(Resource::Cpu, self.processor_time).map_err(failed)
+        // At the first a signal says why the process ends; at the second it is killed without a word.
+        lower(Resource::Cpu, self.processor_time, self.processor_time.saturating_add(KILL_GRACE)).map_err(failed)
     }
 }
 
-/// Lowers a limit that may be lower already.
-fn lower(resource: Resource, limit: u64) -> rustix::io::Result<()> {
+/// Seconds of processor time between the signal that ends a process for what it used and the one that cannot be missed.
+const KILL_GRACE: u64 = 5;
+
+/// Lowers a limit that may be lower already: what holds, and what it may be raised to.
+fn lower(resource: Resource, limit: u64, most: u64) -> rustix::io::Result<()> {
     let Rlimit { current, maximum } = getrlimit(resource);
-    let least = |now: Option<u64>| Some(now.map_or(limit, |now| now.min(limit)));
-    setrlimit(resource, Rlimit { current: least(current), maximum: least(maximum) })
+    let least = |now: Option<u64>, limit: u64| Some(now.map_or(limit, |now| now.min(limit)));
+    setrlimit(resource, Rlimit { current: least(current, limit), maximum: least(maximum, most) })
 }
 
 /// Why a component was not compiled.
