@@ -10,6 +10,7 @@ pub mod host;
 pub mod outside;
 pub mod tls;
 pub mod tools;
+pub mod wat;
 pub mod watched;
 pub mod world;
 

@@ -422,6 +422,12 @@ pub(super) struct CompileArgs {
     /// Where the compiled code goes
     #[arg(long)]
     pub(super) output: PathBuf,
+    /// Address space that this process may have
+    #[arg(long, value_name = "BYTES")]
+    pub(super) memory: u64,
+    /// Processor time that this process may use
+    #[arg(long, value_name = "SECONDS")]
+    pub(super) processor_time: u64,
 }
 
 #[cfg(test)]

@@ -8,17 +8,11 @@ use super::bindings::durable::functions::types;
 use super::bindings::exports::durable::functions::describe::{Function, FunctionKind as Kind};
 use super::bindings::exports::durable::functions::http_function as wit;
 use super::convert;
+use super::limits::{RESPONSE_BODY, RESPONSE_HEADER_BYTES, RESPONSE_HEADERS};
 use crate::engine::cron::Cron;
 use crate::engine::executor::{HttpRequest, HttpResponse};
 use crate::engine::routes::Route;
 use crate::store::{AuthLevel, HttpTrigger, TimerTrigger, Trigger, TriggerKind};
-
-/// Headers of a response at most.
-const HEADERS: usize = 100;
-/// Bytes of a response's headers together.
-const HEADER_BYTES: usize = 64 << 10;
-/// Bytes of a response's body.
-const BODY: usize = 16 << 20;
 
 fn pairs(pairs: Vec<(String, String)>) -> Vec<types::Tag> {
     pairs.into_iter().map(|(name, value)| types::Tag { name, value }).collect()
@@ -49,11 +43,11 @@ pub(super) fn response(
         return Err(wrong(&format!("it answered with status {status}; a status is 200 to 599")));
     }
     let size: usize = headers.iter().map(|header| header.name.len() + header.value.len()).sum();
-    if headers.len() > HEADERS || size > HEADER_BYTES {
+    if headers.len() > RESPONSE_HEADERS || size > RESPONSE_HEADER_BYTES {
         return Err(wrong(&format!("its headers are too many: {} of {size} bytes", headers.len())));
     }
-    if body.len() > BODY {
-        return Err(wrong(&format!("its body has {} bytes; the limit is {BODY}", body.len())));
+    if body.len() > RESPONSE_BODY {
+        return Err(wrong(&format!("its body has {} bytes; the limit is {RESPONSE_BODY}", body.len())));
     }
     let headers = headers.into_iter().map(|header| (header.name, header.value)).collect();
     Ok(HttpResponse { status, headers, body: Bytes::from(body) })

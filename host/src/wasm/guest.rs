@@ -1,5 +1,6 @@
 //! What the host keeps for one running guest: the data of its store.
 
+use std::cell::Cell;
 use std::fmt;
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -76,6 +77,8 @@ pub(super) struct Guest {
     wasi: Option<WasiCtx>,
     memory: Tally,
     running: Running,
+    /// Calls of the host since the last wait, where they are counted.
+    calls: Cell<u32>,
     pub(super) tank: Tank,
 }
 
@@ -112,6 +115,7 @@ impl Guest {
             wasi: None,
             memory: Tally { limit: memory, used: 0, granted: None },
             running: Running { limit: running.map(ticks), used: 0, resumed: true },
+            calls: Cell::new(0),
             tank,
         };
         let mut store = Store::new(engine, guest);
@@ -130,6 +134,10 @@ impl Guest {
         mut look: impl FnMut() -> Result<Option<T>, GuestFault>,
     ) -> wasmtime::Result<T> {
         self.reset_running_time();
+        // A replay does not tell where the guest had to wait.
+        if self.is_replaying() {
+            self.calls.set(0);
+        }
         let mut parked = false;
         let answer = poll_fn(|_| match look() {
             Ok(Some(answer)) => Poll::Ready(Ok(answer)),
@@ -141,6 +149,9 @@ impl Guest {
         })
         .await?;
         self.tank.parked |= parked;
+        if parked {
+            self.calls.set(0);
+        }
         self.reset_running_time();
         Ok(answer)
     }
@@ -150,10 +161,34 @@ impl Guest {
         self.memory.used as u64
     }
 
+    /// Counts a call of the host, by a guest that must come to a wait before it has made too many.
+    pub(super) fn count_call(&self) -> wasmtime::Result<()> {
+        match &self.role {
+            Role::Orchestrator(_) | Role::Describe => {}
+            // These have a time limit of their own, and real clocks.
+            Role::Activity(_) | Role::Function(_) => return Ok(()),
+        }
+        let (calls, limit) = (self.calls.get() + 1, self.limits.host_calls);
+        if calls > limit {
+            let message = format!(
+                "more than {limit} calls of the host without waiting for a task. The orchestrator's clock stands still while \
+                 it runs: use a durable timer to wait, and leave long work to activities"
+            );
+            return Err(fail("LimitExceeded", message));
+        }
+        self.calls.set(calls);
+        Ok(())
+    }
+
     /// The guest enters or leaves a wait: only the time in between counts.
     fn reset_running_time(&mut self) {
         self.running.used = 0;
         self.running.resumed = true;
+    }
+
+    /// True: what this orchestrator does was done before.
+    fn is_replaying(&self) -> bool {
+        matches!(&self.role, Role::Orchestrator(session) if session.is_replaying())
     }
 }
 

@@ -229,7 +229,7 @@ impl Library {
 
     async fn compile(&self, component: &Path) -> Result<(TempPath, Loaded), CompileError> {
         let artifact = unfinished(&self.cache).map_err(|error| CompileError::Host(error.to_string()))?.into_temp_path();
-        self.compiler.compile(&self.engine, component, &artifact, self.limits.compile_time).await?;
+        self.compiler.compile(&self.engine, component, &artifact, &self.limits).await?;
         let loaded = self.load(artifact.to_path_buf()).await.map_err(CompileError::Invalid)?;
         Ok((artifact, loaded))
     }

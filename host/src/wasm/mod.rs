@@ -10,6 +10,10 @@ mod bindings;
 mod client;
 mod compile;
 mod convert;
+#[cfg(test)]
+mod convert_tests;
+#[cfg(test)]
+mod determinism_tests;
 mod engine;
 mod fuel;
 mod functions;
@@ -34,7 +38,7 @@ use std::sync::Arc;
 
 use durawasm_core::model::Outcome;
 
-pub use compile::{Compiler, compile_file};
+pub use compile::{CompileBounds, Compiler, compile_file};
 pub(crate) use library::{COMPONENTS, component_file};
 pub use limits::Limits;
 

@@ -27,6 +27,7 @@ impl DurableView<'_> {
     /// The session, for a function that only orchestrators may call. Importing is not calling: every component may
     /// import it.
     fn session(&self, function: &str) -> wasmtime::Result<&Arc<Session>> {
+        self.0.count_call()?;
         let (role, instead) = match &self.0.role {
             Role::Orchestrator(session) => return Ok(session),
             Role::Activity(_) => ("an activity", "do it in the orchestrator and pass the activity what it needs"),

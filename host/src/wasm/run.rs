@@ -1,9 +1,14 @@
 //! Runs of guests: a fresh instance each, from its start to its end.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
 
 use durawasm_core::Failure;
 use durawasm_core::model::{Fuel, Outcome};
+use tokio::time::Sleep;
 use wasmtime::component::InstancePre;
 use wasmtime::{Engine, Store};
 
@@ -19,6 +24,7 @@ use super::outcome::Ended;
 use crate::engine::executor::{
     ActivityRun, FunctionAnswer, FunctionCall, FunctionEnd, FunctionRun, GuestRole, HostFault, OrchestratorRun, RunEnd,
 };
+use crate::engine::session::Session;
 use crate::net::egress::Egress;
 
 /// What every run needs.
@@ -32,6 +38,33 @@ pub(super) struct Stage {
 /// A failure that no retry would mend: the component does not have what it should run.
 fn absent(what: &str) -> Failure {
     Failure::new("FunctionNotFound", format!("the component exports no {what}")).non_retriable()
+}
+
+fn overdue(message: String) -> Failure {
+    Failure::new("TimeLimit", message).non_retriable()
+}
+
+/// Runs a guest for at most `limit` from one wait of its session to the next. None: it took longer. A guest that waits has no
+/// timer: many do.
+async fn between_waits<T>(limit: Duration, session: &Session, run: impl Future<Output = T>) -> Option<T> {
+    let (mut run, mut timer) = (pin!(run), pin!(None::<Sleep>));
+    poll_fn(|context| {
+        if let Poll::Ready(done) = run.as_mut().poll(context) {
+            return Poll::Ready(Some(done));
+        }
+        if session.is_blocked() {
+            timer.set(None);
+            return Poll::Pending;
+        }
+        if timer.is_none() {
+            timer.set(Some(tokio::time::sleep(limit)));
+        }
+        match timer.as_mut().as_pin_mut().map(|timer| timer.poll(context)) {
+            Some(Poll::Ready(())) => Poll::Ready(None),
+            Some(Poll::Pending) | None => Poll::Pending,
+        }
+    })
+    .await
 }
 
 impl Stage {
@@ -55,8 +88,14 @@ impl Stage {
             let guest = orchestrator.load(&mut store, &instance)?;
             guest.call_run(&mut store, &run.name, input.as_ref()).await
         };
-        let called = called.await;
+        let called = between_waits(self.limits.episode_time, &session, called).await;
         let total = fuel::used(&store);
+        let Some(called) = called else {
+            session.stopped(total);
+            let failure = overdue(format!("the orchestrator did not come to a wait in {:?}", self.limits.episode_time));
+            stops.count(GuestRole::Orchestrator, &failure.error_type);
+            return RunEnd::failed(failure);
+        };
         match called {
             Ok(returned) => {
                 session.spent(Fuel { total, code });
@@ -182,7 +221,10 @@ impl Stage {
             let guest = loaded.describe.load(&mut store, &instance)?;
             guest.call_describe(&mut store).await
         };
-        let described = called.await;
+        let limit = self.limits.describe_wall_time();
+        let Ok(described) = tokio::time::timeout(limit, called).await else {
+            return Err(Ended::Failed(overdue(format!("it did not return in {limit:?}"))));
+        };
         described.map_err(|error| Ended::from_error(&error, store.data()))
     }
 }

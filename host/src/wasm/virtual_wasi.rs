@@ -93,19 +93,22 @@ impl VirtualView<'_> {
     }
 
     fn bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
+        self.0.count_call()?;
         if len > RANDOM_BYTES {
             return Err(fail("LimitExceeded", format!("{len} random bytes at once; the limit is {RANDOM_BYTES}")));
         }
         Ok(self.draw(usize::try_from(len)?))
     }
 
-    fn number(&mut self) -> u64 {
+    fn number(&mut self) -> wasmtime::Result<u64> {
+        self.0.count_call()?;
         let mut bytes = [0; 8];
         bytes.copy_from_slice(&self.draw(8));
-        u64::from_le_bytes(bytes)
+        Ok(u64::from_le_bytes(bytes))
     }
 
     fn sleep(&mut self, due: u64) -> wasmtime::Result<Resource<DynPollable>> {
+        self.0.count_call()?;
         let resource = self.0.table.push(Placeholder)?;
         let pollable = subscribe(&mut self.0.table, resource)?;
         self.0.virtual_wasi.sleeps.insert(pollable.rep(), Sleep { due, timer: None, fired: false });
@@ -156,6 +159,7 @@ impl Pollable for Placeholder {
 
 impl wall_clock::Host for VirtualView<'_> {
     fn now(&mut self) -> wasmtime::Result<wall_clock::Datetime> {
+        self.0.count_call()?;
         let now = Self::now(self);
         Ok(wall_clock::Datetime {
             seconds: u64::try_from(now.as_second()).unwrap_or(0),
@@ -170,6 +174,7 @@ impl wall_clock::Host for VirtualView<'_> {
 
 impl monotonic_clock::Host for VirtualView<'_> {
     fn now(&mut self) -> wasmtime::Result<u64> {
+        self.0.count_call()?;
         Ok(self.now_ns())
     }
 
@@ -192,7 +197,7 @@ impl random::Host for VirtualView<'_> {
     }
 
     fn get_random_u64(&mut self) -> wasmtime::Result<u64> {
-        Ok(self.number())
+        self.number()
     }
 }
 
@@ -202,18 +207,19 @@ impl insecure::Host for VirtualView<'_> {
     }
 
     fn get_insecure_random_u64(&mut self) -> wasmtime::Result<u64> {
-        Ok(self.number())
+        self.number()
     }
 }
 
 impl insecure_seed::Host for VirtualView<'_> {
     fn insecure_seed(&mut self) -> wasmtime::Result<(u64, u64)> {
-        Ok((self.number(), self.number()))
+        Ok((self.number()?, self.number()?))
     }
 }
 
 impl poll::Host for VirtualView<'_> {
     async fn poll(&mut self, pollables: Vec<Resource<DynPollable>>) -> wasmtime::Result<Vec<u32>> {
+        self.0.count_call()?;
         if pollables.is_empty() {
             return Err(fail("InvalidArgument", "poll was called with an empty list, which would wait for ever"));
         }
@@ -228,6 +234,7 @@ impl poll::Host for VirtualView<'_> {
 
 impl poll::HostPollable for VirtualView<'_> {
     async fn block(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
+        self.0.count_call()?;
         if !self.is_ready(pollable.rep()) {
             self.wait(&[pollable.rep()]).await?;
         }
@@ -235,6 +242,7 @@ impl poll::HostPollable for VirtualView<'_> {
     }
 
     async fn ready(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<bool> {
+        self.0.count_call()?;
         Ok(self.is_ready(pollable.rep()))
     }
 

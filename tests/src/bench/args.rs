@@ -69,6 +69,8 @@ pub(super) enum Workload {
     W6,
     /// W1, 16 at a time, alone and beside guests that compute or allocate for ever
     Neighbour,
+    /// The latency of a quiet hub, alone and then beside a hub whose guests do all they can do wrong
+    Hostile,
     /// W1 of a quiet hub, alone and beside a storm of another hub: queued starts, guests that compute for ever, a fan-out
     Storm,
     /// Thousands of idle hubs: memory for each, time to start

@@ -3,6 +3,7 @@
 mod client;
 mod events;
 mod hello;
+mod hostile;
 mod hubs;
 mod many;
 mod polyglot;
@@ -46,6 +47,8 @@ pub(super) enum Case {
     Client { connections: usize },
     /// W1 alone or beside hostile guests.
     Neighbour { hostile: bool },
+    /// A quiet hub, alone and beside a hostile one.
+    Hostile,
     /// A quiet hub alone and beside another one's storm.
     Storm,
     /// Thousands of idle hubs.
@@ -62,7 +65,7 @@ pub(super) enum Case {
 pub(super) fn cases(args: &Args) -> Vec<Case> {
     let hello = |delayed| args.connections.iter().map(move |&connections| Case::Hello { connections, delayed });
     let starts = args.connections.iter().map(|&connections| Case::Client { connections });
-    let kinds: [(Workload, Vec<Case>); 14] = [
+    let kinds: [(Workload, Vec<Case>); 15] = [
         (Workload::W1, hello(false).collect()),
         (Workload::Delayed, hello(true).collect()),
         (Workload::Finished, vec![Case::Finished]),
@@ -72,6 +75,7 @@ pub(super) fn cases(args: &Args) -> Vec<Case> {
         (Workload::W5, vec![Case::Sequence]),
         (Workload::W6, starts.collect()),
         (Workload::Neighbour, vec![Case::Neighbour { hostile: false }, Case::Neighbour { hostile: true }]),
+        (Workload::Hostile, vec![Case::Hostile]),
         (Workload::Storm, vec![Case::Storm]),
         (Workload::Hubs, vec![Case::Hubs]),
         (Workload::Polyglot, Language::ALL.map(Case::Polyglot).to_vec()),
@@ -95,6 +99,7 @@ impl Case {
             Self::Client { connections } => format!("W6, {connections} starts at a time"),
             Self::Neighbour { hostile: false } => "W1, 16 at a time, alone".to_owned(),
             Self::Neighbour { hostile: true } => "W1, 16 at a time, hostile neighbours".to_owned(),
+            Self::Hostile => "W1, 4 at a time, alone and beside a hostile hub".to_owned(),
             Self::Storm => "W1, 4 at a time, alone and beside a storm of another hub".to_owned(),
             Self::Hubs => "idle hubs".to_owned(),
             Self::Polyglot(language) => language.name().to_owned(),
@@ -116,6 +121,7 @@ impl Case {
             Self::Sequence => sequence::sequence(&server).await,
             Self::Client { connections } => client::starts(&server, args, connections).await,
             Self::Neighbour { hostile } => hello::beside(&server, args, hostile).await,
+            Self::Hostile => hostile::beside(&server, args).await,
             Self::Storm => hubs::storm(&server, args).await,
             Self::Hubs => hubs::idle(&mut server, program, args).await,
             Self::Polyglot(language) => polyglot::language(&server, program, language).await,
