@@ -113,6 +113,8 @@ async fn frugal(episode_fuel: u64, folder: &tempfile::TempDir) -> Host {
     let mut config = Config::new(folder.path().join("components"), egress(&[], None));
     config.limits.episode_fuel = episode_fuel;
     config.limits.concurrent_guests = 200;
+    // What is tested is the fuel.
+    config.limits.host_calls = 1_000_000_000;
     let settings = Settings { hot_guests: 0, ..Settings::default() };
     let executor = Arc::new(WasmExecutor::new(config).unwrap());
     Host::running(Arc::new(MemoryStore::default()), executor, (settings, system_clock())).await
