@@ -123,7 +123,11 @@ async fn stored_and_revisions(store: &SledStore) -> (u64, u64) {
         let Some(record) = store.instance(&hub(), &id.to_string()).await.unwrap() else { continue };
         let (_, events) = store.history(record.number).await.unwrap().unwrap();
         // One event for each commit.
-        stored += events.chunks(1).map(|event| super::events_bytes(event).unwrap()).sum::<u64>();
+        for (event, revision) in events.chunks(1).zip(1..) {
+            // What lies beside an event is named by its revision, which has its own length.
+            let mut pieces = super::encoding::Pieces::new(revision);
+            stored += super::encoding::encode_events(event, &mut pieces).unwrap().len() as u64 + pieces.outside;
+        }
         stored += store.payloads(record.number).await.unwrap().input.map_or(0, |input| input.len() as u64);
         revisions += record.revision;
     }
