@@ -13,8 +13,9 @@ use super::Inner;
 use super::actor::InFlight;
 use super::executor::{ActivityLog, ActivityRun, HostFault, Pulse};
 use super::guest_client::GuestClient;
-use super::http::{HttpEnd, HttpRun};
+use super::http::{self, HttpEnd, HttpRun};
 use super::meters::Kind;
+use super::spans::{Attribute, Open, Place, SpanError, SpanKind, with_trace_parent};
 use crate::store::InstanceRecord;
 
 /// No attempt may take longer, whatever its call says.
@@ -25,7 +26,12 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 impl Inner {
     /// Runs an attempt whose scheduling is durable.
-    pub(super) fn run_activity(self: &Arc<Self>, caller: &InstanceRecord, call: ActivityCall) -> InFlight {
+    pub(super) fn run_activity(
+        self: &Arc<Self>,
+        caller: &InstanceRecord,
+        call: ActivityCall,
+        place: Option<Place>,
+    ) -> InFlight {
         let engine = Arc::clone(self);
         let caller = caller.clone();
         let pulse = Arc::new(Pulse::default());
@@ -33,9 +39,14 @@ impl Inner {
         let (task, attempt) = (call.task, call.attempt);
         let run = tokio::spawn(async move {
             let ended = if call.name == HTTP_ACTIVITY {
-                engine.call_http(&caller, &call).await
+                engine.call_http(&caller, &call, place).await
             } else {
-                let outcome = engine.attempt(&caller, call, &its_pulse).await;
+                let name = ("activity", call.name.as_str());
+                let mut span = engine.open_task((SpanKind::Activity, name), &caller, (task.0, attempt), place);
+                let outcome = engine.attempt(&caller, call, &its_pulse, &mut span).await;
+                if let Some(span) = span {
+                    span.ended(outcome.as_ref().err().map(SpanError::of));
+                }
                 Message::ActivityEnded { task, attempt, outcome, heartbeat: its_pulse.last() }
             };
             engine.post_for(caller.number, &caller.execution_id, ended);
@@ -49,11 +60,13 @@ impl Inner {
     }
 
     /// Makes an attempt of an orchestrator's HTTP call. The message that brings its end.
-    async fn call_http(&self, caller: &InstanceRecord, call: &ActivityCall) -> Message {
+    async fn call_http(&self, caller: &InstanceRecord, call: &ActivityCall, place: Option<Place>) -> Message {
+        let mut span = self.open_http_call(caller, call, place);
         let run = HttpRun {
             hub: caller.hub.clone(),
             call: call.input.clone(),
             idempotency_key: idempotency_key(caller, call),
+            trace_parent: span.as_ref().and_then(Open::trace_parent),
             timeout: self.timeout_of(call),
         };
         let mut pause = FIRST_PAUSE;
@@ -61,6 +74,7 @@ impl Inner {
         let end = loop {
             let permit = self.http_permits.acquire().await.ok();
             turn.begins();
+            span.iter_mut().for_each(Open::begins);
             // A panic is the host's fault and not the call's.
             if let Ok(end) = AssertUnwindSafe(self.executor.call_http(run.clone())).catch_unwind().await {
                 break end;
@@ -72,6 +86,9 @@ impl Inner {
             pause = (pause * 2).min(LONGEST_PAUSE);
         };
         turn.ended(!matches!(end, HttpEnd::Ended(Err(_))));
+        if let Some(span) = span {
+            http::tell(span, &end);
+        }
         let (task, attempt) = (call.task, call.attempt);
         match end {
             HttpEnd::Ended(outcome) => Message::ActivityEnded { task, attempt, outcome, heartbeat: None },
@@ -82,7 +99,26 @@ impl Inner {
         }
     }
 
-    async fn attempt(self: &Arc<Self>, caller: &InstanceRecord, call: ActivityCall, pulse: &Arc<Pulse>) -> Outcome {
+    fn open_http_call(&self, caller: &InstanceRecord, call: &ActivityCall, place: Option<Place>) -> Option<Open> {
+        self.settings.spans.as_ref()?;
+        let (method, host) = http::method_and_host(call.input.as_deref());
+        let (kind, task) = ((SpanKind::HttpCall, ("HTTP", method.as_str())), (call.task.0, call.attempt));
+        let mut span = self.open_task(kind, caller, task, place)?;
+        span.add("http.request.method", Attribute::text(&method));
+        if let Some(host) = host {
+            span.add("server.address", Attribute::text(&host));
+        }
+        Some(span)
+    }
+
+    async fn attempt(
+        self: &Arc<Self>,
+        caller: &InstanceRecord,
+        call: ActivityCall,
+        pulse: &Arc<Pulse>,
+        span: &mut Option<Open>,
+    ) -> Outcome {
+        let trace_parent = span.as_ref().and_then(Open::trace_parent);
         let Some(busy) = self.hubs.enter(&caller.hub) else {
             return Err(Failure::new("HubDeleted", format!("the task hub '{}' is being deleted", caller.hub)));
         };
@@ -103,10 +139,10 @@ impl Inner {
                 attempt: call.attempt,
                 idempotency_key: idempotency_key(caller, &call),
                 last_heartbeat: call.heartbeat.clone(),
-                env: busy.env(),
+                env: with_trace_parent(busy.env(), trace_parent.as_deref()),
                 pulse: Arc::clone(pulse),
                 log: Arc::clone(&log),
-                client: GuestClient::new(self, &caller.hub),
+                client: GuestClient::new(self, &caller.hub).traced(trace_parent.clone()),
                 stops: Arc::clone(&self.meters.stops),
                 timeout,
             };
@@ -114,6 +150,7 @@ impl Inner {
             // The semaphore is never closed; without a permit the attempt would only be less orderly.
             let permit = self.activity_permits.acquire().await.ok();
             turn.begins();
+            span.iter_mut().for_each(Open::begins);
             // A panic of the host is a fault like another. The guest it met is gone with its future.
             let ended = AssertUnwindSafe(self.executor.run_activity(run)).catch_unwind().await;
             let ended = ended.unwrap_or_else(|_| Err(HostFault("it panicked; the log says where".to_owned())));

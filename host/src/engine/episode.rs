@@ -19,6 +19,7 @@ use super::commit::numbered;
 use super::executor::{GuestRole, OrchestratorRun, RunEnd};
 use super::moves::Change;
 use super::session::Session;
+use super::spans::{self, Place};
 use super::waiters::{End, Waiter};
 use crate::store::{
     BoxFuture, Commit, CommitError, Committed, Digest, Expect, InstanceNumber, InstanceRecord, MailId, Revision,
@@ -36,6 +37,8 @@ pub(super) struct Live {
     pub(super) failed_history: Option<Vec<HistoryEvent>>,
     /// Who waits for the end of an instance that is about to be started.
     pub(super) waiter: Option<Arc<Waiter>>,
+    /// The episode that runs or has run since the last commit, if somebody wants to know.
+    pub(super) ran: Option<spans::Ran>,
 }
 
 /// What a step came to.
@@ -158,12 +161,13 @@ impl Inner {
                 false
             }
         });
-        if !record.status.is_terminal() {
-            self.act(actor, &record, activities.collect());
-        }
+        let activities: Vec<_> = activities.collect();
         let failed_history = (record.status == Status::Failed).then_some(history);
         let session = Arc::new(Session::new(orchestration));
-        Ok(Some(Box::new(Live { record, session, guest: None, failed_history, waiter: None })))
+        if !record.status.is_terminal() && !activities.is_empty() {
+            self.act(actor, &record, activities, self.place_of(&session));
+        }
+        Ok(Some(Box::new(Live { record, session, guest: None, failed_history, waiter: None, ran: None })))
     }
 
     fn take(&self, live: &mut Live, batch: Vec<Envelope>) -> Taken {
@@ -297,6 +301,7 @@ impl Inner {
             return false;
         }
         self.meters.episodes.inc();
+        self.episode_runs(live);
         let session = Arc::clone(&live.session);
         if live.guest.is_none() && session.is_replaying() {
             self.meters.replays.inc();
@@ -357,12 +362,19 @@ impl Inner {
         // What a guest logged that the host could not carry on, it logs again.
         let logged = live.session.take_log();
         let logged = if host_fault { Default::default() } else { logged };
+        if host_fault {
+            live.ran = None;
+        }
         if decision == Decision::default() && !host_fault {
+            // A replay that came to nothing new.
+            live.ran = None;
             self.logs.append(live.record.number, logged);
             self.discard(mail).await;
             return Ok(());
         }
         let expect = Expect::Revision(live.record.revision);
+        let spans = self.span_step(live);
+        let place = spans.as_ref().map(spans::Step::place);
         let (commit, effects) = self.commit_of(live, decision, (expect, mail));
         let commit =
             Commit { record: InstanceRecord { ready: commit.record.ready || host_fault, ..commit.record }, ..commit };
@@ -372,13 +384,14 @@ impl Inner {
         let quiet = self.hubs.commits(&live.record.hub).await;
         let Committed { number, revision, first_mail } = self.store.commit(commit).await?;
         drop(quiet);
+        self.tell_step(spans);
         self.logs.append(number, logged);
         live.record = InstanceRecord { number, revision, ..record };
         if fresh {
             actor.forget_activities();
             self.wake(number);
         }
-        self.act(actor, &live.record, effects);
+        self.act(actor, &live.record, effects, place);
         self.post_mail(sent(first_mail));
         if live.record.status.is_terminal() {
             self.waiters.ended(number, end);
@@ -386,13 +399,19 @@ impl Inner {
         Ok(())
     }
 
-    /// Does what a durable decision asks for.
-    pub(super) fn act(self: &Arc<Self>, actor: &Arc<Actor>, record: &InstanceRecord, effects: Vec<Effect>) {
+    /// Does what a durable decision asks for, as a part of the span at this place.
+    pub(super) fn act(
+        self: &Arc<Self>,
+        actor: &Arc<Actor>,
+        record: &InstanceRecord,
+        effects: Vec<Effect>,
+        place: Option<Place>,
+    ) {
         for effect in effects {
             match effect {
                 Effect::RunActivity(call) => {
                     let task = call.task;
-                    actor.started(task, self.run_activity(record, call));
+                    actor.started(task, self.run_activity(record, call, place));
                 }
                 Effect::SetTimer { task, due } => self.timers.set(record.number, task, (due, self.now())),
                 Effect::ClearTimer { task, due } => self.timers.clear(record.number, task, due),

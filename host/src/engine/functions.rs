@@ -5,10 +5,11 @@ use std::sync::Arc;
 use durawasm_core::{Failure, Payload};
 
 use super::apps::Triggered;
-use super::executor::{FunctionAnswer, FunctionCall, FunctionRun, HostFault, HttpRequest, HttpResponse};
+use super::executor::{Environment, FunctionAnswer, FunctionCall, FunctionRun, HostFault, HttpRequest, HttpResponse};
 use super::guest_client::GuestClient;
 use super::meters::{GuestRole, Kind};
 use super::routes::RouteParams;
+use super::spans::{Attribute, Open, SpanError, SpanKind, with_trace_parent};
 use super::{Engine, Inner};
 use crate::store::{AuthLevel, Digest, HubName};
 
@@ -109,13 +110,48 @@ impl Inner {
         call: FunctionCall,
     ) -> Result<FunctionAnswer, FunctionError> {
         let busy = self.hubs.enter(hub).ok_or(FunctionError::Unknown)?;
+        let span = self.open_function(hub, &name, &call);
+        let trace_parent = span.as_ref().and_then(Open::trace_parent);
+        let env = with_trace_parent(busy.env(), trace_parent.as_deref());
+        let answer = self.call_in((hub, env), (digest, name), call, trace_parent).await;
+        if let Some(span) = span {
+            tell(span, answer.as_ref());
+        }
+        answer
+    }
+
+    fn open_function(&self, hub: &HubName, name: &str, call: &FunctionCall) -> Option<Open> {
+        self.settings.spans.as_ref()?;
+        let mut contexts = match call {
+            FunctionCall::Http(request) => request.headers.as_slice(),
+            FunctionCall::Trigger(_) => &[],
+        }
+        .iter()
+        .filter(|(name, _)| name == "traceparent");
+        // Sent twice it says nothing reliable.
+        let parent = contexts.next().filter(|_| contexts.next().is_none()).map(|(_, value)| value.trim());
+        let mut span = self.open_span(SpanKind::Function, ("function", name), parent)?;
+        span.add("durawasm.hub", Attribute::text(hub));
+        if let FunctionCall::Http(request) = call {
+            span.add("http.request.method", Attribute::text(&request.method));
+        }
+        Some(span)
+    }
+
+    async fn call_in(
+        self: &Arc<Self>,
+        (hub, env): (&HubName, Environment),
+        (digest, name): (Digest, String),
+        call: FunctionCall,
+        trace_parent: Option<String>,
+    ) -> Result<FunctionAnswer, FunctionError> {
         let mut turn = self.meters.turn(Kind::Function);
         // A queue without an end would only turn every answer into a timeout.
         let permit = tokio::time::timeout(self.settings.function_patience, self.function_permits.acquire());
         let Ok(_permit) = permit.await else { return Err(FunctionError::Busy) };
         turn.begins();
         let timeout = self.settings.function_timeout;
-        let client = GuestClient::new(self, hub);
+        let client = GuestClient::new(self, hub).traced(trace_parent);
         let client = match &call {
             FunctionCall::Http(request) => client.answering(&request.origin),
             FunctionCall::Trigger(_) => client,
@@ -124,7 +160,7 @@ impl Inner {
             digest,
             name,
             invocation_id: uuid::Uuid::now_v7().to_string(),
-            env: busy.env(),
+            env,
             call,
             client,
             stops: Arc::clone(&self.meters.stops),
@@ -142,4 +178,22 @@ impl Inner {
             }
         }
     }
+}
+
+/// Ends the span of a call.
+fn tell(mut span: Open, answer: Result<&FunctionAnswer, &FunctionError>) {
+    let error = match answer {
+        Ok(FunctionAnswer::Trigger(_)) => None,
+        Ok(FunctionAnswer::Http(response)) => {
+            span.add("http.response.status_code", Attribute::Number(response.status.into()));
+            (response.status >= 500).then(|| SpanError::new(&response.status.to_string(), ""))
+        }
+        Err(FunctionError::Failed(failure)) => Some(SpanError::of(failure)),
+        Err(error @ FunctionError::Timeout) => Some(SpanError::new("Timeout", &error.to_string())),
+        Err(error @ FunctionError::Busy) => Some(SpanError::new("Busy", &error.to_string())),
+        Err(error @ (FunctionError::Unknown | FunctionError::Host(_))) => {
+            Some(SpanError::new("HostFault", &error.to_string()))
+        }
+    };
+    span.ended(error);
 }
