@@ -51,4 +51,5 @@ mod start_options;
 mod surface;
 mod tenants;
 mod timers;
+mod tracing;
 mod versions;

@@ -100,7 +100,7 @@ impl Inner {
     }
 
     fn open_http_call(&self, caller: &InstanceRecord, call: &ActivityCall, place: Option<Place>) -> Option<Open> {
-        self.settings.spans.as_ref()?;
+        self.settings.spans.as_ref().and(place)?;
         let (method, host) = http::method_and_host(call.input.as_deref());
         let (kind, task) = ((SpanKind::HttpCall, ("HTTP", method.as_str())), (call.task.0, call.attempt));
         let mut span = self.open_task(kind, caller, task, place)?;
