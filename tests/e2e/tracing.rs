@@ -135,7 +135,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn of<'a>(span: &'a Span, name: &str) -> String {
+fn of(span: &Span, name: &str) -> String {
     attributes(&span.attributes).remove(name).unwrap_or_else(|| panic!("no {name} in {span:?}"))
 }
 
@@ -257,8 +257,13 @@ async fn what_a_function_starts_is_a_part_of_its_trace_and_what_begins_one_has_i
     assert_eq!(failed[0].status.as_ref().unwrap().message, "out of tea");
 }
 
-/// Waits until the guest waits in memory.
-async fn parked(host: &Host) {
+/// Waits until so many results have come and the guest waits in memory.
+async fn parked(host: &Host, results: usize) {
+    let come = |status: &Value| {
+        let events = status["historyEvents"].as_array().map(Vec::as_slice).unwrap_or_default();
+        events.iter().filter(|event| event["EventType"] == "TaskCompleted").count() == results
+    };
+    host.until("root", "the results have come", come).await;
     let deadline = Instant::now() + Duration::from_secs(60);
     while metric(host, "durawasm_hot_guests ").await != 1.0 {
         assert!(Instant::now() < deadline, "nobody waits in memory");
@@ -274,10 +279,10 @@ async fn a_trace_goes_on_after_evictions_and_on_other_hosts_and_nothing_is_told_
     first.deploy("flow", guests::guest("flow")).await;
     let step = json!({"seq": [{"echo": 1}, {"event": "One"}, {"echo": 2}, {"event": "Two"}, {"echo": 3}]});
     start(&first, "root", step, "01").await;
-    parked(&first).await;
+    parked(&first, 1).await;
     first.engine.evict_all();
     first.send("POST", &format!("{WEBHOOKS}/instances/root/raiseEvent/One"), "1").await;
-    parked(&first).await;
+    parked(&first, 2).await;
     assert_eq!(metric(&first, "durawasm_replays_total").await, 1.0);
     first.engine.stop();
     exporters[0].close().await;
