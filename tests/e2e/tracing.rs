@@ -207,11 +207,12 @@ async fn an_instance_with_its_children_and_calls_is_one_trace() {
     let told = asked.iter().find_map(|asked| asked.headers.get("traceparent")).unwrap();
     assert_eq!(*told, format!("00-{TRACE}-{}-01", hex(&only(&spans, "HTTP GET").span_id)));
 
-    let kept = collector.kept.lock().unwrap();
-    assert_eq!(kept.resources[0]["service.name"], "kitchen");
-    assert_eq!(kept.headers[0]["authorization"], "Bearer s3cret");
-    assert_eq!(kept.headers[0]["content-type"], "application/x-protobuf");
-    drop(kept);
+    {
+        let kept = collector.kept.lock().unwrap();
+        assert_eq!(kept.resources[0]["service.name"], "kitchen");
+        assert_eq!(kept.headers[0]["authorization"], "Bearer s3cret");
+        assert_eq!(kept.headers[0]["content-type"], "application/x-protobuf");
+    }
     assert_eq!(metric(&host, "durawasm_spans_exported_total").await, spans.len() as f64);
     assert_eq!(metric(&host, "durawasm_spans_dropped_total").await, 0.0);
 }
