@@ -1,4 +1,4 @@
-"""Patterns in Python: fan-out, human interaction, functions of another app, and client functions over HTTP."""
+"""Patterns in Python: fan-out, human interaction, functions of another app, client functions over HTTP and by a schedule."""
 
 import asyncio
 import logging
@@ -85,3 +85,13 @@ async def Py_Instances(req: func.HttpRequest, client: df.DurableOrchestrationCli
     status = [req.params["status"]] if "status" in req.params else None
     found = await client.get_status_by(runtime_status=status)
     return {"body": [{"id": one.instance_id, "name": one.name, "status": one.runtime_status} for one in found]}
+
+
+# Every night at three (UTC).
+
+
+@app.timer_trigger(arg_name="timer", schedule="0 0 3 * * *")
+@app.durable_client_input(client_name="client")
+async def Py_Nightly(timer: func.TimerRequest, client: df.DurableOrchestrationClient) -> None:
+    logging.info("squares%s", ", late" if timer.past_due else "")
+    await client.start_new("Py_FanOut", client_input=100)

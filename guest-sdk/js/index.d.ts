@@ -56,7 +56,7 @@ export namespace trigger {
     function orchestration(): FunctionBinding;
     function activity(): FunctionBinding;
     function http(options?: HttpTriggerOptions): FunctionBinding;
-    function timer(options: { schedule: string }): FunctionBinding;
+    function timer(options: Schedule): FunctionBinding;
     function manual(): FunctionBinding;
     function generic(options: FunctionBinding): FunctionBinding;
 }
@@ -109,13 +109,19 @@ export interface Timer {
     scheduleStatus: { last?: string; next?: string; lastUpdated?: string };
 }
 
-export interface TimerFunctionOptions extends FunctionOptions {
-    /** Six fields, the first of which are seconds: every five minutes is `0 *\/5 * * * *`. */
+export interface Schedule {
+    /** Six fields in UTC, the first of which are seconds: every five minutes is `0 *\/5 * * * *`. */
     schedule: string;
+    /** False: an occurrence that comes while the host is down is left out. Otherwise it runs once when it is back. */
+    useMonitor?: boolean;
+    /** Also when the host starts, and when the app is deployed. */
+    runOnStartup?: boolean;
+}
+
+export interface TimerFunctionOptions extends FunctionOptions, Schedule {
     handler: (timer: Timer, context: InvocationContext) => FunctionResult<unknown>;
 }
-export interface TimerDurableClientOptions extends FunctionOptions {
-    schedule: string;
+export interface TimerDurableClientOptions extends FunctionOptions, Schedule {
     handler: (timer: Timer, client: DurableClient, context: InvocationContext) => FunctionResult<unknown>;
 }
 

@@ -9,6 +9,13 @@ export interface SimulatedEvent {
     after?: number;
 }
 
+export interface HttpAnswer {
+    /** 200 if it is not said. */
+    statusCode?: number;
+    headers?: Record<string, string>;
+    content?: string | null;
+}
+
 export interface OrchestrationTestOptions {
     input?: unknown;
     instanceId?: string;
@@ -20,6 +27,8 @@ export interface OrchestrationTestOptions {
     activities?: Record<string, (input: any, info: { attempt: number; idempotencyKey: string }) => unknown>;
     /** Sub-orchestrations in place of the app's own. */
     orchestrators?: Record<string, (input: any) => unknown>;
+    /** Answers HTTP calls: `callHttp` gives what it returns. A status of 400 and above is tried again if there is a retry policy. */
+    http?: (request: { method: string; url: string; headers: Record<string, string>; body: string | null }) => HttpAnswer | Promise<HttpAnswer>;
     /** Events that are raised from outside. */
     events?: SimulatedEvent[];
     /** The same for sub-orchestrations, by their instance ids. */
@@ -38,7 +47,7 @@ export interface OrchestrationTestResult {
     failure?: { errorType: string; message: string; nonRetriable: boolean; causes: { errorType: string; message: string }[] };
     customStatus: any;
     /** What was called, in order. */
-    calls: { kind: "activity" | "orchestrator" | "start"; name: string; input: any }[];
+    calls: { kind: "activity" | "orchestrator" | "start" | "http"; name: string; input: any }[];
     logs: { level: string; message: string }[];
     /** Events that it sent. */
     sent: { instanceId: string; name: string; data: any }[];

@@ -5,6 +5,7 @@
 pub mod api;
 pub mod cli;
 pub mod engine;
+mod fair;
 mod listener;
 pub mod machine;
 pub mod net;

@@ -170,6 +170,7 @@ impl Server {
         self.stop.send_replace(true);
         let ended = self.http.await;
         engine.stop();
+        engine.write_usage().await;
         if let Some(exporter) = self.exporter {
             exporter.close().await;
         }
@@ -322,12 +323,13 @@ pub async fn replay(history: &[u8], component: bytes::Bytes) -> Result<Verdict, 
     verdict::check(&*executor, &version, &history).await.map_err(|error| error.to_string())
 }
 
-/// Compiles a component; runs in a process of its own, so that it can be limited and stopped.
+/// Compiles a component; runs in a process of its own, so that it can be limited (to bytes of address space and seconds of
+/// processor time) and stopped.
 ///
 /// # Errors
 /// For people: what is wrong with the component.
-pub fn compile_component(input: &Path, output: &Path) -> Result<(), String> {
-    wasm::compile_file(input, output)
+pub fn compile_component(input: &Path, output: &Path, (memory, processor_time): (u64, u64)) -> Result<(), String> {
+    wasm::compile_file(input, output, wasm::CompileBounds { memory, processor_time })
 }
 
 #[cfg(test)]

@@ -5,10 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::Bytes;
-use durawasm_core::Failure;
 use durawasm_core::model::Outcome;
 use durawasm_host::engine::executor::{
-    ActivityRun, AdmitError, Executor, FunctionAnswer, FunctionRun, HostFault, OrchestratorRun, RunEnd,
+    ActivityRun, AdmitError, Executor, FunctionCall, FunctionEnd, FunctionRun, HostFault, OrchestratorRun, RunEnd,
 };
 use durawasm_host::engine::http::{HttpEnd, HttpRun};
 use durawasm_host::engine::{Settings, system_clock};
@@ -92,8 +91,8 @@ impl Executor for Telling {
         })
     }
 
-    fn run_function(&self, run: FunctionRun) -> BoxFuture<'static, Result<Result<FunctionAnswer, Failure>, HostFault>> {
-        executor().run_function(run)
+    fn run_function(&self, run: FunctionRun, call: FunctionCall) -> BoxFuture<'static, FunctionEnd> {
+        executor().run_function(run, call)
     }
 
     fn call_http(&self, run: HttpRun) -> BoxFuture<'static, HttpEnd> {

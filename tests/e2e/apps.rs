@@ -7,9 +7,7 @@ use std::process::Command;
 
 use axum::body::Bytes;
 use durawasm_tests::guests::root;
-
-/// Set to 1, the tests that need other languages' tools are skipped.
-const SKIP: &str = "DURAWASM_SKIP_POLYGLOT";
+use durawasm_tests::tools::{self, Tool};
 
 /// What decides about the components besides the app: the SDKs, the contract, and how the program builds.
 const INPUTS: [&str; 5] = [
@@ -22,31 +20,7 @@ const INPUTS: [&str; 5] = [
 
 /// The component of a Python app, by its folder in the project. None: there is no Python here, or no wish for it.
 pub(crate) fn python(folder: &str) -> Option<Bytes> {
-    if std::env::var(SKIP).is_ok_and(|value| value == "1") {
-        println!("SKIPPED: {SKIP}=1");
-        return None;
-    }
-    let venv = Command::new("python3").args(["-m", "venv", "--help"]).output();
-    if !venv.is_ok_and(|output| output.status.success()) {
-        println!("SKIPPED: this test needs python3 with its module venv");
-        return None;
-    }
-    Some(built(folder))
-}
-
-/// Whether tests that need these tools are to be skipped, because they are not there or because of a wish; says so.
-pub(crate) fn skipped(what: &str, tools: &[&str]) -> bool {
-    if std::env::var(SKIP).is_ok_and(|value| value == "1") {
-        println!("SKIPPED: {SKIP}=1");
-        return true;
-    }
-    let is_there =
-        |tool: &&str| Command::new(tool).arg("--version").output().is_ok_and(|output| output.status.success());
-    let missing = !tools.iter().all(is_there);
-    if missing {
-        println!("SKIPPED: this test needs {what}");
-    }
-    missing
+    if tools::skipped(tools::SKIP_POLYGLOT, &[Tool::Python]) { None } else { Some(built(folder)) }
 }
 
 /// The program, keeping its tools below `target/`.

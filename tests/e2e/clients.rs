@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::process::Stdio;
 use std::time::Duration;
 
-use durawasm_tests::{guests, tools};
+use durawasm_tests::guests;
+use durawasm_tests::tools::{self, Tool};
 use serde_json::Value;
 use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
@@ -23,7 +24,7 @@ async fn server(key: Option<&str>) -> Program {
     let mut program = Program::serve_with("memory", &flags).await;
     if let Some(key) = key {
         let headers = [("x-functions-key".parse().unwrap(), key.parse().unwrap())].into_iter().collect();
-        program.http = reqwest::Client::builder().default_headers(headers).build().unwrap();
+        program.http = durawasm_tests::tls::built(reqwest::Client::builder().default_headers(headers));
     }
     program.deploy("flow", guests::guest("flow")).await;
     program
@@ -77,7 +78,7 @@ async fn js(binding: &Value, origin: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_python_client_works_without_keys() {
-    if tools::skipped() {
+    if tools::skipped(tools::SKIP_CLIENTS, &[Tool::Python]) {
         return;
     }
     let program = server(None).await;
@@ -88,7 +89,7 @@ async fn the_python_client_works_without_keys() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_python_client_works_with_the_token_of_its_base() {
-    if tools::skipped() {
+    if tools::skipped(tools::SKIP_CLIENTS, &[Tool::Python]) {
         return;
     }
     let program = server(Some(KEY)).await;
@@ -99,7 +100,7 @@ async fn the_python_client_works_with_the_token_of_its_base() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_javascript_client_works_without_keys() {
-    if tools::skipped() {
+    if tools::skipped(tools::SKIP_CLIENTS, &[Tool::Node]) {
         return;
     }
     let program = server(None).await;
@@ -108,7 +109,7 @@ async fn the_javascript_client_works_without_keys() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_javascript_client_works_with_the_token_of_its_base() {
-    if tools::skipped() {
+    if tools::skipped(tools::SKIP_CLIENTS, &[Tool::Node]) {
         return;
     }
     let program = server(Some(KEY)).await;
@@ -117,7 +118,7 @@ async fn the_javascript_client_works_with_the_token_of_its_base() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_javascript_client_works_with_public_urls_and_their_codes() {
-    if tools::skipped() {
+    if tools::skipped(tools::SKIP_CLIENTS, &[Tool::Node]) {
         return;
     }
     let program = server(Some(KEY)).await;
@@ -133,7 +134,7 @@ fn examples() -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_server_answers_as_its_description_says() {
-    if tools::skipped() {
+    if tools::skipped(tools::SKIP_CLIENTS, &[Tool::Python]) {
         return;
     }
     let program = server(None).await;

@@ -42,8 +42,9 @@ pub(crate) async fn golden_histories_replay(component: Bytes, except: &[(&str, &
 pub(crate) async fn histories_equal(component: Bytes, except: &[(&str, &str)]) {
     let mut wrongs = Vec::new();
     for recording in golden::recordings() {
-        let name = recording.0;
-        if excepted(name, except) {
+        let (name, .., acts) = &recording;
+        // A move is the host's doing, and needs a second version.
+        if excepted(name, except) || acts.iter().any(|(path, _)| path.starts_with("root/move")) {
             continue;
         }
         let expected = comparable(&play(guests::guest("flow"), &recording, &[], 0).await);

@@ -93,7 +93,7 @@ async fn a_start_that_waits_is_answered_with_its_links_when_the_program_is_asked
     program.deploy("flow", guests::guest("flow")).await;
     let url = format!("{}/runtime/webhooks/durabletask/orchestrators/Event/waits", program.url);
     let waits = tokio::spawn(async move {
-        let request = reqwest::Client::new().post(format!("{url}?timeout=300&pollingInterval=1")).body("\"Go\"");
+        let request = durawasm_tests::tls::http().post(format!("{url}?timeout=300&pollingInterval=1")).body("\"Go\"");
         let answer = request.send().await.unwrap();
         (answer.status().as_u16(), answer.json::<serde_json::Value>().await.unwrap())
     });

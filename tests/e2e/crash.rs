@@ -21,6 +21,7 @@ async fn start(host: &Host, function: &str, input: Value) -> bool {
         tags: Default::default(),
         reuse: Reuse::Terminal,
         trace_parent: None,
+        trace_state: None,
         scheduled_at: None,
     };
     host.engine.start(request).await.is_ok()
@@ -78,6 +79,22 @@ async fn hello_cities_survives_a_crash_after_every_commit() {
         let completed = completed.filter(|event| event["EventType"] == "TaskCompleted").count();
         assert_eq!(completed, 3, "died after {lives}: {status}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_used_is_charged_once_whenever_the_host_dies() {
+    let mut charged = Vec::new();
+    for lives in 1..=4 {
+        let store: SharedStore = Arc::new(MemoryStore::default());
+        deploy(&store, "hello-cities", guests::example("hello-cities")).await;
+        die_and_go_on(Arc::clone(&store), lives, ("E1_HelloSequence", Value::Null)).await;
+        let usage = store.usage(&HubName::from("default")).await.unwrap();
+        assert_eq!(usage.used.activities, 3, "died after {lives}");
+        assert!(usage.used.activity_fuel > 0 && usage.stored_bytes > 0);
+        charged.push((usage.used.orchestrator_fuel, usage.stored_bytes));
+    }
+    let whole = charged[3];
+    assert!(whole.0 > 0 && charged.iter().all(|part| part.0 == whole.0), "replays cost nothing: {charged:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

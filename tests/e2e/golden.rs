@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::task::Poll;
 
+use axum::body::Bytes;
 use durawasm_core::history::Ending;
 use durawasm_core::{EventKind, HistoryEvent, Orchestration, Timestamp};
 use durawasm_host::engine::Parts;
@@ -34,10 +35,7 @@ pub(crate) fn recordings() -> Vec<Recording> {
     let program = |step: Value| json!({"step": step});
     let http = |call: Value| program(json!({"http": call}));
     let child = |step: Value| json!({"child": {"label": "c", "step": step}});
-    let repaired = json!({"repaired": {"rewinds": 1}});
-    let rewind = ("root/rewind?reason=repaired", "");
-    let rewind: &[_] = Box::leak(Box::new([rewind]));
-    vec![
+    let mut all: Vec<Recording> = vec![
         ("activities", "Sequence", json!([1, "two", [3], {"four": null}]), &[]),
         ("fan-out", "FanOut", json!(20), &[]),
         ("mixed", "JoinMixed", Value::Null, &[RUN_OUT]),
@@ -116,15 +114,32 @@ pub(crate) fn recordings() -> Vec<Recording> {
             &[("root/suspend?reason=wait", ""), ("root/raiseEvent/Go", "1"), ("root/resume", "")],
         ),
         ("terminate", "Event", json!("Go"), &[("root/terminate?reason=enough", "")]),
-        ("rewind", "Program", program(json!({"seq": [{"echo": 1}, repaired, {"echo": 2}]})), rewind),
+        (
+            "moved",
+            "CollectEvents",
+            json!(2),
+            &[("root/raiseEvent/item", "1"), ("root/move?to=current", ""), ("root/raiseEvent/item", "2")],
+        ),
+    ];
+    all.extend(rewinds());
+    all
+}
+
+fn rewinds() -> [Recording; 4] {
+    const REWIND: &[(&str, &str)] = &[("root/rewind?reason=repaired", "")];
+    let program = |step: Value| json!({"step": step});
+    let child = |step: Value| json!({"child": {"label": "c", "step": step}});
+    let repaired = json!({"repaired": {"rewinds": 1}});
+    [
+        ("rewind", "Program", program(json!({"seq": [{"echo": 1}, repaired, {"echo": 2}]})), REWIND),
         (
             "rewind-with-timer",
             "Program",
             program(json!({"any": [{"seq": [repaired, {"event": "Go"}]}, {"sleep": 9}]})),
             &[("root/rewind", ""), RUN_OUT],
         ),
-        ("rewind-child", "Program", program(child(repaired.clone())), rewind),
-        ("rewind-compensation", "Program", program(json!({"undo": [repaired, {"echo": "undone"}]})), rewind),
+        ("rewind-child", "Program", program(child(repaired.clone())), REWIND),
+        ("rewind-compensation", "Program", program(json!({"undo": [repaired, {"echo": "undone"}]})), REWIND),
     ]
 }
 
@@ -132,8 +147,17 @@ pub(crate) fn folder() -> PathBuf {
     root().join("tests/golden/0.1")
 }
 
-async fn record((_, function, input, acts): &Recording) -> Vec<HistoryEvent> {
-    let mut world = World::new("flow", guests::guest("flow"), &[]).await;
+/// The same code in a component of another digest: it has a custom section more.
+pub(crate) fn another(guest: &str) -> Bytes {
+    let section = [&[0, 8, 7][..], b"another"].concat();
+    [&guests::guest(guest)[..], &section].concat().into()
+}
+
+async fn record(recording: &Recording) -> Vec<HistoryEvent> {
+    record_in(World::new("flow", guests::guest("flow"), &[]).await, recording).await
+}
+
+pub(crate) async fn record_in(mut world: World, (_, function, input, acts): &Recording) -> Vec<HistoryEvent> {
     let outside = Outside::new().await;
     let input = serde_json::from_str(&input.to_string().replace("{outside}", &outside.url(""))).unwrap();
     world.start(function, ROOT, &input).await;
@@ -144,6 +168,9 @@ async fn record((_, function, input, acts): &Recording) -> Vec<HistoryEvent> {
         }
         if path.is_empty() {
             world.run_out().await;
+        } else if path.starts_with("root/move") {
+            world.host.deploy("flow", another("flow")).await;
+            assert_eq!(world.post(path, body).await, 200, "{path}");
         } else {
             assert_eq!(world.post(path, body).await, 202, "{path}");
         }
@@ -176,12 +203,20 @@ pub(crate) fn before_the_last_episode(history: &[HistoryEvent]) -> (Vec<HistoryE
                 | EventKind::OrchestratorReturned { .. }
         );
         if is_of_the_code {
-            done.push(event.kind.clone());
+            done.push(without_fuel(event.kind.clone()));
         } else if !matches!(event.kind, EventKind::ExecutionCompleted { .. }) {
             before.push(event.clone());
         }
     }
     (before, done)
+}
+
+/// Histories that were recorded before fuel was say nothing of it.
+fn without_fuel(kind: EventKind) -> EventKind {
+    match kind {
+        EventKind::OrchestratorReturned { ending, .. } => EventKind::OrchestratorReturned { ending, fuel: None },
+        other => other,
+    }
 }
 
 /// Replays a history with today's code on the real executor, up to where the code waits or ends. What it does that is
@@ -214,7 +249,7 @@ pub(crate) async fn replay(history: &[HistoryEvent], digest: Digest) -> Result<V
         Some(RunEnd::Host(fault)) => return Err(fault.to_string()),
     }
     let done = session.with(Orchestration::take_decision).events;
-    let done = done.into_iter().map(|event| event.kind);
+    let done = done.into_iter().map(|event| without_fuel(event.kind));
     Ok(done.filter(|kind| !matches!(kind, EventKind::ExecutionCompleted { .. })).collect())
 }
 
@@ -275,7 +310,7 @@ async fn a_changed_return_is_found_at_its_place() {
     let returned =
         history.iter().position(|event| matches!(event.kind, EventKind::OrchestratorReturned { .. })).unwrap();
     let ending = Ending::Returned(Ok(Some("7".into())));
-    history[returned].kind = EventKind::OrchestratorReturned { ending };
+    history[returned].kind = EventKind::OrchestratorReturned { ending, fuel: None };
     let divergence = verdict::check(&*executor(), &version, &history).await.unwrap().unwrap_err();
     assert_eq!((divergence.position, divergence.expected.as_str()), (returned, "return with 7"));
     assert!(divergence.found.starts_with("return with [1,"), "{divergence}");

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use durawasm_core::model::{Outcome, Tags};
-use durawasm_core::{Command, Failure, Payload, Timestamp};
+use durawasm_core::{Command, Payload, Timestamp};
 use durawasm_host::engine::executor::{
-    ActivityRun, AdmitError, Executor, FunctionAnswer, FunctionRun, HostFault, OrchestratorRun, RunEnd,
+    ActivityRun, AdmitError, Executor, FunctionCall, FunctionEnd, FunctionRun, HostFault, OrchestratorRun, RunEnd,
 };
 use durawasm_host::engine::http::{HttpEnd, HttpRun};
 use durawasm_host::engine::{Engine, OptionChanges, Reuse, Settings, StartRequest, Waited, system_clock};
@@ -60,7 +60,7 @@ impl Executor for Failing {
         })
     }
 
-    fn run_function(&self, run: FunctionRun) -> BoxFuture<'static, Result<Result<FunctionAnswer, Failure>, HostFault>> {
+    fn run_function(&self, run: FunctionRun, _call: FunctionCall) -> BoxFuture<'static, FunctionEnd> {
         Box::pin(async move { Err(HostFault(format!("no function '{}' here", run.name))) })
     }
 
@@ -102,6 +102,7 @@ async fn an_orchestrator_survives_faults_of_the_host_in_mid_episode() {
         tags: Tags::new(),
         reuse: Reuse::Never,
         trace_parent: None,
+        trace_state: None,
         scheduled_at: None,
     };
     let id = engine.start(request).await.unwrap();

@@ -7,15 +7,16 @@ use std::path::PathBuf;
 
 use axum::body::Bytes;
 use durawasm_tests::guests::root;
+use durawasm_tests::tools::{self, Tool};
 
 use crate::{apps, conformance};
 
 /// Both engines, by the folders of the same functions.
-const ENGINES: [&str; 2] = ["flow-js", "flow-quickjs"];
+pub(crate) const ENGINES: [&str; 2] = ["flow-js", "flow-quickjs"];
 
 /// Whether these tests are to be skipped; says so.
-fn skipped() -> bool {
-    apps::skipped("Node.js and its npm", &["node", "npm"])
+pub(crate) fn skipped() -> bool {
+    tools::skipped(tools::SKIP_POLYGLOT, &[Tool::Node])
 }
 
 /// The component of an app, built as its author would. Unchanged sources are built once.
@@ -32,9 +33,14 @@ async fn build(folder: PathBuf) -> Result<Bytes, String> {
     .unwrap()
 }
 
-async fn guest(name: &str) -> Bytes {
-    let folder = root().join("tests/guests").join(name);
-    build(folder).await.unwrap_or_else(|error| panic!("{error}"))
+/// The component of an app in `tests/guests/`.
+pub(crate) async fn guest(name: &str) -> Bytes {
+    build(root().join("tests/guests").join(name)).await.unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The component of an app in `examples/`.
+pub(crate) async fn example(name: &str) -> Bytes {
+    build(root().join("examples").join(name)).await.unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// What another language cannot have the same.

@@ -60,7 +60,7 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(url: &str, random: fastrand::Rng) -> Self {
-        Self { http: reqwest::Client::new(), url: url.to_owned(), random, instances: Vec::new() }
+        Self { http: durawasm_tests::tls::http(), url: url.to_owned(), random, instances: Vec::new() }
     }
 
     /// Whether a request was acknowledged with 202. Any other answer than "not yet ready" is a fault; none is none.
@@ -107,7 +107,7 @@ impl Client {
 
 /// Deploys two versions of an app in turn. The indexes of the last acknowledged one and of the last one sent.
 async fn deploy_for_ever(url: String, versions: [Bytes; 2], stop: Arc<AtomicBool>) -> (Option<usize>, usize) {
-    let http = reqwest::Client::new();
+    let http = durawasm_tests::tls::http();
     let (mut acknowledged, mut sent) = (None, 0);
     while !stop.load(Ordering::SeqCst) {
         sent = 1 - sent;

@@ -121,7 +121,7 @@ async fn ask(http: &reqwest::Client, url: &str, id: &str, op: Op) -> Option<Outc
 
 /// Works until it is told to stop. The calls of each id.
 async fn client(world: Arc<World>, url: String, mut random: fastrand::Rng) -> Vec<(usize, Call)> {
-    let (http, mut calls) = (reqwest::Client::new(), Vec::new());
+    let (http, mut calls) = (durawasm_tests::tls::http(), Vec::new());
     while !world.stop.load(Ordering::SeqCst) {
         let (id, op) = (random.usize(..IDS), world.op(&mut random));
         let begun = world.tick();

@@ -9,6 +9,7 @@ use durawasm_tests::{Host, guests};
 use serde_json::{Value, json};
 
 use crate::program::{Program, verb};
+use crate::{apps, javascript};
 
 const WEBHOOKS: &str = "/runtime/webhooks/durabletask";
 
@@ -62,6 +63,56 @@ async fn lines_are_there_once_and_in_order_however_often_the_code_is_replayed() 
     let rest = logs(&host, &id, &format!("after={}", page["next"])).await;
     assert_eq!(told(&rest), lines(&ALL[6..]));
     assert_eq!(logs(&host, &id, &format!("after={}", rest["next"])).await["next"], rest["next"]);
+}
+
+/// What the function `Logs` of an app tells while no guest stays in memory, so that each episode is a replay.
+async fn told_by(component: axum::body::Bytes) -> Vec<(String, String)> {
+    let settings = Settings { hot_guests: 0, ..Settings::default() };
+    let host = Host::with(Arc::new(MemoryStore::default()), settings, system_clock()).await;
+    host.deploy("flow", component).await;
+    let id = host.start("Logs", json!(null)).await;
+    assert_eq!(host.ended(&id).await["runtimeStatus"], "Completed");
+    told(&logs(&host, &id, "").await)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_python_logs_and_prints_is_there_once_with_its_level() {
+    let Some(component) = apps::python("tests/python/flow") else { return };
+    let expected = [
+        ("info Logs", "an info line"),
+        ("info LogLine", "an activity's line"),
+        ("info LogLine", "stdout: an activity's line"),
+        ("warn LogLine", "stderr: an activity's line"),
+        ("warn Logs", "a warn line"),
+        ("error Logs", "the reason\nValueError: invalid literal for int() with base 10: 'seven'"),
+        ("info Logs", "printed after"),
+        ("warn Logs", "an error line"),
+    ];
+    let told = told_by(component).await;
+    let first_lines =
+        |(who, text): &(String, String)| (who.clone(), text.lines().take(2).collect::<Vec<_>>().join("\n"));
+    assert_eq!(told.iter().map(first_lines).collect::<Vec<_>>(), lines(&expected), "below INFO nothing is sent");
+    assert!(told[5].1.contains("File \"chances.py\", line "), "where it was raised is said: {told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_javascript_logs_is_there_once_with_its_level() {
+    if javascript::skipped() {
+        return;
+    }
+    for engine in javascript::ENGINES {
+        let expected = [
+            ("trace Logs", "a trace line"),
+            ("debug Logs", "a debug line"),
+            ("info Logs", "an info line"),
+            ("info LogLine", "an activity's line"),
+            ("info LogLine", "stdout: an activity's line"),
+            ("error LogLine", "stderr: an activity's line"),
+            ("warn Logs", "a warn line"),
+            ("error Logs", r#"an error line 1 {"of":"several parts"}"#),
+        ];
+        assert_eq!(told_by(javascript::guest(engine).await).await, lines(&expected), "{engine}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -237,6 +237,48 @@ async fn the_instances_of_an_app_are_moved_together_as_far_as_they_can() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_instance_is_moved_with_its_children_all_or_none() {
+    let host = Host::new().await;
+    first_version(&host).await;
+    let start = async |id: &str, children: Value| {
+        let path = format!("{WEBHOOKS}/orchestrators/Family/{id}");
+        assert_eq!(host.send("POST", &path, children.to_string()).await.status, 202);
+        host.until(&format!("{id}.b"), "waiting", |status| status["runtimeStatus"] == "Running").await;
+    };
+    start("fine", json!(["Versions", "Versions"])).await;
+    start("mixed", json!(["Versions", "Order"])).await;
+    let called = |status: &Value| status.to_string().contains("TaskCompleted");
+    host.until("mixed.b", "waiting for Go", called).await;
+    let [old, new] = both_versions(&host).await;
+
+    let refused = post(&host, "mixed/move?to=current&children=true").await;
+    assert_eq!((refused.status.as_u16(), &refused.json()["Position"]), (409, &json!(1)), "{}", refused.text());
+    assert!(refused.json()["Message"].as_str().unwrap().contains("'mixed.b'"), "{}", refused.text());
+    for id in ["mixed", "mixed.a", "mixed.b"] {
+        assert_eq!(moves(&host.status(id).await), [""; 0], "{id} stays");
+    }
+
+    let moved = post(&host, "fine/move?to=current&children=true").await;
+    let child = |id: &str| json!({"instanceId": id, "from": old, "to": new, "moved": true});
+    let expected = json!({"instanceId": "fine", "from": old, "to": new, "moved": true,
+        "children": [child("fine.a"), child("fine.b")]});
+    let mut answer = moved.json();
+    // They were started at the same time.
+    let children = answer["children"].as_array_mut().unwrap();
+    children.sort_by_key(|child| child["instanceId"].to_string());
+    assert_eq!((moved.status.as_u16(), answer), (200, expected));
+    for id in ["fine.a", "fine.b"] {
+        assert_eq!(post(&host, &format!("{id}/raiseEvent/Go")).await.status, 202);
+        assert_eq!(host.ended(id).await["output"], json!(["B", "B"]), "{id}");
+    }
+    assert_eq!(host.ended("fine").await["runtimeStatus"], "Completed");
+    // Without the option they stay on their version.
+    assert_eq!(post(&host, "mixed/move?to=current").await.status, 200);
+    assert_eq!(post(&host, "mixed.a/raiseEvent/Go").await.status, 202);
+    assert_eq!(host.ended("mixed.a").await["output"], json!(["A", "A"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_failed_instance_is_rewound_onto_the_version_that_mends_it() {
     let host = Host::new().await;
     first_version(&host).await;
@@ -297,6 +339,49 @@ async fn a_component_is_checked_before_it_is_deployed() {
     let limited = host.send("PUT", &format!("{APP}?check=true&checkLimit=1"), guests::guest("nondet-v2")).await.json();
     assert_eq!(limited["verdict"]["complete"], false, "{limited}");
     assert_eq!(host.send("PUT", &format!("{APP}?check=true"), "no component").await.status, 400);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_deployment_the_instances_get_their_verdict() {
+    let host = Host::new().await;
+    let verdict = async |host: &Host| host.send("GET", APP, "").await.json()["verdict"].clone();
+    host.deploy("nondet", guests::guest("nondet-v2")).await;
+    host.deploy("nondet", guests::guest("nondet-v1")).await;
+    assert_eq!(verdict(&host).await, Value::Null, "there are no instances");
+    waiting(&host, "Order", "open-order", 1).await;
+    waiting(&host, "Versions", "open-versions", 0).await;
+    for function in ["Mended", "Spoilt"] {
+        host.run(function, Value::Null).await;
+    }
+    let before = host.status("open-order").await;
+    let deployed = host.deploy("nondet", guests::guest("nondet-v2")).await;
+    assert!(deployed["verdict"]["state"].is_string(), "{deployed}");
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
+    let done = loop {
+        let verdict = verdict(&host).await;
+        if verdict["state"] == "done" {
+            break verdict;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{verdict}");
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    };
+    assert_eq!((&done["checked"], &done["unknown"], &done["complete"]), (&json!(4), &json!(0), &json!(true)), "{done}");
+    assert_eq!(done["open"], json!({"compatible": 1, "diverging": 1}), "{done}");
+    assert_eq!(done["closed"], json!({"compatible": 1, "diverging": 1}), "{done}");
+    let first = &done["diverging"][0];
+    assert_eq!(
+        (&first["instanceId"], &first["position"], &first["expected"], &first["found"]),
+        (&json!("open-order"), &json!(1), &json!("call activity 'A'"), &json!("call activity 'B'")),
+        "{done}"
+    );
+    assert_eq!(host.status("open-order").await, before, "nothing is moved by it");
+    // It is of the version that is current.
+    host.deploy("nondet", guests::guest("nondet-v1")).await;
+    let digest = host.send("GET", APP, "").await.json()["digest"].clone();
+    assert_ne!(digest, deployed["digest"]);
+    let again = verdict(&host).await;
+    assert!(["waiting", "running", "done"].contains(&again["state"].as_str().unwrap()), "{again}");
+    assert_eq!(again["closed"]["diverging"], 0, "all ran on this one: {again}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -368,7 +453,9 @@ async fn versions_on_the_command_line() {
     assert_eq!(verb(&program, &deploy).await.0, Some(0));
     let (code, out, _) = verb(&program, &["move", "--app", "nondet", "--to", "current", "--dry-run"]).await;
     assert!(code == Some(1) && out.starts_with("1 could be moved, 0 on that version already, 1 refused\no  "), "{out}");
-    let (code, out, _) = verb(&program, &["move", "--id", "v", "--to", "current"]).await;
+    let (code, out, _) = verb(&program, &["app", "show", "nondet"]).await;
+    assert!(code == Some(0) && out.contains("verdict") && out.contains("ended instances"), "{out}");
+    let (code, out, _) = verb(&program, &["move", "--id", "v", "--to", "current", "--children"]).await;
     assert!(code == Some(0) && out.starts_with("moved: instance 'v'"), "{out}");
     let (code, _, err) = verb(&program, &["move", "--id", "o", "--to", "current"]).await;
     assert!(code == Some(1) && err.contains("at history event 1"), "{err}");

@@ -122,6 +122,7 @@ async fn furnish(server: &Server, hub: &str) {
         timers_cleared: Vec::new(),
         mail_sent: vec![NewMail { to: "hears".into(), pin: None, letter }],
         mail_taken: Vec::new(),
+        usage: Default::default(),
     };
     server.store.commit(commit).await.unwrap();
 }

@@ -50,7 +50,7 @@ impl Program {
         let mut command = Command::new(env!("CARGO_BIN_EXE_durawasm-e2e"));
         command.args(["serve", "--listen", &listen, "--store", store]).stdout(Stdio::null()).stderr(Stdio::inherit());
         configure(&mut command);
-        Self { child: command.spawn().unwrap(), url: format!("http://{listen}"), http: reqwest::Client::new() }
+        Self { child: command.spawn().unwrap(), url: format!("http://{listen}"), http: durawasm_tests::tls::http() }
     }
 
     /// Waits until everything is recovered.
@@ -228,4 +228,33 @@ fn a_server_that_is_not_there_is_said_plainly() {
         .unwrap();
     assert_eq!(output.status.code(), Some(3));
     assert!(String::from_utf8_lossy(&output.stderr).contains("durawasm serve"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_line_speaks_tls_with_those_it_trusts() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut program = Program::serve_with("memory", &[]).await;
+    program.deploy("hello-cities", guests::example("hello-cities")).await;
+    let plain = program.url.strip_prefix("http://").unwrap().to_owned();
+    let (port, certificate) = durawasm_tests::tls::in_front_of(plain).await;
+    let authority = folder.path().join("ca.pem");
+    std::fs::write(&authority, certificate).unwrap();
+    let ca = authority.to_str().unwrap();
+    program.url = format!("https://localhost:{port}");
+    let (code, out, err) = verb(&program, &["start-new", "E1_HelloSequence", "--id", "safe", "--ca", ca]).await;
+    assert!(code == Some(0) && out.contains("started"), "{out}{err}");
+    assert!(out.contains("https://localhost") || out.contains("http://localhost"), "{out}");
+    let (code, out, err) = verb(&program, &["get-runtime-status", "--id", "safe", "--ca", ca]).await;
+    assert!(code == Some(0) && out.contains("E1_HelloSequence"), "{out}{err}");
+    let (code, out, _) = verb(&program, &["hub", "list", "--ca", ca]).await;
+    assert!(code == Some(0) && out.contains("default"), "{out}");
+    // The public authorities have not signed it.
+    let (code, _, err) = verb(&program, &["get-runtime-status", "--id", "safe"]).await;
+    assert!(code == Some(3) && err.contains("is not trusted") && err.contains("--ca"), "{err}");
+    std::fs::write(&authority, "nothing of the kind").unwrap();
+    let (code, _, err) = verb(&program, &["get-runtime-status", "--id", "safe", "--ca", ca]).await;
+    assert!(code == Some(2) && err.contains("BEGIN CERTIFICATE"), "{err}");
+    program.url = "ftp://localhost".to_owned();
+    let (code, _, err) = verb(&program, &["hub", "list"]).await;
+    assert!(code == Some(2) && err.contains("https://"), "{err}");
 }

@@ -272,6 +272,7 @@ fn commit(record: InstanceRecord) -> Commit {
         timers_cleared: Vec::new(),
         mail_sent: Vec::new(),
         mail_taken: Vec::new(),
+        usage: Default::default(),
     }
 }
 

@@ -147,3 +147,68 @@ async fn activities_over_the_limit_wait_and_others_do_not() {
     let done = host.send("GET", &format!("{WEBHOOKS}/instances/quick?taskHub=tenant"), "").await;
     assert_eq!(done.json()["output"], json!("x"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hub_that_stores_too_much_takes_nothing_in_and_what_runs_goes_on() {
+    let (host, _clock) = limited(&json!({})).await;
+    let waits = start(&host, "tenant", "Event", &json!("Go")).await.json()["id"].as_str().unwrap().to_owned();
+    let other = start(&host, "tenant", "Event", &json!("Go")).await.json()["id"].as_str().unwrap().to_owned();
+    limit(&host, &json!({"storedBytes": 10})).await;
+    let is_full = |answer: &Answer| {
+        let words = "The task hub 'tenant' is at its limit 'storedBytes' of 10.";
+        assert_eq!((answer.status.as_u16(), answer.text().contains(words)), (413, true), "{}", answer.text());
+    };
+    is_full(&start(&host, "tenant", "Event", &json!("Go")).await);
+    let event = |id: &str| format!("{WEBHOOKS}/instances/{id}/raiseEvent/Go?taskHub=tenant");
+    is_full(&host.send("POST", &event(&waits), "1").await);
+    assert_eq!(start(&host, "other", "Event", &json!("Go")).await.status, 202);
+    let terminate = format!("{WEBHOOKS}/instances/{other}/terminate?taskHub=tenant");
+    assert_eq!(host.send("POST", &terminate, "").await.status, 202, "ending something is always possible");
+    limit(&host, &json!({"storedBytes": 1_000_000})).await;
+    assert_eq!(host.send("POST", &event(&waits), "1").await.status, 202);
+    host.engine.wait(&"tenant".into(), &waits, Duration::from_secs(60)).await.unwrap();
+    host.engine.wait(&"tenant".into(), &other, Duration::from_secs(60)).await.unwrap();
+    let meters = async || host.send("GET", "/admin/hubs/tenant/usage", "").await.json();
+    let before = meters().await;
+    assert!(before["now"]["storedBytes"].as_u64().unwrap() > 10, "{before}");
+    assert_eq!(before["limits"]["storedBytes"], 1_000_000);
+    for id in [&waits, &other] {
+        let path = format!("{WEBHOOKS}/instances/{id}?taskHub=tenant");
+        assert_eq!(host.send("DELETE", &path, "").await.status, 200);
+    }
+    assert_eq!(meters().await["now"]["storedBytes"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hub_that_has_run_too_much_waits() {
+    let (host, clock) = limited(&json!({"fuelPerSecond": 10})).await;
+    let path = format!("{WEBHOOKS}/orchestrators/OneActivity?taskHub=tenant&timeout=60&pollingInterval=1");
+    assert_eq!(host.send("POST", &path, json!(["Echo", "x"]).to_string()).await.status, 200);
+    let refused = start(&host, "tenant", "Custom", &json!(0)).await;
+    let words = "The task hub 'tenant' is at its limit 'fuelPerSecond' of 10.";
+    assert_eq!((refused.status.as_u16(), refused.text().contains(words)), (429, true), "{}", refused.text());
+    let wait: i64 = refused.headers["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!(wait > 10, "{wait}");
+    assert_eq!(start(&host, "other", "Custom", &json!(0)).await.status, 202);
+    clock.advance(wait + 1);
+    assert_eq!(start(&host, "tenant", "Custom", &json!(0)).await.status, 202);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_hub_uses_is_told() {
+    let (host, _clock) = limited(&json!({"apps": 3})).await;
+    let path = format!("{WEBHOOKS}/orchestrators/OneActivity?taskHub=tenant&timeout=60&pollingInterval=1");
+    assert_eq!(host.send("POST", &path, json!(["Echo", "x"]).to_string()).await.status, 200);
+    let used = host.send("GET", "/admin/hubs/tenant/usage", "").await.json();
+    let number = |name: &str| used["used"][name].as_u64().unwrap_or_else(|| panic!("{name}: {used}"));
+    assert_eq!((number("activities"), number("functions")), (1, 0));
+    assert!(number("orchestratorFuel") > 0 && number("activityFuel") > 0 && number("activityMicroseconds") > 0);
+    assert_eq!(number("fuel"), number("orchestratorFuel") + number("activityFuel"));
+    assert_eq!((&used["now"]["instances"], &used["now"]["openInstances"]), (&json!(1), &json!(0)));
+    assert_eq!((&used["limits"]["apps"], &used["limits"]["openInstances"]), (&json!(3), &Value::Null));
+    assert_eq!(number("requests"), 3, "the deployment, the start and this one; the rest is the server's own business");
+    let nobody = host.send("GET", "/admin/hubs/nobody/usage", "").await;
+    assert_eq!(nobody.status, 404);
+    let others = host.send("GET", "/admin/hubs/other/usage", "").await.json();
+    assert_eq!(others["used"]["fuel"], 0);
+}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use durawasm_host::api::ApiSettings;
-use durawasm_tests::{Answer, Host, guests};
+use durawasm_tests::{Answer, Host, Outside, guests};
 use serde_json::{Value, json};
 
 use crate::program::Program;
@@ -347,22 +347,59 @@ async fn counter() {
     assert_eq!(end(&host.ended(&id).await), json!(["Completed", 1275]));
 }
 
+/// The activity sends the URLs to a database outside; who finds them there needs nothing else, no key and no name.
 #[tokio::test(flavor = "multi_thread")]
 async fn send_instance_info() {
-    let host = host().await;
-    let database = host.start("MonitorDB", Value::Null).await;
-    let id = host.start("Introduce", json!(database)).await;
-    let document = host.ended(&database).await["output"].clone();
-    assert_eq!((&document["id"], &document["Payload"]["id"]), (&json!(id), &json!(id)));
+    const KEY: &str = "an admin key that is long enough";
+    let database = Outside::new().await;
+    let flags = ["--admin-key", KEY, "--egress", &database.address.to_string()];
+    let program = Program::serve_with("memory", &flags).await;
+    let admin = |method: reqwest::Method, path: &str| {
+        program.http.request(method, format!("{}{path}", program.url)).header("x-functions-key", KEY)
+    };
+    let accepted = |request: reqwest::RequestBuilder| async {
+        let answer = request.send().await.unwrap();
+        assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+    };
+    let app = guests::example("instance-management");
+    let deploy = admin(reqwest::Method::PUT, "/admin/hubs/default/apps/instance-management");
+    accepted(deploy.header("content-type", "application/wasm").body(app)).await;
+    let config = json!({"env": {"MONITOR_DB": database.url("/echo")}});
+    accepted(admin(reqwest::Method::PUT, "/admin/hubs/default/config").body(config.to_string())).await;
+    accepted(admin(reqwest::Method::POST, "/runtime/webhooks/durabletask/orchestrators/Introduce/me")).await;
+
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    while database.asked().is_empty() {
+        assert!(tokio::time::Instant::now() < deadline, "nothing is sent");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let asked = &database.asked()[0];
+    assert_eq!((&*asked.method, &*asked.headers["content-type"]), ("POST", "application/json"));
+    let document: Value = serde_json::from_str(&asked.body).unwrap();
+    assert_eq!((&document["id"], &document["Payload"]["id"]), (&json!("me"), &json!("me")));
+    assert_eq!(document.as_object().unwrap().len(), 2, "{document}");
     // From here on nothing is used but the URLs.
-    let payload = &document["Payload"];
-    let status = host.send("GET", &path_of(&payload["statusQueryGetUri"]), "").await;
-    assert_eq!((status.status.as_u16(), &status.json()["runtimeStatus"]), (202, &json!("Running")));
-    let raise = path_of(&payload["sendEventPostUri"]).replace("{eventName}", "Go");
-    assert_eq!(host.send("POST", &raise, "\"now\"").await.status, 202);
-    host.ended(&id).await;
-    let done = host.send("GET", &path_of(&payload["statusQueryGetUri"]), "").await;
-    assert_eq!((done.status.as_u16(), &done.json()["output"]), (200, &json!("now")));
+    let outsider = durawasm_tests::tls::http();
+    let url = |name: &str| document["Payload"][name].as_str().unwrap().to_owned();
+    let status = async || {
+        let answer = outsider.get(url("statusQueryGetUri")).send().await.unwrap();
+        (answer.status().as_u16(), answer.json::<Value>().await.unwrap())
+    };
+    let (code, running) = status().await;
+    assert_eq!((code, &running["runtimeStatus"]), (202, &json!("Running")));
+    let raise = outsider.post(url("sendEventPostUri").replace("{eventName}", "Go")).json("now");
+    assert_eq!(raise.send().await.unwrap().status(), 202);
+    let done = loop {
+        let (code, status) = status().await;
+        if code == 200 {
+            break status;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{status}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    assert_eq!(end(&done), json!(["Completed", "now"]));
+    let purge = outsider.delete(url("purgeHistoryDeleteUri")).send().await.unwrap();
+    assert_eq!(purge.json::<Value>().await.unwrap(), json!({"instancesDeleted": 1}));
 }
 
 /// How often each person was asked.
@@ -375,14 +412,11 @@ async fn notified(host: &Host, child: &str) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 async fn rewind_instance() {
     let host = host().await;
+    let database = Outside::new().await;
     let base = "/runtime/webhooks/durabletask";
-    let configure = |connection: &str| {
-        let (path, body) = (format!("{base}/orchestrators/Configuration/configuration"), json!(connection).to_string());
-        let host = &host;
-        async move {
-            assert_eq!(host.send("POST", &path, body).await.status, 202);
-            host.ended("configuration").await;
-        }
+    let configure = async |connection: &str| {
+        let config = json!({"env": {"ORDERS_DB": connection}}).to_string();
+        assert_eq!(host.send("PUT", "/admin/hubs/default/config", config).await.status, 200);
     };
     configure("nowhere").await;
     let order = json!({"what": "a boat", "approvers": ["Ann", "Bob"]}).to_string();
@@ -398,7 +432,8 @@ async fn rewind_instance() {
     }
     let failed = host.ended("boat").await;
     assert_eq!(failed["runtimeStatus"], "Failed");
-    assert!(failed["output"].as_str().unwrap().contains("'nowhere' is no connection string"), "{failed}");
+    let why = failed["output"].as_str().unwrap();
+    assert!(why.contains("cannot connect to the database: ORDERS_DB is 'nowhere'"), "{why}");
     // Not mended yet: it fails again, and can be rewound again.
     by_hand(&host, "RewindInstance", json!("boat")).await;
     let rewound = |status: &Value| {
@@ -406,11 +441,13 @@ async fn rewind_instance() {
         rewinds.filter(|event| event["EventType"] == "ExecutionRewound").count()
     };
     host.until("boat", "failed again", |status| rewound(status) == 1 && status["runtimeStatus"] == "Failed").await;
-    configure("postgres://here/orders").await;
+    configure(&database.url("/echo")).await;
     by_hand(&host, "RewindInstance", json!("boat")).await;
     host.until("boat", "completed", |status| status["runtimeStatus"] == "Completed").await;
     let done = host.ended("boat").await;
-    assert_eq!(done["output"], "a boat saved to postgres://here/orders");
+    assert_eq!(done["output"], "a boat is ordered");
+    let saved: Vec<Value> = database.asked().iter().map(|asked| serde_json::from_str(&asked.body).unwrap()).collect();
+    assert_eq!(saved, [json!({"what": "a boat", "approvers": ["Ann", "Bob"]})]);
     assert_eq!(
         crate::scenario::event(&done, "ExecutionRewound")["Reason"],
         "Orchestrator failed and needs to be revived."

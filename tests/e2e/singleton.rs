@@ -34,7 +34,7 @@ async fn race(url: &str, id: &str, last: &Value, told: (usize, Arc<Notify>)) -> 
         let (barrier, next) = (Arc::clone(&barrier), Arc::clone(&next));
         tokio::spawn(async move {
             // A client of its own is a connection of its own.
-            let (http, mut answers) = (reqwest::Client::new(), Answers::new());
+            let (http, mut answers) = (durawasm_tests::tls::http(), Answers::new());
             barrier.wait().await;
             loop {
                 let number = next.fetch_add(1, Ordering::SeqCst);

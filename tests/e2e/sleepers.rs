@@ -27,6 +27,7 @@ fn sleep_for(seconds: i64) -> StartRequest {
         tags: Default::default(),
         reuse: Reuse::Terminal,
         trace_parent: None,
+        trace_state: None,
         scheduled_at: None,
     }
 }

@@ -184,6 +184,82 @@ async fn histories() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_instance_that_is_still_to_begin() {
+    let (host, clock) = flow().await;
+    let mut all = Transcript::default();
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let headers = [LOCAL[0], LOCAL[1], ("traceparent", trace), ("tracestate", "a=1,b=2")];
+    let start = "orchestrators/Identity/later?scheduledStartTime=2026-01-01T00:01:00Z&tags=kind%3Dlate&version=v7";
+    all.ask_with(&host, &format!("POST {WEBHOOKS}/{start}"), &headers, "[1]").await;
+    for path in [
+        "instances/later",
+        "instances/later?showHistory=true&showHistoryOutput=true",
+        "instances?runtimeStatus=Pending",
+    ] {
+        all.ask(&host, &format!("GET {WEBHOOKS}/{path}"), "").await;
+    }
+    assert_eq!(instance(&host, "POST", "later/suspend?reason=a+rest", "").await, 202);
+    host.until("later", "suspended", |status| status["runtimeStatus"] == "Suspended").await;
+    all.ask(&host, &format!("GET {WEBHOOKS}/instances/later?showHistory=true"), "").await;
+    assert_eq!(instance(&host, "POST", "later/resume", "").await, 202);
+    clock.advance(60);
+    host.engine.clock_moved();
+    host.ended("later").await;
+    all.ask(&host, &format!("GET {WEBHOOKS}/instances/later?showHistory=true&showHistoryOutput=true"), "").await;
+    all.is("pending");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn histories_of_children_attempts_and_rewinds() {
+    let (host, clock) = flow().await;
+    let mut all = Transcript::default();
+    let shown = "showHistory=true&showHistoryOutput=true";
+    let start = async |id: &str, program: Value| {
+        let answer = host.send("POST", &format!("{WEBHOOKS}/orchestrators/Program/{id}"), program.to_string()).await;
+        assert_eq!(answer.status, 202, "{}", answer.text());
+    };
+    let has = |text: &'static str| move |status: &Value| status["historyEvents"].to_string().contains(text);
+    let family = json!([
+        {"child": {"label": "done", "step": {"echo": 1}}},
+        {"catch": {"child": {"label": "fails", "step": {"fail": "no"}}}},
+        {"start": {"label": "apart", "step": {"echo": 2}}},
+        {"send": {"to": "nobody", "name": "Hi", "data": 7}},
+        {"child": {"label": "open", "step": {"event": "Go"}}},
+    ]);
+    start("family", json!({"step": {"seq": family}})).await;
+    host.until("family", "waiting for its last child", has("family.open")).await;
+    all.ask(&host, &format!("GET {WEBHOOKS}/instances/family?{shown}"), "").await;
+    host.until("family.open", "waiting", |status| status["runtimeStatus"] == "Running").await;
+    all.ask(&host, &format!("GET {WEBHOOKS}/instances/family.open"), "").await;
+    assert_eq!(instance(&host, "POST", "family.open/raiseEvent/Go", "[3]").await, 202);
+    host.ended("family").await;
+    all.ask(&host, &format!("GET {WEBHOOKS}/instances/family?{shown}"), "").await;
+    all.ask(&host, &format!("GET {WEBHOOKS}/instances/family?showHistory=true&showInput=false"), "").await;
+
+    start("attempts", json!({"step": {"flaky": {"succeeds": 2, "attempts": 3}}})).await;
+    start("exhausted", json!({"step": {"flaky": {"succeeds": 9, "attempts": 2}}})).await;
+    for id in ["attempts", "exhausted"] {
+        host.until(id, "waiting for its second attempt", has("TimerCreated")).await;
+    }
+    all.ask(&host, &format!("GET {WEBHOOKS}/instances/attempts?{shown}"), "").await;
+    clock.advance(1);
+    host.engine.clock_moved();
+    for id in ["attempts", "exhausted"] {
+        host.ended(id).await;
+        all.ask(&host, &format!("GET {WEBHOOKS}/instances/{id}?{shown}"), "").await;
+    }
+    start("rewound", json!({"step": {"seq": [{"echo": "kept"}, {"repaired": {"rewinds": 1}}]}})).await;
+    host.ended("rewound").await;
+    assert_eq!(instance(&host, "POST", "rewound/rewind?reason=mended", "").await, 202);
+    host.until("rewound", "completed", |status| status["runtimeStatus"] == "Completed").await;
+    all.ask(&host, &format!("GET {WEBHOOKS}/instances/rewound?{shown}"), "").await;
+    start("anew", json!({"step": {"echo": 1}, "rounds": 1})).await;
+    host.ended("anew").await;
+    all.ask(&host, &format!("GET {WEBHOOKS}/instances/anew?{shown}"), "").await;
+    all.is("history-more");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_error() {
     let (host, _clock) = flow().await;
     let mut all = Transcript::default();
@@ -328,11 +404,33 @@ async fn a_callers_trace_is_kept_when_it_is_well_formed() {
     let (host, _clock) = flow().await;
     let good = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
     for (id, sent, kept) in [("good", good, Some(good)), ("bad", "00-xyz-01", None)] {
-        let headers = [LOCAL[0], LOCAL[1], ("traceparent", sent)];
+        let headers = [LOCAL[0], LOCAL[1], ("traceparent", sent), ("tracestate", "a=1"), ("tracestate", "b=2")];
         let path = format!("{WEBHOOKS}/orchestrators/Custom/{id}");
         assert_eq!(host.send_with("POST", &path, &headers, "0").await.status, 202);
         let started = host.ended(id).await["historyEvents"][0].clone();
         assert_eq!(started["ParentTraceContext"]["TraceParent"].as_str(), kept, "{started}");
+        assert_eq!(started["ParentTraceContext"]["TraceState"].as_str(), kept.map(|_| "a=1,b=2"), "{started}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_head_is_what_a_get_begins_with() {
+    let (host, _clock) = flow().await;
+    assert_eq!(host.send("POST", &format!("{WEBHOOKS}/orchestrators/Custom/one"), "0").await.status, 202);
+    host.ended("one").await;
+    for path in ["/healthz", "/openapi.json", "/metrics", "/admin/hubs", &format!("{WEBHOOKS}/instances/one")] {
+        let gzip = [LOCAL[0], ("accept-encoding", "gzip")];
+        let (get, head) = (host.send("GET", path, "").await, host.send_with("HEAD", path, &gzip, "").await);
+        assert_eq!((head.status, &head.headers["content-type"]), (get.status, &get.headers["content-type"]), "{path}");
+        assert_eq!((head.text().as_str(), head.headers.get("content-encoding")), ("", None), "{path}");
+        if path != "/metrics" {
+            assert_eq!(head.headers["content-length"].to_str().unwrap(), get.body.len().to_string(), "{path}");
+        }
+    }
+    for (path, status) in
+        [(format!("{WEBHOOKS}/instances/nobody"), 404), (format!("{WEBHOOKS}/orchestrators/Custom"), 404)]
+    {
+        assert_eq!(host.send("HEAD", &path, "").await.status, status, "{path}");
     }
 }
 

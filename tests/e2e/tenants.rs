@@ -158,6 +158,7 @@ async fn a_key_opens_what_its_scopes_say() {
         (format!("POST {WEBHOOKS}/instances/same/resume?{q}"), [202, 403, 403, 403]),
         (format!("POST {WEBHOOKS}/orchestrators/Counter/same?{q}"), [409, 403, 403, 403]),
         ("GET /admin/hubs/tenant".to_owned(), [200, 200, 200, 403]),
+        ("GET /admin/hubs/tenant/usage".to_owned(), [200, 403, 200, 403]),
         ("GET /admin/hubs/tenant/apps/start".to_owned(), [200, 200, 200, 403]),
         ("GET /admin/hubs/tenant/binding".to_owned(), [200, 403, 403, 403]),
         ("GET /admin/hubs/tenant/keys".to_owned(), [403, 403, 403, 403]),
@@ -377,7 +378,22 @@ async fn clients_in_guests_see_their_own_hub_alone() {
     for function in
         ["GetStatus", "RaiseEvent", "TerminateInstance", "RewindInstance", "PurgeInstance", "HelloWorldManualStart"]
     {
-        for id in ["secret", "ended"] {
+        // The ids, and what might be taken for them or for a way to them.
+        const FORGED: [&str; 12] = [
+            "secret",
+            "ended",
+            "victim/secret",
+            "victim:secret",
+            "../victim/secret",
+            "..\\victim\\secret",
+            "secret@victim",
+            "@victim@secret",
+            "secret\0",
+            "sec\u{200b}ret",
+            "%2e%2e/victim/secret",
+            "secret?taskHub=victim",
+        ];
+        for id in FORGED {
             let call = format!("POST /admin/functions/{function}?taskHub=attacker");
             assert_eq!(server.code(&call, &key, &json!({"input": id}).to_string()).await, 202);
         }

@@ -10,6 +10,9 @@ use durawasm_host::store::{ScheduleState, SharedStore};
 use durawasm_tests::{DyingStore, Host, ManualClock, guests};
 use serde_json::{Value, json};
 
+use crate::program::Program;
+use crate::{apps, javascript};
+
 const PATIENCE: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(2);
 
@@ -271,4 +274,108 @@ async fn the_example_starts_one_report_a_day() {
     assert_eq!(reports.as_array().unwrap().len(), 1, "{reports}");
     let id = reports[0]["instanceId"].as_str().unwrap();
     assert_eq!(lives.host.ended(id).await["output"], format!("{id}.pdf"));
+}
+
+/// What each run of the program's timer function was given, once there are so many.
+async fn runs_of(program: &Program, count: usize) -> Vec<Value> {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    loop {
+        let path = "/runtime/webhooks/durabletask/instances?name=Ran&top=1000";
+        let (code, body) = program.get(path).await.unwrap();
+        assert_eq!(code, 200, "{body}");
+        let list: Vec<Value> = serde_json::from_str(&body).unwrap();
+        if list.len() >= count {
+            return list.into_iter().map(|instance| instance["input"].clone()).collect();
+        }
+        assert!(tokio::time::Instant::now() < deadline, "it ran {} times and not {count}", list.len());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn occurrences_outlive_kill_9_of_the_program() {
+    let data = tempfile::tempdir().unwrap();
+    let program = Program::serve(data.path()).await;
+    program.deploy("seconds", guests::guest("seconds")).await;
+    // Its first occurrence begins and cannot end: it is as good as lost when the process is.
+    let begun = runs_of(&program, 1).await;
+    assert_eq!((begun.len(), &begun[0]["scheduleStatus"]["last"]), (1, &Value::Null));
+    drop(program);
+    let program = Program::serve(data.path()).await;
+    let again = runs_of(&program, 2).await;
+    assert_eq!((again.len(), &again[1]["scheduleStatus"]["last"]), (2, &Value::Null), "the same one");
+    assert_eq!(again[1]["isPastDue"], true);
+    assert_eq!(program.start("Gate", "gate", Value::Null).await, 202);
+    // From now on they end. The next ones come due while nobody is there.
+    runs_of(&program, 4).await;
+    let ran = runs_of(&program, 0).await.len();
+    drop(program);
+    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    let program = Program::serve(data.path()).await;
+    let all = runs_of(&program, ran + 2).await;
+    let late = all.iter().rposition(|run| run["isPastDue"] == true).unwrap();
+    assert!(late >= ran - 1, "what was due meanwhile runs, late: {all:?}");
+    let last = |run: &Value| run["scheduleStatus"]["last"].as_str().unwrap_or_default().to_owned();
+    // Each knows the one before it: none is left out, and none runs again once its end is durable.
+    for pair in all[1..].windows(2) {
+        assert!(last(&pair[0]) <= last(&pair[1]), "{all:?}");
+    }
+    assert!(last(&all[late]) < last(&all[late + 1]), "{all:?}");
+}
+
+/// Deploys an app of another language, and lets its function for every night at three run once.
+async fn a_night(component: axum::body::Bytes) -> Lives {
+    let lives = Lives::new().await;
+    lives.host.deploy("other", component).await;
+    lives.move_to("2026-01-01T02:59:59Z").await;
+    lives
+}
+
+async fn in_the_morning(lives: &Lives) {
+    lives.move_to("2026-01-01T03:00:00Z").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn timer_functions_in_python_run_when_they_are_due() {
+    let Some(decorated) = apps::python("examples/python-patterns") else { return };
+    let Some(folders) = apps::python("tests/python/folders") else { return };
+    let lives = a_night(decorated).await;
+    assert_eq!(lives.due("Py_Nightly").await.as_deref(), Some("2026-01-01T03:00:00Z"));
+    let list = "/runtime/webhooks/durabletask/instances";
+    assert_eq!(lives.host.send("GET", list, "").await.json(), json!([]), "not before its time");
+    in_the_morning(&lives).await;
+    let started = lives.host.send("GET", list, "").await.json();
+    assert_eq!((started.as_array().unwrap().len(), &started[0]["name"]), (1, &json!("Py_FanOut")), "{started}");
+    let sum = lives.host.ended(started[0]["instanceId"].as_str().unwrap()).await;
+    assert_eq!(sum["output"], json!(338_350));
+    assert_eq!(lives.due("Py_Nightly").await.as_deref(), Some("2026-01-02T03:00:00Z"));
+
+    let mut lives = a_night(folders).await;
+    in_the_morning(&lives).await;
+    assert_eq!(lives.host.status("nightly").await["input"], json!(false), "it was not late");
+    assert_eq!(lives.host.send("DELETE", &format!("{list}/nightly?force=true"), "").await.status, 200);
+    lives.down_until("2026-01-02T12:00:00Z").await;
+    assert_eq!(lives.due("Nightly").await.as_deref(), Some("2026-01-03T03:00:00Z"));
+    let missed = lives.host.send("GET", &format!("{list}/nightly"), "").await;
+    assert_eq!(missed.status, 404, "it is not monitored: what was missed is left out");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn timer_functions_in_javascript_run_when_they_are_due() {
+    if javascript::skipped() {
+        return;
+    }
+    let list = "/runtime/webhooks/durabletask/instances";
+    let mut lives = a_night(javascript::example("http-start-js").await).await;
+    in_the_morning(&lives).await;
+    assert_eq!(lives.host.ended("nightly").await["input"], "night");
+    assert_eq!(lives.host.send("DELETE", &format!("{list}/nightly"), "").await.status, 200);
+    lives.down_until("2026-01-02T12:00:00Z").await;
+    assert_eq!(lives.host.ended("nightly").await["input"], "latecomer", "what was missed runs late");
+
+    let lives = a_night(javascript::example("human-interaction-ts").await).await;
+    let expired = lives.host.run("TS3_Approval", json!({"what": "a trip", "seconds": 0})).await;
+    assert_eq!(expired["output"], "expired");
+    in_the_morning(&lives).await;
+    assert_eq!(lives.host.send("GET", list, "").await.json(), json!([]), "what has ended is removed");
 }

@@ -146,7 +146,10 @@ async fn of_two_deployments_at_once_one_is_current() {
 
 /// A host whose components are its own.
 pub(crate) async fn with_folder(store: &SharedStore, folder: &Path, clock: &ManualClock) -> (Host, Arc<WasmExecutor>) {
-    let executor = Arc::new(WasmExecutor::new(Config::new(folder.to_owned(), egress(&[], None))).unwrap());
+    let mut config = Config::new(folder.to_owned(), egress(&[], None));
+    // Several such hosts live at once, and each reserves addresses for all its guests.
+    config.limits.concurrent_guests = 200;
+    let executor = Arc::new(WasmExecutor::new(config).unwrap());
     let choices = (Settings::default(), clock.clock());
     (Host::running(Arc::clone(store), Arc::clone(&executor) as Arc<dyn Executor>, choices).await, executor)
 }
@@ -200,6 +203,24 @@ async fn versions_that_nobody_needs_are_removed() {
     comes_to(async || components_are(folder.path(), 1)).await;
     assert_eq!(host.deploy("app", guests::guest("flow")).await["digest"], json!(first), "it can come back");
     waiting(&host, "again").await;
+}
+
+/// As when a guest has begun, and so brought it back into memory, while the last hub's need of it ended.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_that_only_memory_has_is_kept_again_when_it_is_deployed() {
+    let (store, clock): (SharedStore, _) = (Arc::new(MemoryStore::default()), ManualClock::new());
+    let folder = tempfile::tempdir().unwrap();
+    let (host, _executor) = with_folder(&store, folder.path(), &clock).await;
+    host.deploy("app", guests::guest("flow")).await;
+    waiting(&host, "before").await;
+    for part in ["components", "cache"] {
+        for entry in std::fs::read_dir(folder.path().join(part)).unwrap() {
+            std::fs::remove_file(entry.unwrap().path()).unwrap();
+        }
+    }
+    host.send("PUT", "/admin/hubs/other", "").await;
+    let deployed = host.send("PUT", "/admin/hubs/other/apps/app", guests::guest("flow")).await;
+    assert_eq!((deployed.status.as_u16(), components(folder.path())), (201, 1), "{}", deployed.text());
 }
 
 fn components_are(folder: &Path, expected: usize) -> bool {

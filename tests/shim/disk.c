@@ -5,10 +5,12 @@
  *   DISK_RECORD     record to this file: every change, the begin and end of every sync, and what goes to standard output
  *   DISK_FAULT      "KIND COUNT ERRNO TIMES": KIND is write, sync, or log for writes to the file `db`; the COUNTth of
  *                   them (from 1) fails with this error, and so do those that follow, TIMES in all (0: for ever)
+ *   DISK_SLOW       every sync takes so many microseconds longer
  *   DISK_CURE       a fault does not happen while a file with this path exists
  *
  * A record is: one byte of kind, u32 length of the path, u64 number (offset, length or count), u64 length of the data,
- * the path, the data. A write is recorded once it is done; so what is recorded before a sync's begin is covered by it.
+ * the path, the data. A write is recorded once it is done; so what is recorded before a sync's begin is covered by it, and nothing
+ * else, however many syncs are under way.
  * sync_file_range promises nothing about the disk and is not recorded.
  */
 #define _GNU_SOURCE
@@ -37,7 +39,7 @@ static size_t directory_length;
 static int record_fd = -1;
 static uint64_t syncs;
 static int fault_writes, fault_log, fault_syncs, fault_error;
-static long fault_from, fault_times, seen;
+static long fault_from, fault_times, seen, slow;
 
 __attribute__((constructor)) static void begin(void) {
     directory = getenv("DISK_DIRECTORY");
@@ -53,6 +55,8 @@ __attribute__((constructor)) static void begin(void) {
         fault_syncs = !strcmp(kind, "sync");
     }
     cure = getenv("DISK_CURE");
+    const char *delay = getenv("DISK_SLOW");
+    if (delay) slow = atol(delay);
 }
 
 static void put(const void *bytes, size_t length) {
@@ -208,6 +212,7 @@ static int synced(int fd, long call) {
     uint64_t number = ++syncs;
     record('s', name, number, NULL, 0);
     pthread_mutex_unlock(&lock);
+    if (slow > 0) usleep((useconds_t)slow);
     int result = (int)syscall(call, fd);
     if (result == 0) {
         pthread_mutex_lock(&lock);

@@ -5,9 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use durawasm_core::Timestamp;
 use durawasm_host::store::{
-    AppRecord, BoxFuture, Commit, CommitError, Committed, Counts, HubName, HubRecord, InstanceNumber, InstanceRecord,
-    ListQuery, Mail, MailId, NewMail, Page, PayloadParts, Payloads, RecordedHistory, Revision, ScheduleKey,
-    ScheduleState, SharedStore, Snapshot, Store, StoreError, TimerRow,
+    AppRecord, BoxFuture, Commit, CommitError, Committed, Counts, HubName, HubRecord, HubUsage, InstanceNumber,
+    InstanceRecord, ListQuery, Mail, MailId, NewMail, Page, PayloadParts, Payloads, RecordedHistory, Revision,
+    ScheduleKey, ScheduleState, SharedStore, Snapshot, Store, StoreError, TimerRow, Usage,
 };
 
 /// See the module.
@@ -46,6 +46,14 @@ fn dead() -> StoreError {
 }
 
 impl Store for DyingStore {
+    fn usage(&self, hub: &HubName) -> BoxFuture<'_, Result<HubUsage, StoreError>> {
+        self.inner.usage(hub)
+    }
+
+    fn add_usage(&self, hub: &HubName, more: Usage) -> BoxFuture<'_, Result<(), CommitError>> {
+        self.inner.add_usage(hub, more)
+    }
+
     fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, CommitError>> {
         if self.dies() {
             return Box::pin(async { Err(dead().into()) });

@@ -22,13 +22,14 @@ pub fn guest(name: &str) -> Bytes {
     component(BUILT.get_or_init(|| build(&root().join("tests/guests"), "guests")), name)
 }
 
-/// The component of an example, by its folder's name.
+/// The component of an example, by its folder in `examples/`.
 ///
 /// # Panics
 /// When it cannot be built; cargo's own words are printed.
 #[must_use]
 pub fn example(name: &str) -> Bytes {
-    component(&build(&root().join("examples").join(name), "examples"), name)
+    let package = name.rsplit('/').next().unwrap_or(name);
+    component(&build(&root().join("examples").join(name), "examples"), package)
 }
 
 fn component(folder: &Path, name: &str) -> Bytes {

@@ -1,24 +1,23 @@
 //! A host in the test's process, spoken to through its real router.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::http::{HeaderMap, Request, StatusCode};
-use durawasm_core::Failure;
+use axum::http::{HeaderMap, Request, Response, StatusCode};
 use durawasm_core::model::Outcome;
 use durawasm_host::api::{ApiSettings, ApiState, EngineSlot};
 use durawasm_host::engine::executor::{
-    ActivityRun, AdmitError, Executor, FunctionAnswer, FunctionRun, HostFault, OrchestratorRun, RunEnd,
+    ActivityRun, AdmitError, Executor, FunctionCall, FunctionEnd, FunctionRun, HostFault, OrchestratorRun, RunEnd,
 };
 use durawasm_host::engine::http::{HttpEnd, HttpRun};
 use durawasm_host::engine::{Clock, Engine, Settings, Waited, system_clock};
 use durawasm_host::net::egress::Egress;
 use durawasm_host::net::rules::{Rule, Rules};
 use durawasm_host::store::memory::MemoryStore;
-use durawasm_host::store::{AppVersion, BoxFuture, HubName, SharedStore};
+use durawasm_host::store::{AppVersion, BoxFuture, Digest, HubName, SharedStore};
 use durawasm_host::wasm::{Config, WasmExecutor};
 use serde_json::Value;
 use tower::ServiceExt;
@@ -76,8 +75,8 @@ impl Executor for Shared {
         self.0.run_activity(run)
     }
 
-    fn run_function(&self, run: FunctionRun) -> BoxFuture<'static, Result<Result<FunctionAnswer, Failure>, HostFault>> {
-        self.0.run_function(run)
+    fn run_function(&self, run: FunctionRun, call: FunctionCall) -> BoxFuture<'static, FunctionEnd> {
+        self.0.run_function(run, call)
     }
 
     fn call_http(&self, run: HttpRun) -> BoxFuture<'static, HttpEnd> {
@@ -86,6 +85,10 @@ impl Executor for Shared {
 
     fn admit(&self, component: Bytes) -> BoxFuture<'_, Result<AppVersion, AdmitError>> {
         self.0.admit(component)
+    }
+
+    fn components(&self) -> BoxFuture<'_, Result<Vec<(Digest, PathBuf)>, HostFault>> {
+        self.0.components()
     }
 }
 
@@ -193,19 +196,32 @@ impl Host {
     /// # Panics
     /// When the request cannot be made.
     pub async fn send_with(&self, method: &str, path: &str, headers: &[(&str, &str)], body: impl Into<Body>) -> Answer {
+        let (parts, body) = self.begin(method, path, headers, body).await.into_parts();
+        let body = axum::body::to_bytes(body, 1 << 30).await.unwrap_or_default();
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+
+    /// The same; the answer's body is still to be read.
+    ///
+    /// # Panics
+    /// When the request cannot be made.
+    pub async fn begin(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Response<Body> {
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let request = request.body(body.into());
         let request = request.unwrap_or_else(|error| panic!("{method} {path}: {error}"));
-        let response = match self.router.clone().oneshot(request).await {
+        match self.router.clone().oneshot(request).await {
             Ok(response) => response,
             Err(never) => match never {},
-        };
-        let (parts, body) = response.into_parts();
-        let body = axum::body::to_bytes(body, 1 << 30).await.unwrap_or_default();
-        Answer { status: parts.status, headers: parts.headers, body }
+        }
     }
 
     /// Deploys a component to the default hub.

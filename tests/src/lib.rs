@@ -8,7 +8,9 @@ pub mod dying;
 pub mod guests;
 pub mod host;
 pub mod outside;
+pub mod tls;
 pub mod tools;
+pub mod wat;
 pub mod watched;
 pub mod world;
 

@@ -4,22 +4,57 @@
 //! and again when the pins change.
 
 use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::guests::root;
 
-/// Set to 1, the tests that need Python, Node.js and their package indexes are skipped.
-pub const SKIP: &str = "DURAWASM_SKIP_CLIENTS";
+/// Set to 1, the tests with clients and generators in other languages are skipped.
+pub const SKIP_CLIENTS: &str = "DURAWASM_SKIP_CLIENTS";
+/// Set to 1, the tests that build apps in other languages than Rust are skipped.
+pub const SKIP_POLYGLOT: &str = "DURAWASM_SKIP_POLYGLOT";
 
-/// Whether those tests are to be skipped; says so.
-#[must_use]
-pub fn skipped() -> bool {
-    let skipped = std::env::var(SKIP).is_ok_and(|value| value == "1");
-    if skipped {
-        println!("SKIPPED: {SKIP}=1");
+/// What a test may need besides Rust.
+#[derive(Clone, Copy, Debug)]
+pub enum Tool {
+    /// `python3` with its module venv.
+    Python,
+    /// `node` and `npm`.
+    Node,
+}
+
+impl Tool {
+    /// Why it cannot be used here; none: it can.
+    fn missing(self) -> Option<&'static str> {
+        let works = |program: &str, args: &[&str]| {
+            Command::new(program).args(args).output().is_ok_and(|output| output.status.success())
+        };
+        match self {
+            Self::Python if !works("python3", &["-m", "venv", "--help"]) => {
+                Some("there is no python3 with its module venv (Debian: apt install python3 python3-venv)")
+            }
+            Self::Node if !works("node", &["--version"]) || !works("npm", &["--version"]) => {
+                Some("there is no node with npm (https://nodejs.org)")
+            }
+            Self::Python | Self::Node => None,
+        }
     }
-    skipped
+}
+
+/// Whether the test that runs now is to be skipped: because this variable is 1, or a tool is not there. Says so, past
+/// what hides the output of tests that pass.
+#[must_use]
+pub fn skipped(switch: &str, needed: &[Tool]) -> bool {
+    let unwanted = std::env::var(switch).is_ok_and(|value| value == "1");
+    let reason = if unwanted { Some(format!("{switch}=1")) } else { None };
+    let reason = reason.or_else(|| needed.iter().find_map(|tool| tool.missing()).map(str::to_owned));
+    if let Some(reason) = &reason {
+        // The harness names the thread by its test.
+        let test = std::thread::current().name().unwrap_or("a test").to_owned();
+        let _closed = writeln!(std::io::stderr(), "SKIPPED {test}: {reason}");
+    }
+    reason.is_some()
 }
 
 /// A folder of `tests/clients/`.
@@ -96,7 +131,8 @@ fn install(name: &str, pins: &[&Path], tool: &str, make: impl FnOnce(&Path)) -> 
 /// Runs a program to its end. What it printed.
 fn run(command: &mut Command, needed: &str) -> String {
     let program = command.get_program().to_owned();
-    let advice = format!("This test needs {needed}. Install it, or set {SKIP}=1 to skip the tests that need it.");
+    let advice =
+        format!("This test needs {needed}. Install it, or set {SKIP_CLIENTS}=1 to skip the tests that need it.");
     match command.output() {
         Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout).into_owned(),
         Ok(output) => {

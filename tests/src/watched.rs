@@ -6,9 +6,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use durawasm_core::{EventKind, HistoryEvent, Timestamp};
 use durawasm_host::store::{
-    AppRecord, BoxFuture, Commit, CommitError, Committed, Counts, HubName, HubRecord, InstanceNumber, InstanceRecord,
-    ListQuery, Mail, MailId, NewMail, Page, PayloadParts, Payloads, RecordedHistory, Revision, ScheduleKey,
-    ScheduleState, SharedStore, Snapshot, Store, StoreError, TimerRow,
+    AppRecord, BoxFuture, Commit, CommitError, Committed, Counts, HubName, HubRecord, HubUsage, InstanceNumber,
+    InstanceRecord, ListQuery, Mail, MailId, NewMail, Page, PayloadParts, Payloads, RecordedHistory, Revision,
+    ScheduleKey, ScheduleState, SharedStore, Snapshot, Store, StoreError, TimerRow, Usage,
 };
 
 /// See the module. Outlives the hosts that work on it.
@@ -88,6 +88,14 @@ impl Drop for Ending<'_> {
 }
 
 impl Store for WatchedStore {
+    fn usage(&self, hub: &HubName) -> BoxFuture<'_, Result<HubUsage, StoreError>> {
+        self.inner.usage(hub)
+    }
+
+    fn add_usage(&self, hub: &HubName, more: Usage) -> BoxFuture<'_, Result<(), CommitError>> {
+        self.inner.add_usage(hub, more)
+    }
+
     fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, CommitError>> {
         Box::pin(async move {
             self.begun.fetch_add(1, Ordering::SeqCst);

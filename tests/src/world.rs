@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::body::Bytes;
+use durawasm_core::Timestamp;
 use durawasm_core::model::Outcome;
-use durawasm_core::{Failure, Timestamp};
 use durawasm_host::engine::Settings;
 use durawasm_host::engine::executor::{
-    ActivityRun, AdmitError, Executor, FunctionAnswer, FunctionRun, HostFault, OrchestratorRun, RunEnd,
+    ActivityRun, AdmitError, Executor, FunctionCall, FunctionEnd, FunctionRun, HostFault, OrchestratorRun, RunEnd,
 };
 use durawasm_host::engine::http::{HttpEnd, HttpRun};
 use durawasm_host::store::memory::MemoryStore;
@@ -66,8 +66,8 @@ impl Executor for Watchful {
         executor().run_activity(run)
     }
 
-    fn run_function(&self, run: FunctionRun) -> BoxFuture<'static, Result<Result<FunctionAnswer, Failure>, HostFault>> {
-        executor().run_function(run)
+    fn run_function(&self, run: FunctionRun, call: FunctionCall) -> BoxFuture<'static, FunctionEnd> {
+        executor().run_function(run, call)
     }
 
     fn call_http(&self, run: HttpRun) -> BoxFuture<'static, HttpEnd> {

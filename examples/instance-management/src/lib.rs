@@ -1,5 +1,6 @@
 //! Functions that manage instances, by hand and over HTTP, and the orchestrations that they are tried with.
 
+mod database;
 mod manage;
 mod orchestrations;
 mod purchase;
@@ -21,10 +22,8 @@ durawasm::app!(
     orchestrations::counter,
     orchestrations::introduce,
     orchestrations::send_instance_info,
-    orchestrations::monitor_db,
     purchase::purchase,
     purchase::ask_for_approval,
     purchase::notify_approver,
     purchase::save_purchase,
-    purchase::configuration,
 );

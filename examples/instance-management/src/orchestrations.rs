@@ -3,6 +3,8 @@
 use durawasm::prelude::*;
 use serde_json::{Value, json};
 
+use crate::database;
+
 /// Greets whom it is given.
 #[durawasm::orchestrator(name = "HelloWorld")]
 pub async fn hello_world(ctx: OrchestrationContext, name: Option<String>) -> Result<String> {
@@ -33,24 +35,18 @@ pub async fn counter(ctx: OrchestrationContext, total: Option<i64>) -> Result<i6
     }
 }
 
-/// Has the URLs by which it is managed sent to an instance of `MonitorDB`, then waits for whoever reads them there to say
-/// `Go`.
+/// Has the URLs by which it is managed sent to a database, then waits for whoever reads them there to say `Go`.
 #[durawasm::orchestrator(name = "Introduce")]
-pub async fn introduce(ctx: OrchestrationContext, database: String) -> Result<Value> {
-    ctx.call_activity::<()>("SendInstanceInfo", database).await?;
+pub async fn introduce(ctx: OrchestrationContext) -> Result<Value> {
+    ctx.call_activity::<()>("SendInstanceInfo", ()).await?;
     ctx.wait_for_event("Go").await
 }
 
-/// An activity has the client, too, and knows which instance called it.
+/// Sends the URLs of the instance that called it to the database `MONITOR_DB`. An activity has the client, too, and knows
+/// whose it is.
 #[durawasm::activity(name = "SendInstanceInfo")]
-pub fn send_instance_info(ctx: ActivityContext, database: String) -> Result<()> {
+pub fn send_instance_info(ctx: ActivityContext) -> Result<()> {
     let id = ctx.instance_id();
-    let document = json!({"Payload": ctx.client().management_payload(&id), "id": id});
-    Ok(ctx.client().raise_event(&database, "Document", document)?)
-}
-
-/// Stands for a database: keeps the one document that it is sent.
-#[durawasm::orchestrator(name = "MonitorDB")]
-pub async fn monitor_db(ctx: OrchestrationContext) -> Result<Value> {
-    ctx.wait_for_event("Document").await
+    let payload = ctx.client().management_payload(&id);
+    database::save("MONITOR_DB", &json!({"Payload": payload, "id": id}))
 }

@@ -1,12 +1,13 @@
-//! People approve, then something is wrong with the configuration: the work is rewound, the people are not asked again.
+//! People approve, then the hub is configured to a database that is not there: configured right, the work is rewound, and
+//! the people are not asked again.
 
 use durawasm::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::database;
+
 /// How long a person has.
 const PATIENCE: Duration = Duration::from_secs(3 * 24 * 60 * 60);
-/// The instance whose output is the configuration.
-const CONFIGURATION: &str = "configuration";
 
 #[derive(Deserialize, Serialize)]
 pub struct Order {
@@ -42,22 +43,9 @@ pub fn notify_approver(ctx: ActivityContext, (approver, what): (String, String))
     Ok(())
 }
 
-/// Connects to where the configuration says, which stands for the database.
+/// Saves the order in the database `ORDERS_DB`.
 #[durawasm::activity(name = "SavePurchase")]
-pub fn save_purchase(ctx: ActivityContext, order: Order) -> Result<String> {
-    let configuration = ctx.client().get_status(CONFIGURATION).send()?;
-    let connection: Option<String> = configuration.map(|status| status.output()).transpose()?.flatten();
-    match connection.as_deref() {
-        Some(connection) if connection.starts_with("postgres://") => {
-            Ok(format!("{} saved to {connection}", order.what))
-        }
-        Some(wrong) => durawasm::bail!("cannot connect to the database: '{wrong}' is no connection string"),
-        None => durawasm::bail!("cannot connect to the database: there is no connection string"),
-    }
-}
-
-/// The connection string: an orchestration that ends at once with its input. Started anew it has another.
-#[durawasm::orchestrator(name = "Configuration")]
-pub async fn configuration(_ctx: OrchestrationContext, connection: String) -> Result<String> {
-    Ok(connection)
+pub fn save_purchase(_ctx: ActivityContext, order: Order) -> Result<String> {
+    database::save("ORDERS_DB", &order)?;
+    Ok(format!("{} is ordered", order.what))
 }

@@ -54,13 +54,18 @@ function http(name, options) {
 
 const method = (...methods) => (name, options) => http(name, { ...split(options), methods });
 
+/** What the host is told of a timer function; `where` names it in what its author reads. */
+export function timerConfig({ schedule, useMonitor, runOnStartup }, where) {
+    if (typeof schedule !== "string") {
+        throw new TypeError(`${where} needs a schedule, for example "0 */5 * * * *"`);
+    }
+    return { schedule, useMonitor: useMonitor !== false, runOnStartup: runOnStartup === true };
+}
+
 /** Declares a function that is run by a schedule of six fields. */
 function timer(name, options) {
     const given = split(options);
-    if (typeof given.schedule !== "string") {
-        throw new TypeError(`the timer function '${name}' needs a schedule, for example "0 */5 * * * *"`);
-    }
-    declare(name, "timer", given, { schedule: given.schedule });
+    declare(name, "timer", given, timerConfig(given, `the timer function '${name}'`));
 }
 
 /** Declares a function that is run by hand: `POST /admin/functions/NAME`. */

@@ -1,7 +1,7 @@
 // The older form: a folder with function.json and a module that exports the function.
 
 import { remember } from "./client-of.js";
-import { hasClient } from "./app.js";
+import { hasClient, timerConfig } from "./app.js";
 import { startOutputs } from "./invocation.js";
 import { register } from "./registry.js";
 import { DurableError } from "./errors.js";
@@ -56,10 +56,7 @@ function configOf(kind, by, name) {
         return { ...(by.route === undefined ? {} : { route: by.route }), methods: by.methods ?? [], authLevel: by.authLevel ?? "function" };
     }
     if (kind === "timer") {
-        if (typeof by.schedule !== "string") {
-            throw new DurableError(`${name}/function.json: its timerTrigger needs a schedule`);
-        }
-        return { schedule: by.schedule };
+        return timerConfig(by, `${name}/function.json: its timerTrigger`);
     }
     return undefined;
 }

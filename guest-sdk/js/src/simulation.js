@@ -3,6 +3,8 @@
 import { toFailure } from "./errors.js";
 import { decode, encode } from "./json.js";
 
+/** What something outside of the orchestrator does. */
+const WORK = new Set(["activity", "orchestrator", "http"]);
 const NEVER = Number.POSITIVE_INFINITY;
 
 /** One instance. */
@@ -54,6 +56,7 @@ export class Simulation {
         return {
             instance: () => started,
             currentTime: () => new Date(this.now).toISOString(),
+            callHttp: (call, options) => this.#http(call, options),
             callActivity: (name, input, options) => this.#call("activity", name, input, options),
             callSubOrchestration: (name, input, options) => this.#call("orchestrator", name, input, options),
             startSubOrchestration: (name, input, options) => {
@@ -91,6 +94,13 @@ export class Simulation {
         return this.#add({ kind, name, input, retry: options.retry, instanceId: options.instanceId ?? `${this.instanceId}:${this.calls.length}` });
     }
 
+    #http(call, options) {
+        const { method, uri, headers } = call;
+        const request = { method, url: uri, headers: Object.fromEntries(headers.map(({ name, value }) => [name, value])), body: textOf(call.body) };
+        this.calls.push({ kind: "http", name: `${method} ${uri}`, input: request.body });
+        return this.#add({ kind: "http", name: `${method} ${uri}`, request, retry: options.retry, retryStatuses: [...options.retryStatuses] });
+    }
+
     #wait(name) {
         const folded = name.toLowerCase();
         const at = this.buffered.findIndex((event) => event.name.toLowerCase() === folded);
@@ -118,7 +128,7 @@ export class Simulation {
 
     async #any(ids) {
         for (const task of this.tasks.values()) {
-            if ((task.kind === "activity" || task.kind === "orchestrator") && !task.outcome && !task.canceled) {
+            if (WORK.has(task.kind) && !task.outcome && !task.canceled) {
                 await this.#perform(task);
             }
         }
@@ -161,14 +171,31 @@ export class Simulation {
         }
     }
 
+    /** What the test answers a request with. */
+    async #answer({ name, request, retry, retryStatuses }) {
+        const { statusCode = 200, headers = {}, content = null } = await this.child.http(request);
+        const isWrong = retryStatuses.length > 0 ? retryStatuses.includes(statusCode) : statusCode >= 400;
+        if (retry && isWrong) {
+            throw Object.assign(new Error(`${name} was answered with ${statusCode}`), { name: "HttpError" });
+        }
+        return { statusCode, headers, content };
+    }
+
     async #attempt(task, attempt, time) {
         if (task.kind === "activity") {
             const info = { instanceId: this.instanceId, task: task.id, attempt, idempotencyKey: `${this.instanceId}-${task.id}-${attempt}` };
             return { output: await this.child.activity(task.name, task.input, info), now: time };
         }
+        if (task.kind === "http") {
+            return { output: encode(await this.#answer(task)), now: time };
+        }
         const { output, now } = await this.child.orchestrator(task.name, task.input, task.instanceId, new Date(time), this.instanceId);
         return { output, now: new Date(now).getTime() };
     }
+}
+
+function textOf(body) {
+    return body === null ? null : new TextDecoder().decode(Uint8Array.from(body));
 }
 
 /** What an execution that ended continues as new with, if it does. */

@@ -48,6 +48,13 @@ function childOf(options) {
             const own = options.activities?.[name];
             return own ? encode(await own(decode(input), info)) : activityIn(find(["activity"], name), input, info, options);
         },
+        http(request) {
+            if (!options.http) {
+                const reason = `nothing answers ${request.method} ${request.url}: give runOrchestration the option http`;
+                throw Object.assign(new Error(reason), { nonRetriable: true });
+            }
+            return options.http(request);
+        },
         async orchestrator(name, input, instanceId, now, parent) {
             const own = options.orchestrators?.[name];
             if (own) {

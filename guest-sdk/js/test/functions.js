@@ -86,6 +86,13 @@ df.app.orchestration("Wraps", async (context) => {
     }
 });
 
+df.app.orchestration("Fetches", function* (context) {
+    const url = "http://localhost/jobs";
+    const made = yield context.df.callHttp({ method: "post", url, body: { a: 1 }, retry: new df.RetryOptions(1000, 3) });
+    const asked = yield context.df.callHttp({ method: "GET", url: `${url}/1` });
+    return [made.statusCode, asked.statusCode, asked.content];
+});
+
 df.app.client.http("Start", {
     handler: async (request, client) => {
         const id = await client.startNew("Hello", { input: await request.json() });

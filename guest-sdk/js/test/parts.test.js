@@ -6,6 +6,8 @@ import { QueuedPromise, flush } from "../src/engines/promise.js";
 import { toFailure } from "../src/errors.js";
 import { Headers, HttpResponse, toResponse } from "../src/http.js";
 import { line } from "../src/log.js";
+import { find } from "../src/registry.js";
+import * as df from "../src/index.js";
 import { character, encodeByHand, decodeByHand } from "../src/text.js";
 
 /** What a piece of code notes down with these promises. */
@@ -105,4 +107,14 @@ test("lines of the log", () => {
     assert.equal(line(["%s is %d, %j %%", "a", "5", { b: 1 }, "rest"]), 'a is 5, {"b":1} % rest');
     assert.equal(line(["plain", undefined, null, 5n, { n: 6n }]), 'plain undefined null 5 {"n":"6n"}');
     assert.match(line([new TypeError("no")]), /^TypeError: no\n/);
+});
+
+test("timer functions tell all of their schedule", () => {
+    const schedule = "0 */5 * * * *";
+    const handler = () => {};
+    df.app.timer("Often", { schedule, runOnStartup: true, useMonitor: false, handler });
+    df.app.timer("Seldom", { schedule, handler });
+    assert.deepEqual(find(["timer"], "Often").config, { schedule, useMonitor: false, runOnStartup: true });
+    assert.deepEqual(find(["timer"], "Seldom").config, { schedule, useMonitor: true, runOnStartup: false });
+    assert.throws(() => df.app.timer("Never", { handler }), /'Never' needs a schedule/);
 });

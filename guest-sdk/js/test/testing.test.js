@@ -63,6 +63,21 @@ test("failures are passed on as they are, or as causes", async () => {
     assert.deepEqual(wrapped.causes.map(({ errorType, message }) => [errorType, message]), [["RangeError", "attempt 1"]]);
 });
 
+test("HTTP calls are answered by the test, and tried again", async () => {
+    const asked = [];
+    const http = (request) => {
+        asked.push(request);
+        return request.method === "GET" ? { statusCode: 404, content: "none" } : { statusCode: asked.length < 3 ? 503 : 202 };
+    };
+    const result = await runOrchestration("Fetches", { http });
+    assert.deepEqual([result.output, result.now.toISOString()], [[202, 404, "none"], "2026-01-01T00:00:02.000Z"]);
+    const headers = { "Content-Type": "application/json" };
+    assert.deepEqual(asked[0], { method: "POST", url: "http://localhost/jobs", headers, body: '{"a":1}' });
+    assert.deepEqual(asked.map(({ method }) => method), ["POST", "POST", "POST", "GET"]);
+    assert.deepEqual(result.calls.map(({ kind, name }) => [kind, name]), [["http", "POST http://localhost/jobs"], ["http", "GET http://localhost/jobs/1"]]);
+    assert.match((await runOrchestration("Fetches")).failure.message, /nothing answers POST .*option http/);
+});
+
 test("what would wait for ever is an error that says for what", async () => {
     const result = await runOrchestration("Child", { input: 1 });
     assert.match(result.error.message, /event go/);

@@ -10,7 +10,7 @@ import sys
 import types
 from typing import Any
 
-from .app import AuthLevel, FunctionApp, FunctionBuilder, Kind, Trigger
+from .app import AuthLevel, FunctionApp, FunctionBuilder, Kind, Trigger, check_schedule
 
 #: The name under which the app's folder is a package, so that functions may import from each other.
 _PACKAGE = "__app__"
@@ -116,7 +116,14 @@ def _bind(builder: FunctionBuilder, binding: dict[str, Any], shown: str) -> None
         route = binding.get("route")
         builder.set_trigger(Trigger(Kind.HTTP, parameter, route=route, methods=methods, auth_level=level))
     elif kind == "timertrigger":
-        builder.set_trigger(Trigger(Kind.TIMER, parameter, schedule=str(binding.get("schedule", ""))))
+        schedule = str(binding.get("schedule", ""))
+        try:
+            check_schedule(schedule)
+        except ValueError as error:
+            raise AppError(f"{shown}: {error}") from error
+        monitor, at_once = binding.get("useMonitor") is not False, binding.get("runOnStartup") is True
+        trigger = Trigger(Kind.TIMER, parameter, schedule=schedule, use_monitor=monitor, run_on_startup=at_once)
+        builder.set_trigger(trigger)
     elif kind in _TRIGGERS:
         builder.set_trigger(Trigger(_TRIGGERS[kind], parameter))
     else:

@@ -137,7 +137,11 @@ def declared(app: FunctionApp) -> list[tuple[str, Kind, str | None]]:
         trigger = builder.check()
         config: dict[str, Any] | None = None
         if trigger.kind is Kind.TIMER:
-            config = {"schedule": trigger.schedule}
+            config = {
+                "schedule": trigger.schedule,
+                "useMonitor": trigger.use_monitor,
+                "runOnStartup": trigger.run_on_startup,
+            }
         elif trigger.kind is Kind.HTTP:
             config = {"methods": list(trigger.methods)}
             if trigger.route is not None:

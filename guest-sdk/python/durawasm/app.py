@@ -46,6 +46,9 @@ class Trigger:
     auth_level: AuthLevel | None = None
     #: Timer: six fields from the second on.
     schedule: str | None = None
+    #: Whether an occurrence that the host missed runs late, and whether it runs when the host starts.
+    use_monitor: bool = True
+    run_on_startup: bool = False
 
 
 class FunctionBuilder:
@@ -117,6 +120,12 @@ class FunctionBuilder:
 
 
 Decorator = Callable[[Callable[..., Any]], FunctionBuilder]
+
+
+def check_schedule(schedule: str) -> None:
+    """``ValueError`` unless there are as many fields as a schedule has; the host reads them."""
+    if len(schedule.split()) != 6:
+        raise ValueError(f"the schedule {schedule!r} does not have six fields, from the second on")
 
 
 class Blueprint:
@@ -198,12 +207,20 @@ class Blueprint:
         run_on_startup: bool | None = None,
         use_monitor: bool | None = None,
     ) -> Decorator:
-        """A function that runs by a schedule of six fields, from the second on: ``0 */5 * * * *``."""
-        if len(schedule.split()) != 6:
-            raise ValueError(f"the schedule {schedule!r} does not have six fields, from the second on")
-        if run_on_startup:
-            raise ValueError("run_on_startup is not supported: a schedule alone sets a timer function off")
-        return self._decorator(lambda builder: builder.set_trigger(Trigger(Kind.TIMER, arg_name, schedule=schedule)))
+        """A function that runs by a schedule of six fields, from the second on, in UTC: ``0 */5 * * * *``.
+
+        ``run_on_startup``: also when the host starts, and when the app is deployed. ``use_monitor``: an occurrence
+        that comes while the host is down runs once when it is back, unless this is false.
+        """
+        check_schedule(schedule)
+        trigger = Trigger(
+            Kind.TIMER,
+            arg_name,
+            schedule=schedule,
+            use_monitor=use_monitor is not False,
+            run_on_startup=bool(run_on_startup),
+        )
+        return self._decorator(lambda builder: builder.set_trigger(trigger))
 
     schedule = timer_trigger
 

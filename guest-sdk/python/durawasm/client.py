@@ -89,6 +89,11 @@ class DurableOrchestrationClient:
         """``context`` is what a binding of the original hands over; the hub is always the function's own."""
         self._binding = context
 
+    @property
+    def task_hub_name(self) -> str:
+        """The hub of the HTTP, manual or timer function that runs."""
+        return str(_host.backend().function_context.info().hub)
+
     # Starts
 
     def start_new(

@@ -1,12 +1,14 @@
 """The runner itself, and what orchestrators see of tasks."""
 
 import asyncio
+import json
 import random
 import time
 from datetime import timedelta
 
 import durawasm as df
 import pytest
+from durawasm import _guest
 from durawasm.testing import Event, NonDeterminismError, Runner
 
 app = df.DFApp()
@@ -218,3 +220,72 @@ def test_http_calls_are_answered_and_tried_again():
     assert result.output == [200, "0", "1"]
     assert asked.count(("POST", "http://localhost/jobs", b'{"a":1}')) == 2
     assert "nothing answers" in str(Runner(app).run("Fetches").error)
+
+
+@orchestrator
+def Family(context):
+    kid = context.call_sub_orchestrator("Kid", 7, f"{context.instance_id}-kid", "2.0", tags={"a": "b"})
+    return [context.version, context.tags, (yield kid), context.current_utc_datetime.isoformat()]
+
+
+@orchestrator
+def Kid(context):
+    yield context.create_timer(timedelta(hours=1))
+    event = yield context.wait_for_external_event("Go")
+    return [context.instance_id, context.parent_instance_id, context.version, context.tags, context.get_input(), event]
+
+
+def test_children_have_ids_events_and_their_parents_time():
+    events = {"top-kid": [Event("Go", "now", after=timedelta(hours=2))]}
+    result = Runner(app, activity_time=timedelta(0)).run(
+        "Family", instance_id="top", version="1.0", tags={"x": "y"}, child_events=events
+    )
+    kid = ["top-kid", "top", "2.0", {"a": "b"}, 7, "now"]
+    assert result.output == ["1.0", {"x": "y"}, kid, "2026-01-01T02:00:00+00:00"]
+
+
+@app.activity_trigger(input_name="parts")
+def Uploads(parts, context: df.ActivityContext):
+    done = context.last_heartbeat or 0
+    context.heartbeat(done + 1)
+    if done + 1 < parts:
+        raise RuntimeError(f"{done + 1} of {parts}")
+    return [context.attempt, context.instance_id, done + 1]
+
+
+@orchestrator
+def Uploading(context):
+    return (yield context.call_activity_with_retry(Uploads, df.RetryOptions(1000, 5), 3))
+
+
+def test_activities_know_their_call():
+    assert Runner(app).run("Uploading", instance_id="up").output == [3, "up", 3]
+
+
+@orchestrator
+def Sums(context):
+    keep, total = context.get_input()
+    context.create_timer(timedelta(hours=1))
+    number = yield context.wait_for_external_event("Add")
+    if number == 0:
+        return [total, context.current_utc_datetime.hour]
+    context.continue_as_new([keep, total + number], keep_events=keep)
+
+
+def test_the_next_execution_has_the_time_and_the_events():
+    at = lambda hours, number: Event("Add", number, after=timedelta(hours=hours))  # noqa: E731
+    events = [at(1, 5), at(2, 6), at(3, 0)]
+    assert Runner(app).run("Sums", [True, 0], events=events).output == [11, 3]
+
+
+def test_timer_functions_tell_all_of_their_schedule():
+    timers = df.DFApp()
+
+    @timers.timer_trigger(arg_name="timer", schedule="0 */5 * * * *", run_on_startup=True, use_monitor=False)
+    def Often(timer): ...
+
+    [(name, kind, config)] = _guest.declared(timers)
+    assert (name, kind.value) == ("Often", "timer")
+    assert json.loads(config) == {"schedule": "0 */5 * * * *", "useMonitor": False, "runOnStartup": True}
+    with pytest.raises(ValueError, match="six fields"):
+        timers.timer_trigger(schedule="*/5 * * * *")

@@ -31,7 +31,7 @@ impl Arguments {
         if let Ok(literal) = syn::parse2::<LitStr>(tokens.clone()) {
             let argument = match kind {
                 Kind::Orchestrator | Kind::Activity | Kind::Manual => "name",
-                Kind::Http => "route",
+                Kind::Http | Kind::Incoming => "route",
                 Kind::Timer => "schedule",
             };
             return Err(Error::new(literal.span(), format!("write `{argument} = {:?}`", literal.value())));
@@ -48,13 +48,13 @@ impl Arguments {
         let name = argument.path.get_ident().map(ToString::to_string).unwrap_or_default();
         match (name.as_str(), kind) {
             ("name", _) => once(&mut self.name, argument, "name", text),
-            ("route", Kind::Http) => once(&mut self.route, argument, "route", route),
-            ("methods", Kind::Http) => once(&mut self.methods, argument, "methods", methods),
-            ("auth", Kind::Http) => once(&mut self.auth, argument, "auth", auth),
+            ("route", Kind::Http | Kind::Incoming) => once(&mut self.route, argument, "route", route),
+            ("methods", Kind::Http | Kind::Incoming) => once(&mut self.methods, argument, "methods", methods),
+            ("auth", Kind::Http | Kind::Incoming) => once(&mut self.auth, argument, "auth", auth),
             ("schedule", Kind::Timer) => once(&mut self.schedule, argument, "schedule", schedule),
             ("use_monitor", Kind::Timer) => once(&mut self.use_monitor, argument, "use_monitor", flag),
             ("run_on_startup", Kind::Timer) => once(&mut self.run_on_startup, argument, "run_on_startup", flag),
-            (_, Kind::Http) => Err(argument.error(
+            (_, Kind::Http | Kind::Incoming) => Err(argument.error(
                 "the arguments are `route = \"…\"`, `methods = [\"GET\"]`, `auth = \"anonymous\" | \"function\" | \
                  \"admin\"` and `name = \"…\"`",
             )),

@@ -3,7 +3,7 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::spanned::Spanned;
-use syn::{Error, FnArg, Ident, ItemFn, LitStr, Result, ReturnType, Type};
+use syn::{Error, FnArg, Ident, ItemFn, ItemStruct, LitStr, Result, ReturnType, Type};
 
 use crate::arguments::Arguments;
 
@@ -13,6 +13,7 @@ pub(crate) enum Kind {
     Orchestrator,
     Activity,
     Http,
+    Incoming,
     Manual,
     Timer,
 }
@@ -23,6 +24,7 @@ impl Kind {
             Self::Orchestrator => "an orchestrator",
             Self::Activity => "an activity",
             Self::Http => "an HTTP function",
+            Self::Incoming => "an HTTP function that streams",
             Self::Manual => "a manual function",
             Self::Timer => "a timer function",
         }
@@ -32,7 +34,7 @@ impl Kind {
         match self {
             Self::Orchestrator => "OrchestrationContext",
             Self::Activity => "ActivityContext",
-            Self::Http | Self::Manual | Self::Timer => "FunctionContext",
+            Self::Http | Self::Incoming | Self::Manual | Self::Timer => "FunctionContext",
         }
     }
 
@@ -40,7 +42,7 @@ impl Kind {
     fn second(self) -> (&'static str, &'static str) {
         match self {
             Self::Orchestrator | Self::Activity | Self::Manual => ("input", "input: T"),
-            Self::Http => ("request", "request: HttpRequest"),
+            Self::Http | Self::Incoming => ("request", "request: HttpRequest"),
             Self::Timer => ("input", "timer: TimerInfo"),
         }
     }
@@ -83,8 +85,7 @@ fn stub(function: &ItemFn) -> TokenStream {
 }
 
 /// The name of the attribute's arguments, or the function's own.
-fn name(arguments: &Arguments, function: &ItemFn) -> Result<LitStr> {
-    let ident = &function.sig.ident;
+fn name(arguments: &Arguments, ident: &Ident) -> Result<LitStr> {
     let name = arguments.name.clone().unwrap_or_else(|| {
         let text = ident.to_string();
         LitStr::new(text.strip_prefix("r#").unwrap_or(&text), ident.span())
@@ -96,7 +97,7 @@ fn name(arguments: &Arguments, function: &ItemFn) -> Result<LitStr> {
 }
 
 fn implementation(kind: Kind, arguments: &Arguments, function: &ItemFn) -> Result<TokenStream> {
-    let name = name(arguments, function)?;
+    let name = name(arguments, &function.sig.ident)?;
     check(kind, function)?;
     let (visibility, ident) = (&function.vis, &function.sig.ident);
     let types = parameters(kind, function)?;
@@ -120,6 +121,8 @@ fn implementation(kind: Kind, arguments: &Arguments, function: &ItemFn) -> Resul
             });
             json("timer", "trigger", quote!(#name, #options))
         }
+        // It is no function, and expanded elsewhere.
+        Kind::Incoming => TokenStream::new(),
         Kind::Http => with_request(&name, arguments, ident, &types, output),
     };
     Ok(quote! {
@@ -172,19 +175,52 @@ fn with_request(name: &LitStr, arguments: &Arguments, ident: &Ident, types: &[&T
         Some(request) => quote!(|context, request: #request| #ident(context, request)),
         None => quote!(|context, _| #ident(context)),
     };
-    let route = option(arguments.route.as_ref());
-    let methods = arguments.methods.as_deref().unwrap_or_default();
-    let auth = option(arguments.auth.as_ref());
+    let options = http_options(arguments, None);
     quote! {
         http(
             #name,
-            ::durawasm::__private::HttpOptions { route: #route, methods: &[#(#methods),*], auth_level: #auth },
+            #options,
             |request| {
                 let write = #output_bound;
                 ::durawasm::__private::respond(request, #call, write)
             },
         )
     }
+}
+
+fn http_options(arguments: &Arguments, handler: Option<&str>) -> TokenStream {
+    let route = option(arguments.route.as_ref());
+    let methods = arguments.methods.as_deref().unwrap_or_default();
+    let (auth, handler) = (option(arguments.auth.as_ref()), option(handler.as_ref()));
+    quote!(::durawasm::__private::HttpOptions {
+        route: #route,
+        methods: &[#(#methods),*],
+        auth_level: #auth,
+        handler: #handler,
+    })
+}
+
+/// An HTTP function that the component's `wasi:http/incoming-handler` answers for: a struct without fields stands for it.
+pub(crate) fn expand_incoming(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    const SHAPE: &str = "an HTTP function that streams is declared by a struct without fields, `struct Upload;`: its code is \
+                         the component's export wasi:http/incoming-handler";
+    let declared = || -> Result<TokenStream> {
+        let declared: ItemStruct = syn::parse2(item.clone()).map_err(|error| Error::new(error.span(), SHAPE))?;
+        if !declared.fields.is_empty() || !declared.generics.params.is_empty() {
+            return Err(Error::new(declared.ident.span(), SHAPE));
+        }
+        let arguments = Arguments::parse(Kind::Incoming, arguments)?;
+        let name = name(&arguments, &declared.ident)?;
+        let (ident, options) = (&declared.ident, http_options(&arguments, Some("incoming")));
+        Ok(quote! {
+            impl ::durawasm::__private::Function for #ident {
+                const DEFINITION: ::durawasm::__private::Definition =
+                    ::durawasm::__private::Definition::incoming(#name, #options);
+            }
+        })
+    };
+    let added = declared().unwrap_or_else(Error::into_compile_error);
+    quote!(#item #added)
 }
 
 fn option(literal: Option<&impl ToTokens>) -> TokenStream {
@@ -203,12 +239,13 @@ fn check(kind: Kind, function: &ItemFn) -> Result<()> {
                 "an orchestrator is async, for it awaits its tasks: write `async fn`",
             ));
         }
-        (Kind::Activity | Kind::Http | Kind::Manual | Kind::Timer, Some(token)) => {
+        (Kind::Activity | Kind::Http | Kind::Incoming | Kind::Manual | Kind::Timer, Some(token)) => {
             let message =
                 format!("{} is not async: it has a component of its own and may block, so write `fn`", kind.an());
             return Err(Error::new(token.span, message));
         }
-        (Kind::Orchestrator, Some(_)) | (Kind::Activity | Kind::Http | Kind::Manual | Kind::Timer, None) => {}
+        (Kind::Orchestrator, Some(_))
+        | (Kind::Activity | Kind::Http | Kind::Incoming | Kind::Manual | Kind::Timer, None) => {}
     }
     if !signature.generics.params.is_empty() {
         let message = format!("{} has no generic parameters: the host calls it by name", kind.an());

@@ -78,6 +78,29 @@ pub fn http(arguments: TokenStream, item: TokenStream) -> TokenStream {
     function::expand(function::Kind::Http, arguments.into(), item.into()).into()
 }
 
+/// Declares an HTTP function that reads its request and writes its response piece by piece: the component's export
+/// `wasi:http/incoming-handler` answers for it, which is written with another crate, `wstd` say. Takes a struct without fields,
+/// and the arguments of [`macro@http`].
+///
+/// An app that exports the handler and declares nothing of the kind has it called for whatever path no other function answers.
+/// One that declares several tells them apart by `FunctionContext::current().name()`.
+///
+/// ```ignore
+/// #[durawasm::incoming(route = "upload/{name}", methods = ["PUT"])]
+/// struct Upload;
+///
+/// #[wstd::http_server]
+/// async fn main(request: Request<Body>) -> wstd::http::error::Result<Response<Body>> {
+///     Ok(Response::new(request.into_body()))
+/// }
+///
+/// durawasm::app!(Upload);
+/// ```
+#[proc_macro_attribute]
+pub fn incoming(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    function::expand_incoming(arguments.into(), item.into()).into()
+}
+
 /// Makes a function a manual one: it is run by hand (`POST /admin/functions/{name}`), and can start and manage
 /// orchestrations.
 ///

@@ -34,6 +34,8 @@ enum Body {
     Orchestrator(Run),
     Activity(Run),
     Http(HttpOptions, Handle),
+    /// Answered by the component's `wasi:http/incoming-handler`.
+    Incoming(HttpOptions),
     Manual(Run),
     Timer(TimerOptions, Run),
 }
@@ -51,6 +53,9 @@ pub struct HttpOptions {
     /// Which key a request needs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth_level: Option<&'static str>,
+    /// Which export answers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handler: Option<&'static str>,
 }
 
 /// What a timer function declares about itself; what is not given is the host's to choose.
@@ -81,6 +86,11 @@ impl Definition {
     /// An HTTP function.
     pub const fn http(name: &'static str, options: HttpOptions, handle: Handle) -> Self {
         Self { name, body: Body::Http(options, handle) }
+    }
+
+    /// An HTTP function that the component's `wasi:http/incoming-handler` answers for.
+    pub const fn incoming(name: &'static str, options: HttpOptions) -> Self {
+        Self { name, body: Body::Incoming(options) }
     }
 
     /// A manual function.
@@ -239,7 +249,7 @@ pub fn run_orchestrator(
 ) -> Result<Option<String>, wit::Failure> {
     let run = find(functions, name, "orchestrator", |body| match body {
         Body::Orchestrator(run) => Some(run),
-        Body::Activity(_) | Body::Http(..) | Body::Manual(_) | Body::Timer(..) => None,
+        Body::Activity(_) | Body::Http(..) | Body::Incoming(_) | Body::Manual(_) | Body::Timer(..) => None,
     })?;
     match run(input).map_err(Error::into_failure) {
         Err(failure) if failure.error_type == CONTINUED_AS_NEW => Ok(None),
@@ -255,7 +265,7 @@ pub fn run_activity(
 ) -> Result<Option<String>, wit::Failure> {
     let run = find(functions, name, "activity", |body| match body {
         Body::Activity(run) => Some(run),
-        Body::Orchestrator(_) | Body::Http(..) | Body::Manual(_) | Body::Timer(..) => None,
+        Body::Orchestrator(_) | Body::Http(..) | Body::Incoming(_) | Body::Manual(_) | Body::Timer(..) => None,
     })?;
     run(input).map_err(|error| error.into_failure().into())
 }
@@ -268,7 +278,7 @@ pub fn run_trigger(
 ) -> Result<Option<String>, wit::Failure> {
     let run = find(functions, name, "manual or timer function", |body| match body {
         Body::Manual(run) | Body::Timer(_, run) => Some(run),
-        Body::Orchestrator(_) | Body::Activity(_) | Body::Http(..) => None,
+        Body::Orchestrator(_) | Body::Activity(_) | Body::Http(..) | Body::Incoming(_) => None,
     })?;
     run(input).map_err(|error| error.into_failure().into())
 }
@@ -281,7 +291,7 @@ pub fn run_http(
 ) -> Result<wit_http::Response, wit::Failure> {
     let handle = find(functions, name, "HTTP function", |body| match body {
         Body::Http(_, handle) => Some(handle),
-        Body::Orchestrator(_) | Body::Activity(_) | Body::Manual(_) | Body::Timer(..) => None,
+        Body::Orchestrator(_) | Body::Activity(_) | Body::Incoming(_) | Body::Manual(_) | Body::Timer(..) => None,
     })?;
     match handle(request.into()).map_err(Error::into_failure) {
         Ok(response) => Ok(response.into()),
@@ -322,7 +332,7 @@ impl Body {
         match self {
             Self::Orchestrator(_) => wit_describe::FunctionKind::Orchestrator,
             Self::Activity(_) => wit_describe::FunctionKind::Activity,
-            Self::Http(..) => wit_describe::FunctionKind::Http,
+            Self::Http(..) | Self::Incoming(_) => wit_describe::FunctionKind::Http,
             Self::Manual(_) => wit_describe::FunctionKind::Manual,
             Self::Timer(..) => wit_describe::FunctionKind::Timer,
         }
@@ -332,7 +342,7 @@ impl Body {
     fn config(self) -> Result<Option<String>> {
         match self {
             Self::Orchestrator(_) | Self::Activity(_) | Self::Manual(_) => Ok(None),
-            Self::Http(options, _) => encode(&options),
+            Self::Http(options, _) | Self::Incoming(options) => encode(&options),
             Self::Timer(options, _) => encode(&options),
         }
     }
@@ -342,7 +352,7 @@ impl Body {
         match self {
             Self::Orchestrator(_) => "orchestrator",
             Self::Activity(_) => "activity",
-            Self::Http(..) => "HTTP function",
+            Self::Http(..) | Self::Incoming(_) => "HTTP function",
             Self::Manual(_) | Self::Timer(..) => "manual or timer function",
         }
     }
@@ -405,8 +415,12 @@ const fn report(kind: &str, name: &str) -> ! {
 mod tests {
     use super::*;
 
-    const OPTIONS: HttpOptions =
-        HttpOptions { route: Some("orders/{id}"), methods: &["GET", "POST"], auth_level: Some("anonymous") };
+    const OPTIONS: HttpOptions = HttpOptions {
+        route: Some("orders/{id}"),
+        methods: &["GET", "POST"],
+        auth_level: Some("anonymous"),
+        handler: None,
+    };
     const EVERY_5_MINUTES: TimerOptions =
         TimerOptions { schedule: "0 */5 * * * *", use_monitor: None, run_on_startup: Some(true) };
     const FUNCTIONS: &[Definition] = &[
@@ -415,9 +429,11 @@ mod tests {
         Definition::http("Same", OPTIONS, |request| Ok(HttpResponse::new(200).text(request.url()))),
         Definition::manual("Same", Ok),
         Definition::timer("Tick", EVERY_5_MINUTES, |_| Err(Error::msg("late"))),
-        Definition::http("Plain", HttpOptions { route: None, methods: &[], auth_level: None }, |request| {
-            Ok(HttpResponse::new(200).text(request.text()?))
-        }),
+        Definition::http(
+            "Plain",
+            HttpOptions { route: None, methods: &[], auth_level: None, handler: None },
+            |request| Ok(HttpResponse::new(200).text(request.text()?)),
+        ),
     ];
 
     fn request(body: &[u8]) -> wit_http::Request {

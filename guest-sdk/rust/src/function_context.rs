@@ -9,7 +9,8 @@ use crate::client::DurableClient;
 use crate::log::Log;
 use crate::{FunctionInfo, LogLevel, Timestamp};
 
-/// What an HTTP, manual or timer function knows about its call and can do; its first parameter.
+/// What an HTTP, manual or timer function knows about its call and can do; its first parameter, and
+/// [`FunctionContext::current`] for those that are called by `wasi:http/incoming-handler`.
 ///
 /// ```no_run
 /// use durawasm::prelude::*;
@@ -30,6 +31,11 @@ pub struct FunctionContext {
 impl FunctionContext {
     pub(crate) fn new() -> Self {
         Self { private: () }
+    }
+
+    /// That of the call that is being answered, for code that is not given it. Elsewhere, in an activity say, using it traps.
+    pub fn current() -> Self {
+        Self::new()
     }
 
     /// Everything the host tells about the call.

@@ -106,7 +106,7 @@ pub use client::{
     StartNew,
 };
 pub use combine::{Either, Join};
-pub use durawasm_macros::{activity, http, manual, orchestrator, timer};
+pub use durawasm_macros::{activity, http, incoming, manual, orchestrator, timer};
 pub use error::{Cause, Context, Error, Failure, Result};
 pub use function_context::{FunctionContext, ScheduleStatus, TimerInfo};
 pub use http::{HttpAnswer, HttpCall, HttpRequest, HttpResponse};
@@ -139,7 +139,8 @@ pub mod __private {
 
 /// Makes the functions an app: exports them from the component. Once in a crate.
 ///
-/// Takes the functions marked with [`orchestrator`], [`activity`], [`http`](macro@http), [`manual`] and [`timer`], by path.
+/// Takes the functions marked with [`orchestrator`], [`activity`], [`http`](macro@http), [`incoming`], [`manual`] and [`timer`],
+/// by path.
 /// The app's version label is the crate's version. Two functions of one kind with the same name do not compile, nor do a
 /// manual and a timer function.
 ///

@@ -98,13 +98,13 @@ impl fmt::Display for Say<'_> {
             EventKind::TimerCreated { fire_at, .. } => write!(f, "create a timer for {fire_at}"),
             EventKind::EventAwaited { name, .. } => write!(f, "wait for event '{name}'"),
             EventKind::TaskCanceled { task } => write!(f, "cancel task {task}"),
-            EventKind::OrchestratorReturned { ending: Ending::Returned(Ok(result)) } => {
+            EventKind::OrchestratorReturned { ending: Ending::Returned(Ok(result)), .. } => {
                 write!(f, "return{}", input_of(result))
             }
-            EventKind::OrchestratorReturned { ending: Ending::Returned(Err(failure)) } => {
+            EventKind::OrchestratorReturned { ending: Ending::Returned(Err(failure)), .. } => {
                 write!(f, "fail with '{}'", shortened(&failure.message))
             }
-            EventKind::OrchestratorReturned { ending: Ending::ContinuedAsNew { input, .. } } => {
+            EventKind::OrchestratorReturned { ending: Ending::ContinuedAsNew { input, .. }, .. } => {
                 write!(f, "continue as new{}", input_of(input))
             }
             EventKind::ExecutionStarted(_)

@@ -111,6 +111,8 @@ pub struct ChildStart {
     pub depth: u32,
     /// W3C trace context.
     pub trace_parent: Option<String>,
+    /// What goes with it.
+    pub trace_state: Option<String>,
     /// The parent was rewound: a failed instance is to be rewound, a running or completed one is to answer this call.
     pub again: bool,
 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::model::{AwaitedBy, Failure, InstanceId, Outcome, Payload, RetryPolicy, Status, Tags, TaskId};
+use crate::model::{AwaitedBy, Failure, Fuel, InstanceId, Outcome, Payload, RetryPolicy, Status, Tags, TaskId};
 
 /// One thing that happened, and when.
 #[derive(Clone, Debug, PartialEq)]
@@ -32,6 +32,8 @@ pub struct ExecutionStarted {
     pub tags: Tags,
     /// W3C trace context of the caller.
     pub trace_parent: Option<String>,
+    /// What tracing systems have to say beside it, as it came.
+    pub trace_state: Option<String>,
     /// The call of the parent that waits for the outcome; none: nobody waits.
     pub awaited_by: Option<AwaitedBy>,
     /// How many levels of parents it has.
@@ -204,6 +206,8 @@ pub enum EventKind {
     OrchestratorReturned {
         /// What it came to.
         ending: Ending,
+        /// All that it had used by then; none: it was not counted, or the host stopped it.
+        fuel: Option<Fuel>,
     },
     /// The time that the start was scheduled for has come; the code runs from here on.
     ScheduledTimeReached,
@@ -245,6 +249,8 @@ pub enum EventKind {
     EpisodeCompleted {
         /// How many of its waits had been served by then: what a replay has already seen, and must not log again.
         waits_served: u32,
+        /// All that it had used by then; none: it was not counted, or it has returned.
+        fuel: Option<Fuel>,
     },
     /// The execution is over.
     ExecutionCompleted {

@@ -207,8 +207,8 @@ impl Ledger {
                 again.iter().for_each(|task| self.begin_again(*task, event.at));
             }
             EventKind::ParentRewound { awaited_by } => self.awaited_by = Some(awaited_by.clone()),
-            EventKind::OrchestratorReturned { ending } => self.returned = Some(ending.clone()),
-            EventKind::EpisodeCompleted { waits_served } => self.waits_served = Some(*waits_served),
+            EventKind::OrchestratorReturned { ending, .. } => self.returned = Some(ending.clone()),
+            EventKind::EpisodeCompleted { waits_served, .. } => self.waits_served = Some(*waits_served),
             EventKind::ExecutionCompleted { status, outcome } => {
                 self.ended = Some(Ended { status: *status, outcome: outcome.clone() });
             }

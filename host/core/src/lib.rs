@@ -25,5 +25,5 @@ pub use error::{GuestFault, NonDeterminism};
 pub use history::{EventKind, ExecutionStarted, HistoryEvent};
 pub use jiff::{SignedDuration, Timestamp};
 pub use message::{Delivery, Message};
-pub use model::{AwaitedBy, Cause, Failure, InstanceId, Payload, RetryPolicy, Status, TaskId};
+pub use model::{AwaitedBy, Cause, Failure, Fuel, InstanceId, Payload, RetryPolicy, Status, TaskId};
 pub use orchestration::{Divergence, Orchestration, Rewind, RewindError, Stopped};

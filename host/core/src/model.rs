@@ -213,6 +213,15 @@ pub struct RetryPolicy {
     pub retry_timeout_ms: Option<f64>,
 }
 
+/// How much code has run, counted by the engine that ran it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fuel {
+    /// All that the execution has used since its start, in units of the engine.
+    pub total: u64,
+    /// Names the code and the engine: only counts of the same name can be compared.
+    pub code: u64,
+}
+
 /// Which call of its parent a sub-orchestration answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AwaitedBy {

@@ -4,6 +4,7 @@
 //! [`Orchestration::deliver`]; what is to be saved and done goes out through [`Orchestration::take_decision`].
 
 mod check;
+mod fuel;
 mod guest;
 mod mailbox;
 mod rewind;
@@ -19,6 +20,7 @@ use crate::model::{AwaitedBy, Failure, InstanceId, Outcome, Payload, Status, Tas
 use crate::timeline;
 
 pub use check::{Divergence, Stopped};
+use fuel::{FuelCount, RecordedFuel};
 pub use rewind::{Rewind, RewindError};
 
 /// More tasks than this and an execution fails: continue-as-new is the way to go on for ever.
@@ -64,19 +66,28 @@ struct Run {
     /// Bytes of payloads and messages to others since the last wait.
     episode: (usize, u32),
     guids: u32,
+    fuel: FuelCount,
     next_execution: Option<(Option<Payload>, bool)>,
 }
 
 /// Where a run is.
 #[derive(Debug)]
 enum Phase {
-    /// It repeats what history has. `commands` are those it must still make, with their positions; the last recorded
-    /// episode stopped at the wait after `waits` served ones.
-    Replaying { commands: VecDeque<(usize, EventKind)>, waits: u32, end: RecordEnd },
+    /// It repeats what history has. The last recorded episode stopped at the wait after `waits` served ones.
+    Replaying { record: Record, waits: u32, end: RecordEnd },
     /// What it does is new.
     Live,
     /// It was to be checked only, and has done all that is recorded: it goes no further than the next wait.
     Checked,
+}
+
+/// What history says that the run must still do.
+#[derive(Debug, Default)]
+struct Record {
+    /// The commands that it must make, with their positions.
+    commands: VecDeque<(usize, EventKind)>,
+    /// What it must have used at which waits.
+    fuel: VecDeque<RecordedFuel>,
 }
 
 /// Where a record ends, and what comes after it.
@@ -126,26 +137,29 @@ impl Orchestration {
     /// # Errors
     /// When the history does not begin with `ExecutionStarted`.
     pub fn replay(history: &[HistoryEvent]) -> Result<Self, BrokenHistory> {
-        let (mut replayed, commands) = Self::load(history)?;
+        let (mut replayed, record) = Self::load(history)?;
         if let Some(waits) = replayed.ledger.waits_served {
-            replayed.run.phase = Phase::Replaying { commands, waits, end: RecordEnd::Live };
+            replayed.run.phase = Phase::Replaying { record, waits, end: RecordEnd::Live };
         }
         Ok(replayed)
     }
 
-    /// An execution as its history tells it, and the commands that are recorded, with their positions.
-    fn load(history: &[HistoryEvent]) -> Result<(Self, VecDeque<(usize, EventKind)>), BrokenHistory> {
+    /// An execution as its history tells it, and what its code did.
+    fn load(history: &[HistoryEvent]) -> Result<(Self, Record), BrokenHistory> {
         let Some(HistoryEvent { at, kind: EventKind::ExecutionStarted(started) }) = history.first() else {
             return Err(BrokenHistory);
         };
         let mut ledger = Ledger::default();
-        let mut commands = VecDeque::new();
+        let mut record = Record::default();
         let mut clock = *at;
         for (position, event) in timeline::of(history) {
             ledger.apply_at(position, event);
             clock = clock.max(event.at);
             if is_command(&event.kind) {
-                commands.push_back((position, event.kind.clone()));
+                record.commands.push_back((position, event.kind.clone()));
+            }
+            if let EventKind::EpisodeCompleted { waits_served, fuel: Some(fuel) } = event.kind {
+                record.fuel.push_back(RecordedFuel { position, waits_served, fuel });
             }
         }
         ledger.length = history.len();
@@ -154,7 +168,7 @@ impl Orchestration {
             .extend(timeline::set_aside(history).into_iter().filter_map(|at| child_of(history.get(at)?)));
         let started = started.as_ref().clone();
         let run = Run::new(Phase::Live, ledger.began.unwrap_or(*at));
-        Ok((Self { started, ledger, run, clock, decision: Decision::default() }, commands))
+        Ok((Self { started, ledger, run, clock, decision: Decision::default() }, record))
     }
 
     /// What the execution was started with.
@@ -282,6 +296,7 @@ impl Orchestration {
             awaited_by: Some(awaited_by),
             depth: self.started.depth + 1,
             trace_parent: self.started.trace_parent.clone(),
+            trace_state: self.started.trace_state.clone(),
             again,
         };
         Effect::Send(Outgoing { to: call.instance_id.clone(), letter: Letter::StartChild(Box::new(start)) })
@@ -360,6 +375,7 @@ impl Run {
             now,
             episode: (0, 0),
             guids: 0,
+            fuel: FuelCount::default(),
             next_execution: None,
         }
     }

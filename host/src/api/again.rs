@@ -50,6 +50,8 @@ pub(super) async fn rewind(call: Call) -> Result<Response, ApiError> {
                 error @ (MoveError::Unknown
                 | MoveError::UnknownVersion { .. }
                 | MoveError::VersionGone
+                | MoveError::Child { .. }
+                | MoveError::TooMany { .. }
                 | MoveError::Diverges { .. }
                 | MoveError::Busy
                 | MoveError::Check(_)

@@ -40,6 +40,10 @@ pub(super) struct AppView {
     #[serde(skip_serializing_if = "Option::is_none")]
     /// Only after a deployment: false when nothing changed.
     changed: Option<bool>,
+    /// Only of one app: what its instances on other versions would do on this one. Not there if there were no instances
+    /// when it became current, or the server was started since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verdict: Option<moves::AftermathView>,
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -137,6 +141,8 @@ pub(super) async fn put(call: Call) -> Result<Response, ApiError> {
     let record = call.engine.app(&call.hub, &app).ok_or_else(|| no_such_app(&call.hub, &app))?;
     let view =
         view(&from, &record, deployed.digest, Some(deployed.changed)).ok_or_else(|| no_such_app(&call.hub, &app))?;
+    let view =
+        AppView { verdict: call.engine.aftermath(&call.hub, &app, deployed.digest).map(moves::aftermath), ..view };
     Ok(wire::json(if deployed.changed { StatusCode::CREATED } else { StatusCode::OK }, &view))
 }
 
@@ -161,6 +167,8 @@ pub(super) fn get(call: &Call) -> Result<Response, ApiError> {
     let missing = || no_such_app(&call.hub, &app);
     let record = call.engine.app(&call.hub, &app).ok_or_else(missing)?;
     let view = view(&Viewpoint::of(call), &record, record.current, None).ok_or_else(missing)?;
+    let verdict = call.engine.aftermath(&call.hub, &app, record.current).map(moves::aftermath);
+    let view = AppView { verdict, ..view };
     Ok(wire::json(StatusCode::OK, &view))
 }
 
@@ -219,6 +227,7 @@ pub(super) fn view(from: &Viewpoint, record: &AppRecord, digest: Digest, changed
         completes_early: record.options.completes_early,
         activities: if record.options.current_activities { "current" } else { "pinned" },
         changed,
+        verdict: None,
     })
 }
 

@@ -5,7 +5,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 
 use super::Call;
 use super::error::{AdminError, ApiError};
@@ -43,7 +43,7 @@ pub(super) async fn get(call: Call) -> Result<Response, ApiError> {
     let pieces = stream::unfold(file, async |mut file| {
         file.recv().await.map(|piece| (Ok::<Bytes, std::convert::Infallible>(piece), file))
     });
-    let mut response = Response::new(Body::from_stream(Box::pin(pieces)));
+    let mut response = Response::new(Body::from_stream(Box::pin(pieces.fuse())));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     Ok(response)
 }

@@ -62,7 +62,7 @@ pub(super) struct ConfigView<'a> {
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = HubLimits)]
-struct LimitsView {
+pub(super) struct LimitsView {
     /// Instances that have not ended.
     open_instances: Option<u64>,
     /// Starts per second.
@@ -75,23 +75,45 @@ struct LimitsView {
     component_bytes: Option<u64>,
     /// Activities that run at once; more wait.
     concurrent_activities: Option<u64>,
+    /// Bytes of histories, inputs, outputs and custom statuses. Over it starts and events from outside are refused.
+    stored_bytes: Option<u64>,
+    /// What its guests may run per second, in units of fuel, about an instruction each. Over it starts and requests to
+    /// functions are refused.
+    fuel_per_second: Option<u64>,
+}
+
+impl LimitsView {
+    pub(super) fn new(limits: HubLimits) -> Self {
+        let HubLimits {
+            open_instances,
+            starts_per_second,
+            requests_per_second,
+            apps,
+            component_bytes,
+            concurrent_activities,
+            stored_bytes,
+            fuel_per_second,
+        } = limits;
+        Self {
+            open_instances,
+            starts_per_second,
+            requests_per_second,
+            apps,
+            component_bytes,
+            concurrent_activities,
+            stored_bytes,
+            fuel_per_second,
+        }
+    }
 }
 
 impl<'a> ConfigView<'a> {
     fn new(config: &'a HubConfig) -> Self {
-        let limits = config.limits;
         Self {
             env: &config.env,
             secrets: config.secrets.keys().map(|name| (name.as_str(), ())).collect(),
             egress: &config.egress,
-            limits: LimitsView {
-                open_instances: limits.open_instances,
-                starts_per_second: limits.starts_per_second,
-                requests_per_second: limits.requests_per_second,
-                apps: limits.apps,
-                component_bytes: limits.component_bytes,
-                concurrent_activities: limits.concurrent_activities,
-            },
+            limits: LimitsView::new(config.limits),
             retention: config.retention.map(keep_text),
             route_prefix: config.route_prefix.as_deref(),
         }
@@ -303,13 +325,15 @@ fn limits(value: &Value, problems: &mut Problems) -> HubLimits {
             "apps" => &mut limits.apps,
             "componentBytes" => &mut limits.component_bytes,
             "concurrentActivities" => &mut limits.concurrent_activities,
+            "storedBytes" => &mut limits.stored_bytes,
+            "fuelPerSecond" => &mut limits.fuel_per_second,
             _ => {
                 problems.add(&field, "is unknown");
                 continue;
             }
         };
         *limit = value.as_u64();
-        let never = ["requestsPerSecond", "concurrentActivities"].contains(&name.as_str());
+        let never = ["requestsPerSecond", "concurrentActivities", "fuelPerSecond"].contains(&name.as_str());
         match limit {
             // With none of these nothing would ever end, or nobody could say so.
             Some(0) if never => problems.add(&field, "must be 1 or more"),

@@ -206,7 +206,7 @@ fn forbidden(base: Base) -> Response {
 }
 
 fn quota(base: Base, exceeded: &QuotaExceeded) -> Response {
-    let is_size = exceeded.quota == "componentBytes";
+    let is_size = ["componentBytes", "storedBytes"].contains(&exceeded.quota);
     let status = if is_size { StatusCode::PAYLOAD_TOO_LARGE } else { StatusCode::TOO_MANY_REQUESTS };
     let message = exceeded.to_string();
     let mut response = match base {
@@ -294,6 +294,11 @@ impl From<MoveError> for ApiError {
             MoveError::NotFailed => SendError::NotFailed.into(),
             MoveError::UnknownVersion { .. } | MoveError::VersionGone => Self::BadRequest(message),
             MoveError::Diverges { divergence, .. } => Self::Diverges { message, divergence },
+            MoveError::Child { error, .. } => match *error {
+                MoveError::Diverges { divergence, .. } => Self::Diverges { message, divergence },
+                other => other.into(),
+            },
+            MoveError::TooMany { .. } => Self::BadRequest(message),
             MoveError::Busy | MoveError::Check(CheckError::TooLong(_)) => Self::Busy(message),
             MoveError::Check(CheckError::Broken(text)) => Self::Store(StoreError::Corrupt(text)),
             MoveError::Check(CheckError::Host(fault)) => {

@@ -11,7 +11,9 @@ use axum::http::request::Parts;
 use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
+use bytes::Bytes;
 use durawasm_core::Payload;
+use futures_util::{StreamExt, TryStreamExt};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -20,8 +22,8 @@ use super::error::{AdminError, ApiError};
 use super::guard::{self, Locks};
 use super::query::Query;
 use super::route::Base;
-use super::{ApiSettings, ApiState, Call, DEFAULT_HUB, body, links, route, wire};
-use crate::engine::executor::{HttpRequest, HttpResponse};
+use super::{ApiSettings, ApiState, Call, DEFAULT_HUB, body, layers, links, route, wire};
+use crate::engine::executor::{BrokenOff, HttpRequest, HttpResponse, StreamedResponse};
 use crate::engine::functions::{FunctionError, HttpFunction, HttpMatch};
 use crate::store::{AuthLevel, HttpTrigger, HubName, HubRecord, HubState};
 
@@ -108,11 +110,21 @@ pub(super) async fn serve(state: ApiState, parts: Parts, body: Body) -> Result<R
         headers: headers(&parts),
         query: super::query::pairs(query),
         params: Vec::new(),
-        body: body::bytes(body, state.settings.payload_limit).await?,
+        body: Bytes::new(),
     };
     let name = function.name.clone();
+    if function.streams {
+        let arriving = body.into_data_stream().map_err(|error| BrokenOff(error.to_string())).boxed();
+        return match engine.stream_http(&hub, function, (request, arriving)).await {
+            Ok(response) => Ok(streamed(&name, response)),
+            Err(FunctionError::Quota(exceeded)) => Err(ApiError::Quota(Base::Root, exceeded)),
+            Err(error) => Ok(failed(&name, &error)),
+        };
+    }
+    let request = HttpRequest { body: body::bytes(body, state.settings.payload_limit).await?, ..request };
     match engine.call_http(&hub, function, request).await {
-        Ok(response) => sent(&name, response),
+        Ok(response) => Ok(sent(&name, response)),
+        Err(FunctionError::Quota(exceeded)) => Err(ApiError::Quota(Base::Root, exceeded)),
         Err(error) => Ok(failed(&name, &error)),
     }
 }
@@ -160,15 +172,15 @@ fn check_level(
     }
 }
 
-/// Whoever brings a key that is none of the hub's is answered as by a function that asks for one, and below `/hubs/` so is who
-/// brings none: nobody learns there which hubs and routes there are.
+/// Below `/hubs/`, whoever brings no key of the hub is answered as by a function that asks for one: nobody learns there which
+/// hubs and routes there are.
 fn no_function(state: &ApiState, hub: &HubName, query: &Query, parts: &Parts) -> Result<(), ApiError> {
-    let brings_key = !guard::given(query, parts).is_empty();
     let names_hub = route::segments(parts.uri.path())
         .is_some_and(|path| path.first().is_some_and(|first| first.eq_ignore_ascii_case("hubs")));
-    if !brings_key && !names_hub {
+    if !names_hub {
         return Ok(());
     }
+    let brings_key = !guard::given(query, parts).is_empty();
     state.unlock((parts, brings_key), |locks| locks.admit_to_hub(hub, query, parts)).map(drop)
 }
 
@@ -180,26 +192,47 @@ fn headers(parts: &Parts) -> Vec<(String, String)> {
 }
 
 /// The guest's response. What belongs to the connection is ours.
-fn sent(name: &str, answer: HttpResponse) -> Result<Response, ApiError> {
+fn sent(name: &str, answer: HttpResponse) -> Response {
     const OURS: [HeaderName; 4] = [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE];
-    let wrong = |what: String| {
-        tracing::warn!(function = name, "{what}");
-        wire::empty(StatusCode::INTERNAL_SERVER_ERROR)
-    };
-    let Ok(status) = StatusCode::from_u16(answer.status) else {
-        return Ok(wrong(format!("the function answered with status {}", answer.status)));
-    };
-    let mut response = Response::new(Body::from(answer.body));
-    *response.status_mut() = status;
-    for (header, value) in answer.headers {
-        let (Ok(known), Ok(value)) = (HeaderName::try_from(header.as_str()), HeaderValue::try_from(value)) else {
-            return Ok(wrong(format!("the function answered with a header that cannot be sent: {header:?}")));
+    let headers = answer.headers.into_iter().map(|(name, value)| (name, Bytes::from(value)));
+    let response = with_head((answer.status, headers), &OURS, Body::from(answer.body));
+    response.unwrap_or_else(|what| unsendable(name, &what))
+}
+
+/// The beginning of the guest's response; the rest follows as the guest makes it. A length that it promises is kept: the
+/// response is cut if it writes another one.
+fn streamed(name: &str, answer: StreamedResponse) -> Response {
+    const OURS: [HeaderName; 3] = [CONNECTION, TRANSFER_ENCODING, UPGRADE];
+    let response = with_head((answer.status, answer.headers), &OURS, Body::from_stream(answer.body));
+    let mut response = response.unwrap_or_else(|what| unsendable(name, &what));
+    response.extensions_mut().insert(layers::AsItComes);
+    response
+}
+
+/// A response with the guest's head. The error says what of that cannot be sent.
+fn with_head(
+    (status, headers): (u16, impl IntoIterator<Item = (String, Bytes)>),
+    ours: &[HeaderName],
+    body: Body,
+) -> Result<Response, String> {
+    let mut response = Response::new(body);
+    *response.status_mut() =
+        StatusCode::from_u16(status).map_err(|_| format!("the function answered with status {status}"))?;
+    for (header, value) in headers {
+        let (Ok(known), Ok(value)) = (HeaderName::try_from(header.as_str()), HeaderValue::from_maybe_shared(value))
+        else {
+            return Err(format!("the function answered with a header that cannot be sent: {header:?}"));
         };
-        if !OURS.contains(&known) {
+        if !ours.contains(&known) {
             response.headers_mut().append(known, value);
         }
     }
     Ok(response)
+}
+
+fn unsendable(name: &str, what: &str) -> Response {
+    tracing::warn!(function = name, "{what}");
+    wire::empty(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
 /// The client learns nothing about the inside; the log does.
@@ -207,6 +240,7 @@ fn failed(name: &str, error: &FunctionError) -> Response {
     tracing::warn!(function = name, %error, "an HTTP function did not answer");
     let status = match error {
         FunctionError::Unknown => StatusCode::NOT_FOUND,
+        FunctionError::Quota(_) => StatusCode::TOO_MANY_REQUESTS,
         FunctionError::Failed(_) => StatusCode::INTERNAL_SERVER_ERROR,
         FunctionError::Timeout => StatusCode::GATEWAY_TIMEOUT,
         FunctionError::Busy | FunctionError::Host(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -293,7 +327,7 @@ mod tests {
     #[test]
     fn urls_of_functions_have_the_code_that_opens_them() {
         let keyless = ApiSettings { route_prefix: String::new(), ..ApiSettings::new("http://localhost") };
-        let http = |level| HttpTrigger { route: "orders/{id}".to_owned(), methods: Vec::new(), level };
+        let http = |level| HttpTrigger { route: "orders/{id}".to_owned(), methods: Vec::new(), level, streams: false };
         let hub = |name: &str| HubRecord::new(name.into(), None, [0; 16]);
         let url = |settings: &ApiSettings, mint: Option<&Mint>, hub: &HubRecord, level| {
             invoke_url((settings, mint), "http://here", hub, ("F", &http(level)))

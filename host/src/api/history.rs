@@ -306,7 +306,14 @@ fn execution_started(at: Timestamp, started: &ExecutionStarted, detail: Detail) 
         None => event,
     };
     let event = match &started.trace_parent {
-        Some(parent) => event.raw("ParentTraceContext", Fields(Vec::new()).text("TraceParent", parent).into_raw()),
+        Some(parent) => {
+            let context = Fields(Vec::new()).text("TraceParent", parent);
+            let context = match &started.trace_state {
+                Some(state) => context.text("TraceState", state),
+                None => context,
+            };
+            event.raw("ParentTraceContext", context.into_raw())
+        }
         None => event,
     };
     event.text("FunctionName", &started.name).tags(&started.tags)

@@ -48,6 +48,7 @@ fn started() -> EventKind {
         version: None,
         tags: Tags::default(),
         trace_parent: None,
+        trace_state: None,
         awaited_by: None,
         depth: 0,
         scheduled_at: None,
@@ -60,7 +61,7 @@ fn a_completed_run_folds_calls_and_drops_what_is_ours() {
     let run = vec![
         (0, started()),
         (1, scheduled(1)),
-        (1, EventKind::EpisodeCompleted { waits_served: 0 }),
+        (1, EventKind::EpisodeCompleted { waits_served: 0, fuel: None }),
         (2, EventKind::TaskCompleted { task: TaskId(1), result: Some("\"Hello Tokyo\"".into()) }),
         (2, EventKind::ExecutionCompleted { status: Status::Completed, outcome: Ok(Some("[1]".into())) }),
     ];
@@ -297,10 +298,16 @@ fn what_a_rewind_set_aside_keeps_its_place() {
     let run = vec![
         (0, started()),
         (1, scheduled(1)),
-        (1, EventKind::EpisodeCompleted { waits_served: 0 }),
+        (1, EventKind::EpisodeCompleted { waits_served: 0, fuel: None }),
         (2, EventKind::TaskFailed { task: TaskId(1), failure: failure() }),
         (2, EventKind::FailureDelivered { tasks: vec![TaskId(1)], waits_served: 0 }),
-        (2, EventKind::OrchestratorReturned { ending: durawasm_core::history::Ending::Returned(Err(failure())) }),
+        (
+            2,
+            EventKind::OrchestratorReturned {
+                ending: durawasm_core::history::Ending::Returned(Err(failure())),
+                fuel: None,
+            },
+        ),
         (2, EventKind::ExecutionCompleted { status: Status::Failed, outcome: Err(failure()) }),
         (
             3,

@@ -67,7 +67,8 @@ pub(super) async fn export(call: Call) -> Result<Response, ApiError> {
             Err(error) => Some((Err(error), file)),
         }
     });
-    let mut response = Response::new(Body::from_stream(Box::pin(parts)));
+    // What encodes an answer asks once more after its end.
+    let mut response = Response::new(Body::from_stream(Box::pin(parts.fuse())));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     Ok(response)
 }
@@ -109,7 +110,11 @@ impl From<ExportError> for ApiError {
         match error {
             ExportError::Hub(error) => error.into(),
             ExportError::Store(error) => error.into(),
-            ExportError::Components(_) | ExportError::Io(_) => StoreError::Unavailable(error.to_string()).into(),
+            ExportError::Components(_) | ExportError::Io(_) => Self::Admin {
+                status: StatusCode::SERVICE_UNAVAILABLE,
+                code: "export-failed",
+                message: error.to_string(),
+            },
         }
     }
 }

@@ -1,9 +1,10 @@
 //! What lies around all routes: compression, web pages of other origins, what is logged.
 
+use axum::body::HttpBody as Body;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, IF_MATCH, LOCATION, RETRY_AFTER};
-use axum::http::{HeaderName, HeaderValue, Method};
+use axum::http::{HeaderName, HeaderValue, Method, Response};
 use tower_http::compression::CompressionLayer;
-use tower_http::compression::predicate::SizeAbove;
+use tower_http::compression::predicate::{Predicate, SizeAbove};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::{ApiSettings, codes};
@@ -13,9 +14,23 @@ const COMPRESSED_FROM: u64 = 1024;
 /// How long a browser may remember that it may ask, in seconds.
 const PREFLIGHT_AGE: std::time::Duration = std::time::Duration::from_secs(600);
 
-/// Gzip for those who accept it. Answers that are small are sent as they are.
-pub(super) fn compression() -> CompressionLayer<SizeAbove> {
-    CompressionLayer::new().gzip(true).compress_when(SizeAbove::new(COMPRESSED_FROM))
+/// Marks an answer whose pieces are to be sent as they come: compressing would hold them back.
+#[derive(Clone, Copy)]
+pub(super) struct AsItComes;
+
+/// Whether compressing an answer pays.
+#[derive(Clone, Copy)]
+pub(super) struct Compressed;
+
+impl Predicate for Compressed {
+    fn should_compress<B: Body>(&self, response: &Response<B>) -> bool {
+        response.extensions().get::<AsItComes>().is_none() && SizeAbove::new(COMPRESSED_FROM).should_compress(response)
+    }
+}
+
+/// Gzip for those who accept it. Answers that are small or streamed are sent as they are.
+pub(super) fn compression() -> CompressionLayer<Compressed> {
+    CompressionLayer::new().gzip(true).compress_when(Compressed)
 }
 
 /// Lets web pages of the configured origins use this server; without any there is nothing to add.

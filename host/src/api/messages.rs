@@ -29,7 +29,8 @@ use crate::engine::Parts;
         (status = 404, description = "No such instance. Empty."),
         (status = 408, description = "The body did not arrive within 30 seconds.", body = ErrorBody),
         (status = 410, description = "The instance has ended. Empty."),
-        (status = 413, description = "The body is larger than 4 MiB.", body = ErrorBody),
+        (status = 413, description = "The body is larger than 4 MiB, or the hub is at its limit `storedBytes`.",
+            body = ErrorBody),
         (status = 429, description = "The instance's history is full: it takes no further events in this execution.",
             body = ErrorBody),
     ),
@@ -45,6 +46,7 @@ pub(super) async fn raise_event(call: Call) -> Result<Response, ApiError> {
         return Err(ApiError::BadRequest("Only application/json request content is supported".to_owned()));
     }
     let input = body::json(call.body, call.settings.payload_limit).await?;
+    call.engine.admit_storing(&call.hub).await?;
     call.engine.send(&call.hub, &id, Message::EventRaised { name, input }).await?;
     Ok(wire::empty(StatusCode::ACCEPTED))
 }

@@ -19,6 +19,7 @@ mod health;
 mod history;
 mod hub_file;
 mod hub_keys;
+mod hub_usage;
 mod hubs;
 mod keys;
 mod layers;
@@ -46,6 +47,7 @@ use std::time::Instant;
 
 use axum::Router;
 use axum::extract::{Request, State};
+use axum::http::Method;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
@@ -223,11 +225,12 @@ pub fn router(state: ApiState) -> Router {
 async fn serve(State(state): State<ApiState>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let found = route::find(&parts.method, parts.uri.path());
+    let is_head = found.is_some() && parts.method == Method::HEAD;
     let meters = Arc::clone(&state.meters);
     let timed = meters.begin(found.as_ref().map(|found| found.op));
     let response = answer(state, found, (parts, body)).await.unwrap_or_else(ApiError::into_response);
     timed.ended(response.status());
-    response
+    if is_head { wire::head_of(response) } else { response }
 }
 
 async fn answer(
@@ -278,6 +281,7 @@ async fn answer(
         | Op::CreateKey
         | Op::RotateKey
         | Op::RevokeKey
+        | Op::Usage
         | Op::Binding
         | Op::Backup
         | Op::ExportHub
@@ -333,6 +337,7 @@ async fn dispatch(base: Base, op: Op, call: Call) -> Result<Response, ApiError> 
         Op::ListHubs => Ok(hubs::list(&call)),
         Op::PutHub => hubs::put(call).await,
         Op::GetHub => hubs::get(call).await,
+        Op::Usage => hub_usage::get(call).await,
         Op::DeleteHub => hubs::delete(call).await,
         Op::GetConfig => Ok(config::get(&call)),
         Op::PutConfig => config::put(call).await,

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::error::{AdminError, ApiError, DivergenceBody, ErrorBody};
 use super::query::Query;
 use super::{Call, apps, wire};
-use crate::engine::{MOST_MOVED, MoveError, MoveMany, Parts, Target, Trial, TrialRefusal};
+use crate::engine::{Aftermath, MOST_MOVED, MoveError, MoveMany, Moved, Parts, Stage, Target, Trial, TrialRefusal};
 use crate::store::{Position, portable};
 
 /// Digits of a digest that are enough to name a version.
@@ -27,6 +27,10 @@ pub(super) struct MovedView {
     to: String,
     /// False: it was on that version already.
     moved: bool,
+    /// With `children=true`: the same of each open sub-orchestration of the app.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(no_recursion)]
+    children: Option<Vec<MovedView>>,
 }
 
 /// What became of an app's instances.
@@ -77,6 +81,19 @@ pub(super) struct TrialView {
     verdict: VerdictView,
 }
 
+/// What the app's instances on other versions would do on its current one, found out in the background after the
+/// deployment. Nothing is moved by it.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AftermathView {
+    /// `waiting`, `running`, `done`, or `failed` when the store failed over it.
+    state: &'static str,
+    /// Instances that were looked at, so far.
+    checked: u64,
+    #[serde(flatten)]
+    verdict: VerdictView,
+}
+
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct VerdictView {
@@ -118,22 +135,38 @@ impl RefusalView {
     }
 }
 
-/// The check of a deployment as the administration shows it.
-pub(super) fn trial(trial: Trial) -> TrialView {
-    let Trial { version, open_compatible, open_diverging, closed_compatible, closed_diverging, .. } = &trial;
-    let fine = trial.complete && *open_diverging + *closed_diverging + trial.unknown == 0;
-    TrialView {
-        digest: version.digest.to_string(),
-        version: version.label.clone(),
-        verdict: VerdictView {
-            compatible: fine,
+impl VerdictView {
+    fn of(trial: Trial) -> Self {
+        let Trial { open_compatible, open_diverging, closed_compatible, closed_diverging, .. } = trial;
+        Self {
+            compatible: trial.complete && open_diverging + closed_diverging + trial.unknown == 0,
             complete: trial.complete,
-            open: CountsView { compatible: *open_compatible, diverging: *open_diverging },
-            closed: CountsView { compatible: *closed_compatible, diverging: *closed_diverging },
+            open: CountsView { compatible: open_compatible, diverging: open_diverging },
+            closed: CountsView { compatible: closed_compatible, diverging: closed_diverging },
             unknown: trial.unknown,
             diverging: trial.diverging.into_iter().map(RefusalView::of_trial).collect(),
-        },
+        }
     }
+}
+
+/// The check of a deployment as the administration shows it.
+pub(super) fn trial(trial: Trial) -> TrialView {
+    TrialView {
+        digest: trial.version.digest.to_string(),
+        version: trial.version.label.clone(),
+        verdict: VerdictView::of(trial),
+    }
+}
+
+/// What is known of an app's current version.
+pub(super) fn aftermath(known: Aftermath) -> AftermathView {
+    let state = match known.stage {
+        Stage::Waiting => "waiting",
+        Stage::Running => "running",
+        Stage::Done => "done",
+        Stage::Failed => "failed",
+    };
+    AftermathView { state, checked: known.trial.checked(), verdict: VerdictView::of(known.trial) }
 }
 
 /// The recorded history in a form that can be kept and replayed elsewhere.
@@ -178,6 +211,9 @@ pub(super) async fn history(call: Call) -> Result<Response, ApiError> {
         ("id" = String, Path, description = "The instance."),
         ("to" = String, Query, description = "`current`, or the digest of a version of the app; its \
             first 8 digits are enough."),
+        ("children" = Option<bool>, Query, description = "Moves those of its sub-orchestrations as well, and theirs, that \
+            have not ended and are of the same app. Nothing is moved unless the version repeats all of their histories. \
+            Default: false."),
     ),
     responses(
         (status = 200, description = "Moved, durably, or on that version already.", body = MovedView),
@@ -190,14 +226,26 @@ pub(super) async fn history(call: Call) -> Result<Response, ApiError> {
 pub(super) async fn move_one(call: Call) -> Result<Response, ApiError> {
     let to = target(&call.query).map_err(ApiError::BadRequest)?;
     let id = call.param(0);
-    let moved = call.engine.move_instance(&call.hub, id, to).await?;
-    let view = MovedView {
-        instance_id: id.to_owned(),
-        from: moved.from.to_string(),
-        to: moved.to.to_string(),
-        moved: moved.from != moved.to,
-    };
+    if !call.query.flag("children", false) {
+        let moved = call.engine.move_instance(&call.hub, id, to).await?;
+        return Ok(wire::json(StatusCode::OK, &MovedView::of(id, moved)));
+    }
+    let family = call.engine.move_family(&call.hub, id, &to).await?;
+    let children = family.children.iter().map(|(id, moved)| MovedView::of(id, *moved)).collect();
+    let view = MovedView { children: Some(children), ..MovedView::of(id, family.moved) };
     Ok(wire::json(StatusCode::OK, &view))
+}
+
+impl MovedView {
+    fn of(id: &str, moved: Moved) -> Self {
+        Self {
+            instance_id: id.to_owned(),
+            from: moved.from.to_string(),
+            to: moved.to.to_string(),
+            moved: moved.from != moved.to,
+            children: None,
+        }
+    }
 }
 
 /// Moves those instances of an app that have not ended.
@@ -250,6 +298,8 @@ pub(super) async fn move_many(call: Call) -> Result<Response, ApiError> {
             | MoveError::NotFailed
             | MoveError::UnknownVersion { .. }
             | MoveError::VersionGone
+            | MoveError::Child { .. }
+            | MoveError::TooMany { .. }
             | MoveError::Busy
             | MoveError::Check(_)
             | MoveError::Store(_) => None,

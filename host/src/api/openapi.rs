@@ -19,8 +19,8 @@ use utoipa::{Modify, OpenApi};
 use super::error::{AdminError, ErrorBody};
 use super::route::{self, Base, Need};
 use super::{
-    again, apps, backup, binding, config, docs, functions, health, hub_file, hub_keys, hubs, list, logs, messages,
-    metrics, moves, purge, schema, start, status, versions, wire,
+    again, apps, backup, binding, config, docs, functions, health, hub_file, hub_keys, hub_usage, hubs, list, logs,
+    messages, metrics, moves, purge, schema, start, status, versions, wire,
 };
 
 /// Below it lie the routes that take `taskHub` and `connection`.
@@ -37,7 +37,7 @@ const START: &str = "/runtime/webhooks/durabletask/orchestrators/{function}";
             The management routes are served on three bases alike: `/runtime/webhooks/durabletask`, \
             `/admin/extensions/DurableTaskExtension`, and the base of the SDKs, which is `/durabletask` on a server without \
             an admin key and `/durabletask/{token}` on one with it. Literal segments match whatever their case; a trailing \
-            slash is fine; anything else is 404 with an empty body.\n\n\
+            slash is fine; `HEAD` is answered as `GET`, without the body; anything else is 404 with an empty body.\n\n\
             A server without an admin key takes no keys and answers to loopback names only. A server with one wants it, or \
             a key of the hub with the scope that the route names, or a code of its own making: the one in an instance's \
             links opens the routes of that instance, the one in a hub's binding the management routes of that hub. Answers of more than 1 KiB are compressed with gzip for \
@@ -70,6 +70,7 @@ const START: &str = "/runtime/webhooks/durabletask/orchestrators/{function}";
         hubs::put,
         hubs::get,
         hubs::delete,
+        hub_usage::get,
         config::get,
         config::put,
         hub_keys::list,

@@ -58,6 +58,7 @@ pub(super) enum Op {
     CreateKey,
     RotateKey,
     RevokeKey,
+    Usage,
     Binding,
     Backup,
     ExportHub,
@@ -141,11 +142,12 @@ const MANAGEMENT: [Row; 16] = [
 ];
 
 /// Administration, below `/admin`: what a key of a hub opens, and what the admin key alone.
-const ADMIN: [Row; 22] = [
+const ADMIN: [Row; 23] = [
     (Method::GET, "hubs", Op::ListHubs, Need::Admin),
     (Method::PUT, "hubs/{hub}", Op::PutHub, Need::Admin),
     (Method::GET, "hubs/{hub}", Op::GetHub, Need::See),
     (Method::DELETE, "hubs/{hub}", Op::DeleteHub, Need::Admin),
+    (Method::GET, "hubs/{hub}/usage", Op::Usage, Need::Read),
     (Method::GET, "hubs/{hub}/config", Op::GetConfig, Need::Deploy),
     (Method::PUT, "hubs/{hub}/config", Op::PutConfig, Need::Admin),
     (Method::GET, "hubs/{hub}/keys", Op::ListKeys, Need::Admin),
@@ -206,9 +208,10 @@ impl Matched {
     }
 }
 
-/// The route of a request, if there is one.
+/// The route of a request, if there is one. `HEAD` asks for what `GET` answers, without its body.
 pub(super) fn find(method: &Method, path: &str) -> Option<Matched> {
     let segments = segments(path)?;
+    let method = if method == Method::HEAD { &Method::GET } else { method };
     BASES.iter().find_map(|(prefix, base)| {
         let rest = strip_base(prefix, &segments)?;
         let (token, rest) = match rest.split_first() {
@@ -222,11 +225,11 @@ pub(super) fn find(method: &Method, path: &str) -> Option<Matched> {
     })
 }
 
-/// A path split at its slashes, each part decoded afterwards.
+/// A path split at its slashes, each part decoded afterwards; none: it is no text.
 pub(super) fn segments(path: &str) -> Option<Vec<String>> {
     let path = path.strip_prefix('/')?;
     let path = path.strip_suffix('/').unwrap_or(path);
-    Some(path.split('/').map(decode).collect())
+    path.split('/').map(decode).collect()
 }
 
 /// The routes below a base. Each of them is described in `openapi.rs`; a test holds the two together.
@@ -239,8 +242,9 @@ pub(super) fn table(base: Base) -> &'static [Row] {
 }
 
 /// URL-decoded, `+` is a space (http-api.md 1).
-fn decode(segment: &str) -> String {
-    percent_decode_str(&segment.replace('+', " ")).decode_utf8_lossy().into_owned()
+fn decode(segment: &str) -> Option<String> {
+    // Not made up for: two names would become one.
+    Some(percent_decode_str(&segment.replace('+', " ")).decode_utf8().ok()?.into_owned())
 }
 
 fn strip_base<'a>(prefix: &str, segments: &'a [String]) -> Option<&'a [String]> {
@@ -313,10 +317,25 @@ mod tests {
     fn an_unknown_path_a_wrong_verb_and_an_empty_parameter_match_nothing() {
         assert_eq!(found(&Method::PUT, "/durabletask/instances/a"), None);
         assert_eq!(found(&Method::GET, "/durabletask/nothing"), None);
+        assert_eq!(found(&Method::GET, "/durabletask/instances/%FF"), None);
         assert_eq!(found(&Method::POST, "/durabletask/instances/"), None);
         assert_eq!(found(&Method::DELETE, "/durabletask/instances/a/b"), None);
         assert_eq!(found(&Method::POST, "/durabletask/instances//terminate"), None);
         assert_eq!(found(&Method::GET, "/"), None);
+    }
+
+    #[test]
+    fn a_head_is_asked_for_where_there_is_something_to_get() {
+        for base in [Base::Webhooks, Base::Admin, Base::Root] {
+            let (prefix, _) = BASES.iter().find(|(_, of)| *of == base).unwrap();
+            for (method, pattern, op, _) in table(base) {
+                let path = format!("/{prefix}/{pattern}").replace("//", "/");
+                let head = find(&Method::HEAD, &path).map(|found| found.op);
+                let gets = table(base).iter().any(|(verb, other, ..)| *verb == Method::GET && other == pattern);
+                assert_eq!(head.is_some(), gets, "{path}");
+                assert!(*method != Method::GET || head == Some(*op), "{path}");
+            }
+        }
     }
 
     #[test]

@@ -68,4 +68,5 @@ struct FailureCause {
 #[serde(rename_all = "PascalCase")]
 struct ParentTraceContext {
     trace_parent: String,
+    trace_state: Option<String>,
 }

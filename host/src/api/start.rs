@@ -52,6 +52,8 @@ struct Wishes {
             when the instance has failed."),
         ("traceparent" = Option<String>, Header, description = "W3C trace context, the parent of the instance's; \
             ignored when it is not well formed."),
+        ("tracestate" = Option<String>, Header, description = "What goes with `traceparent`: at most 512 characters, \
+            32 members; ignored otherwise."),
     ),
     request_body(content = serde_json::Value, content_type = "application/json", description = "The input: any JSON, \
         at most 4 MiB, whatever the content type. None: null."),
@@ -66,7 +68,8 @@ struct Wishes {
             `pollingInterval` larger than `timeout`.", body = ErrorBody),
         (status = 408, description = "The body did not arrive within 30 seconds.", body = ErrorBody),
         (status = 409, description = "An instance has the id already.", body = ErrorBody),
-        (status = 413, description = "The body is larger than 4 MiB.", body = ErrorBody),
+        (status = 413, description = "The body is larger than 4 MiB, or the hub is at its limit `storedBytes`.",
+            body = ErrorBody),
     ),
 )]
 pub(super) async fn start(base: Base, call: Call) -> Result<Response, ApiError> {
@@ -79,6 +82,7 @@ pub(super) async fn start(base: Base, call: Call) -> Result<Response, ApiError> 
     };
     let links_of = link_maker(base, &call);
     let hub = call.hub.clone();
+    let trace_parent = trace::parent(&call.parts.headers);
     let request = StartRequest {
         hub: hub.clone(),
         function: call.param(0).to_owned(),
@@ -86,7 +90,8 @@ pub(super) async fn start(base: Base, call: Call) -> Result<Response, ApiError> 
         version: wishes.version,
         tags: wishes.tags,
         reuse: wishes.reuse,
-        trace_parent: trace::parent(&call.parts.headers),
+        trace_state: trace_parent.as_ref().and_then(|_| trace::state(&call.parts.headers)),
+        trace_parent,
         scheduled_at: wishes.scheduled_at,
         input: body::json(call.body, call.settings.payload_limit).await?,
     };

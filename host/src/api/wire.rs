@@ -1,12 +1,14 @@
 //! How values look on the wire: JSON answers, stored payloads, times.
 
-use axum::body::Body;
-use axum::http::header::CONTENT_TYPE;
+use axum::body::{Body, HttpBody};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use durawasm_core::{Payload, Timestamp};
 use serde::Serialize;
 use serde_json::value::RawValue;
+
+use super::layers;
 
 /// The content type of every JSON answer.
 const JSON: HeaderValue = HeaderValue::from_static("application/json; charset=utf-8");
@@ -27,6 +29,18 @@ pub(super) fn json_text(status: StatusCode, text: impl Into<Body>) -> Response {
 /// An answer without a body.
 pub(super) fn empty(status: StatusCode) -> Response {
     status.into_response()
+}
+
+/// An answer without its body, and with the length that this would have, where that is known.
+pub(super) fn head_of(response: Response) -> Response {
+    let (mut parts, body) = response.into_parts();
+    if let Some(length) = body.size_hint().exact() {
+        parts.headers.entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(length));
+    }
+    let mut response = Response::from_parts(parts, Body::empty());
+    // There is nothing to compress.
+    response.extensions_mut().insert(layers::AsItComes);
+    response
 }
 
 /// Stored text as a JSON value: `null` when absent, the JSON it holds, and text that is not JSON as a JSON string

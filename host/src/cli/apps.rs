@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::args::TargetArgs;
 use super::client::{Answer, Body, Client};
 use super::hubs::NO_ROUTE;
-use super::{CliError, show};
+use super::{CliError, moves, show};
 use crate::api::encode;
 
 /// Digits of a digest that people are shown.
@@ -68,6 +68,7 @@ pub(super) async fn run(verb: AppVerb) -> Result<(), CliError> {
                 let app = answer.json()?;
                 let names = ["app", "hub", "digest", "version", "size", "sdk", "deployed", "activities"];
                 show::facts(&names.map(|name| (name, show::field(&app, name))));
+                moves::print_aftermath(&app);
             }
             print(&target, &answer, "functions", |function| {
                 vec![show::field(function, "kind"), show::field(function, "name")]

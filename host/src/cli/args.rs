@@ -258,6 +258,9 @@ pub(super) struct TargetArgs {
     /// The key, if the server wants one
     #[arg(long, env = "DURAWASM_KEY", hide_env_values = true)]
     pub(super) key: Option<String>,
+    /// Certificates (PEM) that a server at https:// may have, beside those of the public authorities
+    #[arg(long, env = "DURAWASM_CA", value_name = "FILE")]
+    pub(super) ca: Option<PathBuf>,
     /// Print what the server answers, as JSON
     #[arg(long)]
     pub(super) json: bool,
@@ -443,6 +446,12 @@ pub(super) struct CompileArgs {
     /// Where the compiled code goes
     #[arg(long)]
     pub(super) output: PathBuf,
+    /// Address space that this process may have
+    #[arg(long, value_name = "BYTES")]
+    pub(super) memory: u64,
+    /// Processor time that this process may use
+    #[arg(long, value_name = "SECONDS")]
+    pub(super) processor_time: u64,
 }
 
 #[cfg(test)]

@@ -1,13 +1,16 @@
 //! Talks to a server's HTTP API on behalf of a verb.
 
+use std::error::Error;
 use std::time::Duration;
 
+use reqwest::redirect::Policy;
 use reqwest::{Method, StatusCode};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::CliError;
 use super::args::TargetArgs;
+use crate::net::tls;
 
 /// A server may have to compile a large component before it answers.
 const TIMEOUT: Duration = Duration::from_secs(600);
@@ -47,11 +50,16 @@ const TOKEN: &str = "x-ms-continuation-token";
 
 impl Client {
     pub(super) fn new(target: &TargetArgs) -> Result<Self, CliError> {
-        let http = reqwest::Client::builder().timeout(TIMEOUT).connect_timeout(CONNECT_TIMEOUT).build();
-        let http = http.map_err(|error| CliError::Refused(format!("cannot make requests: {error}")))?;
-        if !target.url.starts_with("http://") {
-            return Err(CliError::Usage(format!("--url must begin with http://, unlike '{}'", target.url)));
+        if !["http://", "https://"].iter().any(|scheme| target.url.starts_with(scheme)) {
+            let message = format!("--url must begin with http:// or https://, unlike '{}'", target.url);
+            return Err(CliError::Usage(message));
         }
+        let tls = tls::client(target.ca.as_deref()).map_err(|error| CliError::Usage(format!("--ca: {error}")))?;
+        // A key is for the server it is given for, and not for whoever that names.
+        let http =
+            reqwest::Client::builder().timeout(TIMEOUT).connect_timeout(CONNECT_TIMEOUT).redirect(Policy::none());
+        let http = http.tls_backend_preconfigured(tls).build();
+        let http = http.map_err(|error| CliError::Refused(format!("cannot make requests: {error}")))?;
         Ok(Self { http, url: target.url.trim_end_matches('/').to_owned(), key: target.key.clone() })
     }
 
@@ -149,12 +157,35 @@ impl Client {
         if error.is_builder() {
             return CliError::Usage(format!("'{}' is no URL of a server", self.url));
         }
+        if let Some(why) = distrust(error) {
+            return CliError::Unreachable(format!(
+                "the server at {} is not trusted: {why}. Name the authority that signed its certificate with --ca.",
+                self.url
+            ));
+        }
         let what = if error.is_timeout() { "did not answer in time" } else { "cannot be reached" };
         CliError::Unreachable(format!(
             "the server at {} {what}. Is the server running? Start it with `durawasm serve`.",
             self.url
         ))
     }
+}
+
+/// What is wrong with the TLS of a server, if that is what is wrong.
+fn distrust(error: &reqwest::Error) -> Option<String> {
+    let mut next = error.source();
+    while let Some(error) = next {
+        if let Some(wrong) = error.downcast_ref::<rustls::Error>() {
+            return Some(wrong.to_string());
+        }
+        // What it holds is not what it names as its source.
+        let held = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+        next = match held {
+            Some(held) => Some(held),
+            None => error.source(),
+        };
+    }
+    None
 }
 
 impl Answer {
@@ -169,6 +200,9 @@ impl Answer {
             (None, StatusCode::GONE) => ended.to_owned(),
             (None, StatusCode::UNAUTHORIZED) => {
                 "the server wants its key: give it with --key or DURAWASM_KEY".to_owned()
+            }
+            (None, status) if status.is_redirection() => {
+                format!("the server answered {status}: it is to be found elsewhere, at https:// perhaps")
             }
             (None, status) => format!("the server answered {status}"),
         };
@@ -221,8 +255,13 @@ mod tests {
     #[tokio::test]
     async fn nobody_there_is_unreachable() {
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let target =
-            TargetArgs { hub: "default".into(), url: format!("http://127.0.0.1:{port}"), key: None, json: false };
+        let target = TargetArgs {
+            hub: "default".into(),
+            url: format!("http://127.0.0.1:{port}"),
+            key: None,
+            ca: None,
+            json: false,
+        };
         let answer = Client::new(&target).unwrap().send(Method::GET, "/healthz", &[], Body::None).await;
         assert!(matches!(answer, Err(CliError::Unreachable(text)) if text.contains("`durawasm serve`")));
     }

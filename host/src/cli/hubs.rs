@@ -1,10 +1,9 @@
 //! `hub`: create, list, show, delete, export and import task hubs.
 
-use std::path::PathBuf;
-
 use clap::{Args, Subcommand};
 use reqwest::Method;
 use serde_json::Value;
+use std::path::PathBuf;
 
 use super::args::TargetArgs;
 use super::client::{Answer, Body, Client};
@@ -23,6 +22,8 @@ pub(super) enum HubVerb {
     List(ServerArgs),
     /// Show a task hub and what it has
     Show(NamedHub),
+    /// Show what a task hub has, what it has used, and what it may
+    Usage(NamedHub),
     /// Delete a task hub with all that it has
     Delete(DeleteArgs),
     /// Write a task hub into a file: apps, instances and what waits, without keys
@@ -43,6 +44,9 @@ pub(super) struct ServerArgs {
     /// The key, if the server wants one
     #[arg(long, env = "DURAWASM_KEY", hide_env_values = true)]
     key: Option<String>,
+    /// Certificates (PEM) that a server at https:// may have, beside those of the public authorities
+    #[arg(long, env = "DURAWASM_CA", value_name = "FILE")]
+    ca: Option<PathBuf>,
     /// Print what the server answers, as JSON
     #[arg(long)]
     pub(super) json: bool,
@@ -50,8 +54,8 @@ pub(super) struct ServerArgs {
 
 impl ServerArgs {
     pub(super) fn client(&self, hub: &str) -> Result<Client, CliError> {
-        let (url, key) = (self.url.clone(), self.key.clone());
-        Client::new(&TargetArgs { hub: hub.to_owned(), url, key, json: self.json })
+        let (url, key, ca) = (self.url.clone(), self.key.clone(), self.ca.clone());
+        Client::new(&TargetArgs { hub: hub.to_owned(), url, key, ca, json: self.json })
     }
 }
 
@@ -96,7 +100,11 @@ pub(super) struct ImportArgs {
 
 impl NamedHub {
     async fn ask(&self, method: Method, query: &[(&str, &str)]) -> Result<Answer, CliError> {
-        let path = format!("/admin/hubs/{}", encode(&self.hub));
+        self.ask_for("", method, query).await
+    }
+
+    async fn ask_for(&self, part: &str, method: Method, query: &[(&str, &str)]) -> Result<Answer, CliError> {
+        let path = format!("/admin/hubs/{}{part}", encode(&self.hub));
         self.server.client(&self.hub)?.send(method, &path, query, Body::None).await?.accepted(NO_ROUTE, "gone")
     }
 }
@@ -117,6 +125,7 @@ pub(super) async fn run(verb: HubVerb) -> Result<(), CliError> {
         HubVerb::Config(verb) => config::run(verb).await,
         HubVerb::List(server) => list(&server).await,
         HubVerb::Show(args) => show_hub(&args).await,
+        HubVerb::Usage(args) => usage(&args).await,
         HubVerb::Delete(DeleteArgs { hub, force }) => {
             let force = if force { "true" } else { "false" };
             let answer = hub.ask(Method::DELETE, &[("force", force)]).await?;
@@ -164,6 +173,26 @@ async fn list(server: &ServerArgs) -> Result<(), CliError> {
     let hubs = answer.json()?.get("hubs").and_then(Value::as_array).cloned().unwrap_or_default();
     let row = |hub: &Value| ["name", "state", "created"].map(|field| show::field(hub, field)).to_vec();
     show::table(&hubs.iter().map(row).collect::<Vec<_>>());
+    Ok(())
+}
+
+async fn usage(args: &NamedHub) -> Result<(), CliError> {
+    let answer = args.ask_for("/usage", Method::GET, &[]).await?;
+    if args.server.json {
+        show::line(&answer.text);
+        return Ok(());
+    }
+    let usage = answer.json()?;
+    let part = |name: &str| usage.get(name).and_then(Value::as_object).cloned().unwrap_or_default();
+    let (now, used, limits) = (part("now"), part("used"), part("limits"));
+    let mut rows = Vec::new();
+    for (name, value) in now.iter().chain(&used) {
+        let limit = limits.get(name).filter(|limit| !limit.is_null()).map(|limit| format!("of {limit}"));
+        rows.push(vec![name.clone(), value.to_string(), limit.unwrap_or_default()]);
+    }
+    let others = limits.iter().filter(|(name, limit)| !limit.is_null() && !now.contains_key(*name));
+    rows.extend(others.map(|(name, limit)| vec![name.clone(), String::new(), format!("at most {limit}")]));
+    show::table(&rows);
     Ok(())
 }
 

@@ -46,6 +46,13 @@ pub(super) async fn deploy(args: DeployArgs) -> Result<(), CliError> {
     let functions = app.get("functions").and_then(Value::as_array).cloned().unwrap_or_default();
     let row = |function: &Value| ["kind", "name", "invokeUrl"].map(|name| show::field(function, name)).to_vec();
     show::table(&functions.iter().map(row).collect::<Vec<_>>());
+    if app.pointer("/verdict/state").is_some_and(|state| state == "waiting" || state == "running") {
+        show::note(&format!(
+            "instances of the app keep their version; which of them could be moved to this one is being found out: durawasm app \
+             show {}",
+            args.app
+        ));
+    }
     Ok(())
 }
 

@@ -85,7 +85,8 @@ fn parse() -> Result<Option<Cli>, CliError> {
 fn run(verb: Verb) -> Result<(), CliError> {
     // Compiling has no use for an async runtime, and a limited process has no room for one.
     if let Verb::Compile(args) = verb {
-        return crate::server::compile_component(&args.input, &args.output).map_err(CliError::Refused);
+        let bounds = (args.memory, args.processor_time);
+        return crate::server::compile_component(&args.input, &args.output, bounds).map_err(CliError::Refused);
     }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -25,6 +25,9 @@ pub(super) struct MoveArgs {
     /// Where to: 'current', or the digest of a version of the app
     #[arg(long, value_name = "DIGEST|current")]
     to: String,
+    /// Its open sub-orchestrations of the same app as well, all or none (with --id)
+    #[arg(long, conflicts_with = "app")]
+    children: bool,
     /// Only say what could be moved (with --app)
     #[arg(long, requires = "app")]
     dry_run: bool,
@@ -33,24 +36,29 @@ pub(super) struct MoveArgs {
 }
 
 pub(super) async fn move_instances(args: MoveArgs) -> Result<(), CliError> {
-    let MoveArgs { id, app, to, dry_run, target } = args;
+    let MoveArgs { id, app, to, children, dry_run, target } = args;
     match (id, app) {
-        (Some(id), _) => move_one(InstanceArgs { id, target }, &to).await,
+        (Some(id), _) => move_one(InstanceArgs { id, target }, &to, children).await,
         (None, Some(app)) => move_app(&app, (&to, dry_run), &target).await,
         (None, None) => Err(CliError::Usage("name an instance with --id, or an app with --app".to_owned())),
     }
 }
 
-async fn move_one(args: InstanceArgs, to: &str) -> Result<(), CliError> {
-    let answer = post(&args, "move", &[("to", to)], Body::None).await?;
+async fn move_one(args: InstanceArgs, to: &str, children: bool) -> Result<(), CliError> {
+    let mut query = vec![("to", to)];
+    query.extend(children.then_some(("children", "true")));
+    let answer = post(&args, "move", &query, Body::None).await?;
     if args.target.json {
         show::line(&answer.text);
         return Ok(());
     }
     let moved = answer.json()?;
-    let what = if moved.get("moved") == Some(&Value::Bool(false)) { "unchanged" } else { "moved" };
-    show::line(&format!("{what}: instance '{}'", args.id));
+    let what = |moved: &Value| if moved.get("moved") == Some(&Value::Bool(false)) { "unchanged" } else { "moved" };
+    show::line(&format!("{}: instance '{}'", what(&moved), args.id));
     show::facts(&[("from", show::field(&moved, "from")), ("to", show::field(&moved, "to"))]);
+    for child in moved.get("children").and_then(Value::as_array).into_iter().flatten() {
+        show::line(&format!("{}: sub-orchestration '{}'", what(child), show::field(child, "instanceId")));
+    }
     Ok(())
 }
 
@@ -118,25 +126,41 @@ pub(super) async fn export(args: &InstanceArgs, file: &Path) -> Result<(), CliEr
 /// What `deploy --check` found.
 pub(super) fn print_trial(trial: &Value) -> Result<(), CliError> {
     let verdict = trial.get("verdict").cloned().unwrap_or_default();
-    let counts = |which: &str| {
-        let count = |name: &str| verdict.pointer(&format!("/{which}/{name}")).and_then(Value::as_u64).unwrap_or(0);
-        format!("{} compatible, {} diverging", count("compatible"), count("diverging"))
-    };
     show::facts(&[
         ("digest", show::field(trial, "digest")),
-        ("open instances", counts("open")),
-        ("ended instances", counts("closed")),
+        ("open instances", counts(&verdict, "open")),
+        ("ended instances", counts(&verdict, "closed")),
     ]);
     if verdict.get("complete") == Some(&Value::Bool(false)) {
         show::note("there are more open instances than were looked at");
     }
+    print_diverging(&verdict);
+    judge_trial(trial)
+}
+
+fn counts(verdict: &Value, which: &str) -> String {
+    let count = |name: &str| verdict.pointer(&format!("/{which}/{name}")).and_then(Value::as_u64).unwrap_or(0);
+    format!("{} compatible, {} diverging", count("compatible"), count("diverging"))
+}
+
+fn print_diverging(verdict: &Value) {
     let diverging = verdict.get("diverging").and_then(Value::as_array).cloned().unwrap_or_default();
     let row = |one: &Value| {
         let [id, status, reason] = ["instanceId", "runtimeStatus", "reason"].map(|name| show::field(one, name));
         vec![id, status, reason]
     };
     show::table(&diverging.iter().map(row).collect::<Vec<_>>());
-    judge_trial(trial)
+}
+
+/// What is known of an app's instances on other versions than its current one, if there is anything.
+pub(super) fn print_aftermath(app: &Value) {
+    let Some(verdict) = app.get("verdict") else { return };
+    show::facts(&[
+        ("verdict", show::field(verdict, "state")),
+        ("open instances", counts(verdict, "open")),
+        ("ended instances", counts(verdict, "closed")),
+    ]);
+    print_diverging(verdict);
 }
 
 /// The exit code of `deploy --check`: that some instances would not go on with the component is a refusal.

@@ -14,9 +14,10 @@ use super::actor::InFlight;
 use super::executor::{ActivityLog, ActivityRun, HostFault, Pulse};
 use super::guest_client::GuestClient;
 use super::http::{self, HttpEnd, HttpRun};
-use super::meters::Kind;
+use super::meters::{GuestRole, Kind};
 use super::spans::{Attribute, Open, Place, SpanError, SpanKind, with_trace_parent};
-use crate::store::InstanceRecord;
+use super::usage::Meter;
+use crate::store::{InstanceRecord, Usage};
 
 /// No attempt may take longer, whatever its call says.
 const LONGEST_ATTEMPT: Duration = Duration::from_secs(24 * 3600);
@@ -38,18 +39,19 @@ impl Inner {
         let its_pulse = Arc::clone(&pulse);
         let (task, attempt) = (call.task, call.attempt);
         let run = tokio::spawn(async move {
+            let mut used = Usage::default();
             let ended = if call.name == HTTP_ACTIVITY {
-                engine.call_http(&caller, &call, place).await
+                engine.call_http((&caller, &call), place, &mut used).await
             } else {
                 let name = ("activity", call.name.as_str());
                 let mut span = engine.open_task((SpanKind::Activity, name), &caller, (task.0, attempt), place);
-                let outcome = engine.attempt(&caller, call, &its_pulse, &mut span).await;
+                let outcome = engine.attempt((&caller, call), &its_pulse, &mut used, &mut span).await;
                 if let Some(span) = span {
                     span.ended(outcome.as_ref().err().map(SpanError::of));
                 }
                 Message::ActivityEnded { task, attempt, outcome, heartbeat: its_pulse.last() }
             };
-            engine.post_for(caller.number, &caller.execution_id, ended);
+            engine.post_for(caller.number, &caller.execution_id, (ended, used));
         });
         InFlight { attempt, handle: run.abort_handle(), pulse }
     }
@@ -60,8 +62,21 @@ impl Inner {
     }
 
     /// Makes an attempt of an orchestrator's HTTP call. The message that brings its end.
-    async fn call_http(&self, caller: &InstanceRecord, call: &ActivityCall, place: Option<Place>) -> Message {
+    async fn call_http(
+        &self,
+        (caller, call): (&InstanceRecord, &ActivityCall),
+        place: Option<Place>,
+        used: &mut Usage,
+    ) -> Message {
+        let (task, attempt) = (call.task, call.attempt);
         let mut span = self.open_http_call(caller, call, place);
+        let Some(busy) = self.hubs.enter(&caller.hub) else {
+            let failure = hub_deleted(caller);
+            if let Some(span) = span {
+                span.ended(Some(SpanError::of(&failure)));
+            }
+            return Message::ActivityEnded { task, attempt, outcome: Err(failure), heartbeat: None };
+        };
         let run = HttpRun {
             hub: caller.hub.clone(),
             call: call.input.clone(),
@@ -72,11 +87,14 @@ impl Inner {
         let mut pause = FIRST_PAUSE;
         let mut turn = self.meters.turn(Kind::HttpCall);
         let end = loop {
-            let permit = self.http_permits.acquire().await.ok();
+            let permit = self.places.http_calls.acquire(&busy.hub().lanes().http_calls).await;
             turn.begins();
             span.iter_mut().for_each(Open::begins);
+            let meter = Meter::new(&Arc::default());
             // A panic is the host's fault and not the call's.
-            if let Ok(end) = AssertUnwindSafe(self.executor.call_http(run.clone())).catch_unwind().await {
+            let end = AssertUnwindSafe(self.executor.call_http(run.clone())).catch_unwind().await;
+            used.add(meter.of_activity());
+            if let Ok(end) = end {
                 break end;
             }
             drop(permit);
@@ -89,7 +107,6 @@ impl Inner {
         if let Some(span) = span {
             http::tell(span, &end);
         }
-        let (task, attempt) = (call.task, call.attempt);
         match end {
             HttpEnd::Ended(outcome) => Message::ActivityEnded { task, attempt, outcome, heartbeat: None },
             HttpEnd::Postponed { answer, next, again } => {
@@ -113,14 +130,14 @@ impl Inner {
 
     async fn attempt(
         self: &Arc<Self>,
-        caller: &InstanceRecord,
-        call: ActivityCall,
+        (caller, call): (&InstanceRecord, ActivityCall),
         pulse: &Arc<Pulse>,
+        used: &mut Usage,
         span: &mut Option<Open>,
     ) -> Outcome {
         let trace_parent = span.as_ref().and_then(Open::trace_parent);
         let Some(busy) = self.hubs.enter(&caller.hub) else {
-            return Err(Failure::new("HubDeleted", format!("the task hub '{}' is being deleted", caller.hub)));
+            return Err(hub_deleted(caller));
         };
         let digest = self.apps.find_activity(&caller.hub, (&caller.app, caller.digest), &call.name)?;
         let timeout = self.timeout_of(&call);
@@ -129,6 +146,7 @@ impl Inner {
         let log = ActivityLog::new(&self.logs, &self.clock, caller.number, (&call.name, call.attempt));
         let log = Arc::new(log);
         loop {
+            let fuel = self.meters.burning(GuestRole::Activity);
             let run = ActivityRun {
                 digest,
                 hub: caller.hub.clone(),
@@ -144,17 +162,23 @@ impl Inner {
                 log: Arc::clone(&log),
                 client: GuestClient::new(self, &caller.hub).traced(trace_parent.clone()),
                 stops: Arc::clone(&self.meters.stops),
+                fuel: Arc::clone(&fuel.gauge),
                 timeout,
             };
             let _place = busy.hub().activity_place().await;
-            // The semaphore is never closed; without a permit the attempt would only be less orderly.
-            let permit = self.activity_permits.acquire().await.ok();
+            let lanes = busy.hub().lanes();
+            let permit = self.places.activities.acquire(&lanes.activities).await;
             turn.begins();
             span.iter_mut().for_each(Open::begins);
+            let meter = Meter::new(&fuel.gauge);
+            let run = self.places.slices.paced(&lanes.slices, self.executor.run_activity(run));
             // A panic of the host is a fault like another. The guest it met is gone with its future.
-            let ended = AssertUnwindSafe(self.executor.run_activity(run)).catch_unwind().await;
+            let ended = AssertUnwindSafe(run).catch_unwind().await;
             let ended = ended.unwrap_or_else(|_| Err(HostFault("it panicked; the log says where".to_owned())));
             drop(permit);
+            let run = meter.of_activity();
+            busy.hub().burn(run.activity_fuel, self.now());
+            used.add(run);
             match ended {
                 Ok(outcome) => {
                     turn.ended(outcome.is_ok());
@@ -169,6 +193,10 @@ impl Inner {
             }
         }
     }
+}
+
+fn hub_deleted(caller: &InstanceRecord) -> Failure {
+    Failure::new("HubDeleted", format!("the task hub '{}' is being deleted", caller.hub))
 }
 
 fn idempotency_key(caller: &InstanceRecord, call: &ActivityCall) -> String {

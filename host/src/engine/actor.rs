@@ -15,7 +15,7 @@ use super::episode::{Again, Live, Step};
 use super::executor::Pulse;
 use super::hot::Parked;
 use super::moves::Change;
-use crate::store::{Digest, InstanceNumber, MailId, Revision, StoreError};
+use crate::store::{Digest, InstanceNumber, MailId, Revision, StoreError, Usage};
 
 /// How long an instance rests after the store or the host failed it.
 const REST: Duration = Duration::from_millis(500);
@@ -44,13 +44,15 @@ pub(super) struct Envelope {
     pub(super) execution: Option<String>,
     /// The message between instances that is taken with it.
     pub(super) mail: Option<MailId>,
+    /// What was used for it; charged by the commit that takes it.
+    pub(super) usage: Usage,
     /// Who waits for it to be durable.
     pub(super) ack: Option<oneshot::Sender<Result<(), SendError>>>,
 }
 
 impl Envelope {
     pub(super) fn new(content: Content) -> Self {
-        Self { content, execution: None, mail: None, ack: None }
+        Self { content, execution: None, mail: None, usage: Usage::default(), ack: None }
     }
 
     /// A second one for the case that the first is lost; only messages between instances have nobody else who would
@@ -58,7 +60,13 @@ impl Envelope {
     fn copy_of_mail(&self) -> Option<Self> {
         let Content::Message(message) = &self.content else { return None };
         let content = Content::Message(message.clone());
-        self.mail.is_some().then(|| Self { content, execution: self.execution.clone(), mail: self.mail, ack: None })
+        self.mail.is_some().then(|| Self {
+            content,
+            execution: self.execution.clone(),
+            mail: self.mail,
+            usage: self.usage,
+            ack: None,
+        })
     }
 }
 
@@ -217,10 +225,15 @@ impl Inner {
         self.put(number, Envelope::new(Content::Message(message)));
     }
 
-    /// A message for one execution only.
-    pub(super) fn post_for(self: &Arc<Self>, number: InstanceNumber, execution: &str, message: Message) {
+    /// A message for one execution only, and what was used for it.
+    pub(super) fn post_for(
+        self: &Arc<Self>,
+        number: InstanceNumber,
+        execution: &str,
+        (message, usage): (Message, Usage),
+    ) {
         let envelope = Envelope::new(Content::Message(message));
-        self.put(number, Envelope { execution: Some(execution.to_owned()), ..envelope });
+        self.put(number, Envelope { execution: Some(execution.to_owned()), usage, ..envelope });
     }
 
     /// Lets the instance look what there is to do.

@@ -1,20 +1,21 @@
 //! The apps of all hubs: what is deployed, and which component a function's name leads to.
 
-use std::cmp::Ordering;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use durawasm_core::Failure;
 
 use super::client::{DeployError, Deployed, OptionChanges};
-use super::functions::{HttpFunction, HttpMatch};
+use super::functions::HttpMatch;
 use super::hubs::HubError;
 use super::routes::Route;
+use super::routing::Routing;
 use super::schedules::Beginning;
 use super::{Inner, hot};
+use crate::fair::Permit;
 use crate::store::{
-    AppOptions, AppRecord, AppVersion, CommitError, Digest, FunctionKind, HttpTrigger, HubName, InstanceRecord,
-    ScheduleKey, Store, StoreError, TimerTrigger, Trigger, TriggerKind,
+    AppOptions, AppRecord, AppVersion, CommitError, Digest, FunctionKind, HubName, InstanceRecord, ScheduleKey, Store,
+    StoreError, TimerTrigger, Trigger, TriggerKind,
 };
 
 /// Letters of an app's name at most: it is part of URLs.
@@ -23,6 +24,8 @@ const LONGEST_APP_NAME: usize = 63;
 pub(super) struct Apps {
     /// By hub, then by app.
     table: RwLock<HashMap<HubName, HashMap<String, AppRecord>>>,
+    /// Of the hubs in the table. Made anew under its lock.
+    routing: RwLock<HashMap<HubName, Arc<Routing>>>,
     /// One deployment at a time decides; admitting components goes on beside it.
     deciding: tokio::sync::Mutex<()>,
     /// Held by each deployment from the admission of its component to its record, and by whoever removes components.
@@ -46,7 +49,7 @@ impl Found {
 }
 
 impl AppRecord {
-    fn current_version(&self) -> Option<&AppVersion> {
+    pub(super) fn current_version(&self) -> Option<&AppVersion> {
         self.versions.iter().find(|version| version.digest == self.current)
     }
 }
@@ -57,8 +60,10 @@ impl Apps {
         for app in store.apps().await? {
             table.entry(app.hub.clone()).or_default().insert(app.name.clone(), app);
         }
+        let routing = table.iter().map(|(hub, apps)| (hub.clone(), Arc::new(Routing::of(apps.values())))).collect();
         Ok(Self {
             table: RwLock::new(table),
+            routing: RwLock::new(routing),
             deciding: tokio::sync::Mutex::default(),
             components: tokio::sync::RwLock::default(),
             backups: Arc::default(),
@@ -118,11 +123,24 @@ impl Apps {
                 table.remove(hub);
             }
         }
+        self.route(hub, &table);
     }
 
     pub(super) fn put(&self, app: AppRecord) {
         let mut table = self.table.write().unwrap_or_else(PoisonError::into_inner);
-        table.entry(app.hub.clone()).or_default().insert(app.name.clone(), app);
+        let hub = app.hub.clone();
+        table.entry(hub.clone()).or_default().insert(app.name.clone(), app);
+        self.route(&hub, &table);
+    }
+
+    /// Brings the routes of a hub in line with its apps, whose lock the caller holds.
+    fn route(&self, hub: &HubName, table: &HashMap<HubName, HashMap<String, AppRecord>>) {
+        let made = table.get(hub).map(|apps| Arc::new(Routing::of(apps.values())));
+        let mut routing = self.routing.write().unwrap_or_else(PoisonError::into_inner);
+        match made {
+            Some(made) => drop(routing.insert(hub.clone(), made)),
+            None => drop(routing.remove(hub)),
+        }
     }
 
     /// The current version that declares this function, in whichever app of the hub.
@@ -180,29 +198,8 @@ impl Apps {
 
     /// The HTTP function that answers a path, of those that match the one with the most exact route.
     pub(super) fn find_http(&self, hub: &HubName, method: &str, path: &[String]) -> HttpMatch {
-        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
-        let apps = table.get(hub).into_iter().flat_map(HashMap::values);
-        let mut best: Option<(Route, HttpFunction)> = None;
-        let mut others = Vec::new();
-        for (app, version) in apps.filter_map(|app| Some((app, app.current_version()?))) {
-            for (name, http) in version.triggers.iter().filter_map(http_of) {
-                let Ok(route) = Route::parse(&http.route) else { continue };
-                let Some(params) = route.matches(path) else { continue };
-                let function = HttpFunction { digest: app.current, name: name.to_owned(), level: http.level, params };
-                if !http.methods.is_empty() && !http.methods.iter().any(|known| known == method) {
-                    others.push((function, http.methods.clone()));
-                    continue;
-                }
-                if best.as_ref().is_none_or(|(known, _)| route.precedence(known) == Ordering::Less) {
-                    best = Some((route, function));
-                }
-            }
-        }
-        match best {
-            Some((_, function)) => HttpMatch::Function(function),
-            None if others.is_empty() => HttpMatch::Nothing,
-            None => HttpMatch::OtherMethods(others),
-        }
+        let routing = self.routing.read().unwrap_or_else(PoisonError::into_inner).get(hub).cloned();
+        routing.map_or(HttpMatch::Nothing, |routing| routing.find(method, path))
     }
 
     /// The manual or timer function of this name.
@@ -292,13 +289,6 @@ fn key_of(app: &AppRecord, function: &str) -> ScheduleKey {
     ScheduleKey { hub: app.hub.clone(), app: app.name.clone(), function: function.to_owned() }
 }
 
-fn http_of(trigger: &Trigger) -> Option<(&str, &HttpTrigger)> {
-    match &trigger.kind {
-        TriggerKind::Http(http) => Some((&trigger.name, http)),
-        TriggerKind::Manual | TriggerKind::Timer(_) => None,
-    }
-}
-
 /// Whether two functions cannot live in one hub: same kind and name, or the same requests.
 pub(crate) fn clash(one: &Trigger, two: &Trigger) -> Option<&'static str> {
     let kind = match (&one.kind, &two.kind) {
@@ -347,13 +337,21 @@ impl Inner {
     ) -> Result<(AppVersion, tokio::sync::RwLockReadGuard<'_, ()>), DeployError> {
         check_app_name(app)?;
         self.hub_to_deploy_to(hub)?;
+        let turn = self.turn_to_compile(hub).await;
         let kept = self.apps.components.read().await;
         let version = self.executor.admit(component).await?;
+        drop(turn);
         if let Some(taken) = self.apps.taken(hub, app, &version) {
             return Err(taken);
         }
         self.check_deployment(hub, self.apps.get(hub, app).as_ref(), &version)?;
         Ok((version, kept))
+    }
+
+    /// Hubs that deploy much must not hold up the others.
+    async fn turn_to_compile(&self, hub: &HubName) -> Option<Permit> {
+        let hub = self.hubs.get(hub)?;
+        Some(self.places.compiles.acquire(&hub.lanes().compiles).await)
     }
 
     pub(super) async fn deploy(
@@ -365,8 +363,10 @@ impl Inner {
     ) -> Result<Deployed, DeployError> {
         check_app_name(app)?;
         self.hub_to_deploy_to(hub)?;
+        let turn = self.turn_to_compile(hub).await;
         let _kept = self.apps.components.read().await;
         let version = AppVersion { deployed: self.now(), ..self.executor.admit(component).await? };
+        drop(turn);
         let _one_at_a_time = self.apps.deciding.lock().await;
         // It may have been deleted while the component was compiled.
         self.hub_to_deploy_to(hub)?;
@@ -408,6 +408,7 @@ impl Inner {
         match self.store.remove_app(&app.hub, &app.name, app.generation).await {
             Ok(()) => {
                 self.apps.remove(&app.hub, &app.name);
+                self.afterwards.forget(&(app.hub.clone(), app.name.clone()));
                 self.keep_schedules(Beginning::Later).await
             }
             Err(CommitError::Store(error)) => Err(error),
@@ -418,11 +419,16 @@ impl Inner {
     /// Writes an app's record as it is to be. The caller is the one that decides.
     pub(super) async fn change_app(&self, app: AppRecord) -> Result<(), StoreError> {
         let expected = app.generation;
-        let is_new = self.apps.get(&app.hub, &app.name).is_none_or(|before| before.current != app.current);
+        let before = self.apps.get(&app.hub, &app.name).map(|before| before.current);
+        let is_new = before != Some(app.current);
         match self.store.put_app(app.clone(), expected).await {
             Ok(()) => {
                 let name = (app.hub.clone(), app.name.clone());
+                let version = app.current_version().filter(|_| is_new && before.is_some()).cloned();
                 self.apps.put(AppRecord { generation: expected.saturating_add(1), ..app });
+                if let Some(version) = version {
+                    self.judge_afterwards(&name.0, &name.1, version).await;
+                }
                 self.keep_schedules(if is_new { Beginning::Deployed(name) } else { Beginning::Later }).await
             }
             Err(CommitError::Store(error)) => Err(error),
@@ -478,7 +484,7 @@ fn with_version(before: Option<AppRecord>, (hub, app): (&HubName, &str), version
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::AuthLevel;
+    use crate::store::{AuthLevel, HttpTrigger};
 
     #[test]
     fn functions_that_one_request_could_mean_clash() {
@@ -489,7 +495,8 @@ mod tests {
         };
         let http = |route: &str| {
             let methods = vec!["GET".to_owned()];
-            TriggerKind::Http(HttpTrigger { route: route.to_owned(), methods, level: AuthLevel::Function })
+            let level = AuthLevel::Function;
+            TriggerKind::Http(HttpTrigger { route: route.to_owned(), methods, level, streams: false })
         };
         let both = Some("manual or timer function");
         assert_eq!(clash(&named("A", TriggerKind::Manual), &named("A", timer())), both);

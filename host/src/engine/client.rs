@@ -40,6 +40,8 @@ pub struct StartRequest {
     pub reuse: Reuse,
     /// W3C trace context of the caller.
     pub trace_parent: Option<String>,
+    /// What goes with it; none without it.
+    pub trace_state: Option<String>,
     /// Nothing of it runs before this time; it is Pending until then.
     pub scheduled_at: Option<Timestamp>,
 }

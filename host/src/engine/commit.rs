@@ -50,6 +50,7 @@ impl Inner {
             timers_cleared,
             mail_sent,
             mail_taken,
+            usage: std::mem::take(&mut live.used),
         };
         (commit, effects)
     }

@@ -21,9 +21,10 @@ use super::moves::Change;
 use super::session::Session;
 use super::spans::{self, Place};
 use super::waiters::{End, Waiter};
+use crate::fair::Permit;
 use crate::store::{
     BoxFuture, Commit, CommitError, Committed, Digest, Expect, InstanceNumber, InstanceRecord, MailId, Revision,
-    StoreError,
+    StoreError, Usage,
 };
 
 /// An instance in memory.
@@ -39,6 +40,10 @@ pub(super) struct Live {
     pub(super) waiter: Option<Arc<Waiter>>,
     /// The episode that runs or has run since the last commit, if somebody wants to know.
     pub(super) ran: Option<spans::Ran>,
+    /// What its episodes have used that no commit has charged.
+    pub(super) used: Usage,
+    /// Of a guest in the middle of an episode.
+    pub(super) place: Option<Permit>,
 }
 
 /// What a step came to.
@@ -167,7 +172,16 @@ impl Inner {
         if !record.status.is_terminal() && !activities.is_empty() {
             self.act(actor, &record, activities, self.place_of(&session));
         }
-        Ok(Some(Box::new(Live { record, session, guest: None, failed_history, waiter: None, ran: None })))
+        Ok(Some(Box::new(Live {
+            record,
+            session,
+            guest: None,
+            failed_history,
+            waiter: None,
+            ran: None,
+            used: Usage::default(),
+            place: None,
+        })))
     }
 
     fn take(&self, live: &mut Live, batch: Vec<Envelope>) -> Taken {
@@ -175,6 +189,7 @@ impl Inner {
         let mut taken = Taken::default();
         live.session.with(|orchestration| orchestration.begin_episode(now));
         for envelope in batch {
+            live.used.add(envelope.usage);
             if envelope.execution.is_some_and(|execution| execution != live.record.execution_id) {
                 taken.mail.extend(envelope.mail);
                 continue;
@@ -300,6 +315,10 @@ impl Inner {
         if !live.session.with(|orchestration| orchestration.can_run()) {
             return false;
         }
+        let Some(hub) = self.hubs.get(&live.record.hub) else { return true };
+        if live.place.is_none() {
+            live.place = Some(self.places.episodes.acquire(&hub.lanes().episodes).await);
+        }
         self.meters.episodes.inc();
         self.episode_runs(live);
         let session = Arc::clone(&live.session);
@@ -307,14 +326,22 @@ impl Inner {
             self.meters.replays.inc();
         }
         let guest = live.guest.get_or_insert_with(|| self.guest(&live.record, &session));
-        let end = poll_fn(|context| match guest.as_mut().poll(context) {
-            Poll::Ready(end) => Poll::Ready(Some(end)),
-            Poll::Pending if session.is_blocked() => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
+        let mut pace = self.places.slices.pace(&hub.lanes().slices);
+        let end = poll_fn(|context| {
+            pace.poll(context, |context| match guest.as_mut().poll(context) {
+                Poll::Ready(end) => Poll::Ready(Some(end)),
+                Poll::Pending if session.is_blocked() => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            })
         })
         .await;
+        live.place = None;
         let host_fault = end.is_some_and(|end| self.ended(live, end));
         if !host_fault {
+            let (fuel, now) = (live.session.with(Orchestration::take_new_fuel), self.now());
+            self.meters.used(GuestRole::Orchestrator, fuel);
+            hub.burn(fuel, now);
+            live.used.orchestrator_fuel += fuel;
             live.session.with(Orchestration::end_episode);
         }
         host_fault
@@ -369,6 +396,10 @@ impl Inner {
             // A replay that came to nothing new.
             live.ran = None;
             self.logs.append(live.record.number, logged);
+            let used = std::mem::take(&mut live.used);
+            if let Some(hub) = self.hubs.get(&live.record.hub).filter(|_| !used.is_nothing()) {
+                hub.uncharged().add(used);
+            }
             self.discard(mail).await;
             return Ok(());
         }

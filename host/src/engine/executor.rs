@@ -1,7 +1,7 @@
 //! What the engine asks of whatever runs guests. `wasm` implements it; tests may, too.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use super::http::{HttpEnd, HttpRun};
 pub use super::logs::{ActivityLog, LogLevel};
 pub use super::meters::{GuestRole, Stops};
 use super::session::Session;
+pub use super::streams::{BrokenOff, ByteStream, StreamedCall, StreamedResponse};
 use crate::store::{AppVersion, BoxFuture, Digest, HubName};
 
 /// Runs guests, and reaches the outside on their behalf. Knows components; knows no store and no mailbox.
@@ -27,7 +28,7 @@ pub trait Executor: Send + Sync + 'static {
     fn run_activity(&self, run: ActivityRun) -> BoxFuture<'static, Result<Outcome, HostFault>>;
 
     /// Runs a call of an HTTP, manual or timer function in a fresh instance. Dropping the future stops it.
-    fn run_function(&self, run: FunctionRun) -> BoxFuture<'static, Result<Result<FunctionAnswer, Failure>, HostFault>>;
+    fn run_function(&self, run: FunctionRun, call: FunctionCall) -> BoxFuture<'static, FunctionEnd>;
 
     /// Removes a component that no app has any more, with its compiled form. What runs of it goes on. Who keeps no
     /// components has nothing to remove.
@@ -97,6 +98,37 @@ impl Pulse {
     }
 }
 
+/// How much fuel a run has used so far, and how much memory it has. It is told now and then, and at the end, however the run ends.
+#[derive(Debug, Default)]
+pub struct FuelGauge {
+    fuel: AtomicU64,
+    memory: AtomicU64,
+}
+
+impl FuelGauge {
+    /// All that was used since the start.
+    pub fn tell(&self, total: u64) {
+        self.fuel.store(total, Ordering::Relaxed);
+    }
+
+    /// What was told last.
+    #[must_use]
+    pub fn read(&self) -> u64 {
+        self.fuel.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of memory that it has. Guests do not give memory back before they end.
+    pub fn tell_memory(&self, bytes: u64) {
+        self.memory.store(bytes, Ordering::Relaxed);
+    }
+
+    /// What was told last of its memory.
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        self.memory.load(Ordering::Relaxed)
+    }
+}
+
 /// Names and values of environment variables.
 pub type Environment = Arc<[(String, String)]>;
 
@@ -130,6 +162,8 @@ pub struct ActivityRun {
     pub client: GuestClient,
     /// Counts what it is stopped for.
     pub stops: Arc<Stops>,
+    /// Told what it uses.
+    pub fuel: Arc<FuelGauge>,
     /// After this the attempt is stopped and fails.
     pub timeout: Duration,
 }
@@ -144,21 +178,26 @@ pub struct FunctionRun {
     pub invocation_id: String,
     /// Its environment: variables and secrets of the hub. Not to be logged.
     pub env: Environment,
-    /// What set it off.
-    pub call: FunctionCall,
     /// What it manages orchestrations with; knows the hub.
     pub client: GuestClient,
     /// Counts what it is stopped for.
     pub stops: Arc<Stops>,
+    /// Told what it uses.
+    pub fuel: Arc<FuelGauge>,
     /// After this it is stopped and fails.
     pub timeout: Duration,
 }
 
+/// What a function came to, or what the host lacked to run it.
+pub type FunctionEnd = Result<Result<FunctionAnswer, Failure>, HostFault>;
+
 /// What set a function off.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum FunctionCall {
     /// A request.
     Http(HttpRequest),
+    /// A request that is answered while it arrives.
+    Streamed(StreamedCall),
     /// Somebody, or its schedule.
     Trigger(Option<Payload>),
 }
@@ -187,6 +226,8 @@ pub struct HttpRequest {
 pub enum FunctionAnswer {
     /// The response to a request.
     Http(HttpResponse),
+    /// It has streamed its response.
+    Streamed,
     /// Of a manual or timer function.
     Trigger(Option<Payload>),
 }

@@ -5,11 +5,14 @@ use std::sync::Arc;
 use durawasm_core::{Failure, Payload};
 
 use super::apps::Triggered;
-use super::executor::{Environment, FunctionAnswer, FunctionCall, FunctionRun, HostFault, HttpRequest, HttpResponse};
+use super::executor::{FunctionAnswer, FunctionCall, FunctionRun, HostFault, HttpRequest, HttpResponse, StreamedCall};
 use super::guest_client::GuestClient;
+use super::hubs::Busy;
 use super::meters::{GuestRole, Kind};
+use super::quota::QuotaExceeded;
 use super::routes::RouteParams;
 use super::spans::{Attribute, Open, SpanError, SpanKind, with_trace_parent};
+use super::usage::FunctionMeter;
 use super::{Engine, Inner};
 use crate::store::{AuthLevel, Digest, HubName};
 
@@ -21,6 +24,8 @@ pub struct HttpFunction {
     pub name: String,
     /// Which key the request needs.
     pub level: AuthLevel,
+    /// It is to be called with [`Engine::stream_http`].
+    pub streams: bool,
     /// The route's parameters.
     pub params: RouteParams,
 }
@@ -48,6 +53,9 @@ pub enum FunctionError {
     /// It did not answer in time.
     #[error("the function did not answer in time")]
     Timeout,
+    /// The hub is at one of its limits.
+    #[error(transparent)]
+    Quota(#[from] QuotaExceeded),
     /// Too many functions run already.
     #[error("too many functions run already")]
     Busy,
@@ -77,7 +85,9 @@ impl Engine {
         let call = FunctionCall::Http(HttpRequest { params, ..request });
         match self.inner.call(hub, (digest, name), call).await? {
             FunctionAnswer::Http(response) => Ok(response),
-            FunctionAnswer::Trigger(_) => Err(FunctionError::Host(HostFault("an answer of another kind".to_owned()))),
+            FunctionAnswer::Streamed | FunctionAnswer::Trigger(_) => {
+                Err(FunctionError::Host(HostFault("an answer of another kind".to_owned())))
+            }
         }
     }
 
@@ -112,8 +122,7 @@ impl Inner {
         let busy = self.hubs.enter(hub).ok_or(FunctionError::Unknown)?;
         let span = self.open_function(hub, &name, &call);
         let trace_parent = span.as_ref().and_then(Open::trace_parent);
-        let env = with_trace_parent(busy.env(), trace_parent.as_deref());
-        let answer = self.call_in((hub, env), (digest, name), call, trace_parent).await;
+        let answer = self.call_in((hub, &busy), (digest, name), call, trace_parent).await;
         if let Some(span) = span {
             tell(span, answer.as_ref());
         }
@@ -122,17 +131,17 @@ impl Inner {
 
     fn open_function(&self, hub: &HubName, name: &str, call: &FunctionCall) -> Option<Open> {
         self.settings.spans.as_ref()?;
-        let mut contexts = match call {
-            FunctionCall::Http(request) => request.headers.as_slice(),
-            FunctionCall::Trigger(_) => &[],
-        }
-        .iter()
-        .filter(|(name, _)| name == "traceparent");
+        let request = match call {
+            FunctionCall::Http(request) | FunctionCall::Streamed(StreamedCall { request, .. }) => Some(request),
+            FunctionCall::Trigger(_) => None,
+        };
+        let headers = request.map(|request| request.headers.as_slice()).unwrap_or_default();
+        let mut contexts = headers.iter().filter(|(name, _)| name == "traceparent");
         // Sent twice it says nothing reliable.
         let parent = contexts.next().filter(|_| contexts.next().is_none()).map(|(_, value)| value.trim());
         let mut span = self.open_span(SpanKind::Function, ("function", name), parent)?;
         span.add("durawasm.hub", Attribute::text(hub));
-        if let FunctionCall::Http(request) = call {
+        if let Some(request) = request {
             span.add("http.request.method", Attribute::text(&request.method));
         }
         Some(span)
@@ -140,33 +149,45 @@ impl Inner {
 
     async fn call_in(
         self: &Arc<Self>,
-        (hub, env): (&HubName, Environment),
+        (hub, busy): (&HubName, &Busy),
         (digest, name): (Digest, String),
         call: FunctionCall,
         trace_parent: Option<String>,
     ) -> Result<FunctionAnswer, FunctionError> {
+        busy.hub().check_fuel(self.now())?;
         let mut turn = self.meters.turn(Kind::Function);
         // A queue without an end would only turn every answer into a timeout.
-        let permit = tokio::time::timeout(self.settings.function_patience, self.function_permits.acquire());
+        // Those that stream may have to wait for their clients: they take no place from the others.
+        let lanes = busy.hub().lanes();
+        let place = match &call {
+            FunctionCall::Streamed(_) => self.places.streams.acquire(&lanes.streams),
+            FunctionCall::Http(_) | FunctionCall::Trigger(_) => self.places.functions.acquire(&lanes.functions),
+        };
+        let permit = tokio::time::timeout(self.settings.function_patience, place);
         let Ok(_permit) = permit.await else { return Err(FunctionError::Busy) };
         turn.begins();
         let timeout = self.settings.function_timeout;
-        let client = GuestClient::new(self, hub).traced(trace_parent);
+        let client = GuestClient::new(self, hub).traced(trace_parent.clone());
         let client = match &call {
-            FunctionCall::Http(request) => client.answering(&request.origin),
+            FunctionCall::Http(request) | FunctionCall::Streamed(StreamedCall { request, .. }) => {
+                client.answering(&request.origin)
+            }
             FunctionCall::Trigger(_) => client,
         };
+        let fuel = self.meters.burning(GuestRole::Function);
         let run = FunctionRun {
             digest,
             name,
             invocation_id: uuid::Uuid::now_v7().to_string(),
-            env,
-            call,
+            env: with_trace_parent(busy.env(), trace_parent.as_deref()),
             client,
             stops: Arc::clone(&self.meters.stops),
+            fuel: Arc::clone(&fuel.gauge),
             timeout,
         };
-        let ended = tokio::time::timeout(timeout, self.executor.run_function(run)).await;
+        let _metered = FunctionMeter::new(self, busy.hub(), &fuel.gauge);
+        let run = self.places.slices.paced(&lanes.slices, self.executor.run_function(run, call));
+        let ended = tokio::time::timeout(timeout, run).await;
         turn.ended(matches!(ended, Ok(Ok(Ok(_)))));
         match ended {
             Ok(Ok(Ok(answer))) => Ok(answer),
@@ -183,13 +204,15 @@ impl Inner {
 /// Ends the span of a call.
 fn tell(mut span: Open, answer: Result<&FunctionAnswer, &FunctionError>) {
     let error = match answer {
-        Ok(FunctionAnswer::Trigger(_)) => None,
+        // How a response that streams began, its caller knows.
+        Ok(FunctionAnswer::Trigger(_) | FunctionAnswer::Streamed) => None,
         Ok(FunctionAnswer::Http(response)) => {
             span.add("http.response.status_code", Attribute::Number(response.status.into()));
             (response.status >= 500).then(|| SpanError::new(&response.status.to_string(), ""))
         }
         Err(FunctionError::Failed(failure)) => Some(SpanError::of(failure)),
         Err(error @ FunctionError::Timeout) => Some(SpanError::new("Timeout", &error.to_string())),
+        Err(error @ FunctionError::Quota(_)) => Some(SpanError::new("QuotaExceeded", &error.to_string())),
         Err(error @ FunctionError::Busy) => Some(SpanError::new("Busy", &error.to_string())),
         Err(error @ (FunctionError::Unknown | FunctionError::Host(_))) => {
             Some(SpanError::new("HostFault", &error.to_string()))

@@ -282,6 +282,7 @@ impl Batch {
             timers_cleared: Vec::new(),
             mail_sent: Vec::new(),
             mail_taken: Vec::new(),
+            usage: Default::default(),
         });
     }
 }

@@ -15,10 +15,13 @@ use tokio::task::JoinSet;
 
 use super::executor::Environment;
 use super::meters::Refusals;
+use super::places::Lanes;
 use super::quota::{Quota, QuotaExceeded};
+use super::usage::Uncharged;
 use super::{Engine, Inner};
 use crate::store::{
     CommitError, HubConfig, HubName, HubRecord, HubState, InstanceRecord, KeyId, ListQuery, MailId, Store, StoreError,
+    Usage,
 };
 
 /// The hub that always exists.
@@ -73,6 +76,8 @@ pub(super) struct Hub {
     /// Held by each commit of an instance that is there already.
     commits: Arc<RwStarts>,
     quota: Quota,
+    lanes: Lanes,
+    uncharged: Uncharged,
     refusals: Arc<Refusals>,
 }
 
@@ -101,6 +106,8 @@ impl Hub {
             starts: Arc::default(),
             commits: Arc::default(),
             quota: Quota::default(),
+            lanes: Lanes::default(),
+            uncharged: Uncharged::default(),
         })
     }
 
@@ -112,11 +119,19 @@ impl Hub {
         &self.quota
     }
 
+    pub(super) fn uncharged(&self) -> &Uncharged {
+        &self.uncharged
+    }
+
+    pub(super) fn lanes(&self) -> &Lanes {
+        &self.lanes
+    }
+
     pub(super) fn refusals(&self) -> &Refusals {
         &self.refusals
     }
 
-    fn is_open(&self) -> bool {
+    pub(super) fn is_open(&self) -> bool {
         match self.record().state {
             HubState::Open => true,
             HubState::Deleting => false,
@@ -317,7 +332,9 @@ impl Engine {
     /// # Errors
     /// The hub is at its limit.
     pub fn admit_request(&self, hub: &str) -> Result<(), QuotaExceeded> {
-        self.inner.hubs.get(hub).map_or(Ok(()), |hub| hub.take_request(self.inner.now()))
+        let Some(hub) = self.inner.hubs.get(hub) else { return Ok(()) };
+        hub.uncharged().add(Usage { requests: 1, ..Usage::default() });
+        hub.take_request(self.inner.now())
     }
 
     /// Creates a hub; durable on return. False: it existed. The name is the caller's to check.

@@ -1,14 +1,15 @@
 //! Messages between instances: each is a row from the commit that sends it to the commit that takes it. Here they are
 //! brought from one to the other; those for one instance in the order in which they were sent.
 
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use durawasm_core::model::Outcome;
 use durawasm_core::{ChildStart, Failure, InstanceId, Letter, Message};
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
 
 use super::Inner;
@@ -16,13 +17,14 @@ use super::actor::{Content, Envelope};
 use super::episode::Again;
 use super::quota::QuotaError;
 use super::start::{Birth, FirstEpisode};
+use crate::fair::Lane;
 use crate::store::{
     CommitError, FunctionKind, HubName, InstanceNumber, InstanceRecord, Mail, MailId, NewMail, Reuse, SharedStore,
     StoreError,
 };
 
-/// Messages are brought to different instances at once, to one instance one after the other.
-const LANES: usize = 64;
+/// Lanes of a hub. Messages are brought to different instances at once, to one instance one after the other.
+const LANES: u64 = 64;
 /// Messages read at once when the engine opens.
 const PAGE: usize = 1_000;
 /// Larger payloads are read again when their turn comes, so that what waits in the lanes stays small.
@@ -33,13 +35,16 @@ const REST: Duration = Duration::from_millis(500);
 const TRIES: u32 = 4;
 
 /// Who brings the messages. What is in a lane is a row as well, so nothing is lost with the process.
+#[derive(Default)]
 pub(super) struct Mailroom {
-    lanes: Vec<UnboundedSender<Item>>,
-    waiting: Arc<AtomicUsize>,
+    /// A lane is there, and somebody brings what is in it, as long as there is something. Lanes of one hub wait for
+    /// places among themselves first.
+    lanes: Mutex<HashMap<LaneKey, VecDeque<Item>>>,
+    waiting: AtomicUsize,
 }
 
-/// The other ends of the lanes.
-pub(super) struct Lanes(Vec<UnboundedReceiver<Item>>);
+/// A hub, and which of its lanes.
+type LaneKey = (HubName, usize);
 
 /// A message that waits for its turn.
 enum Item {
@@ -49,18 +54,19 @@ enum Item {
 }
 
 impl Mailroom {
-    /// With the messages that an earlier process left.
-    pub(super) async fn open(store: &SharedStore) -> Result<(Self, Lanes), StoreError> {
-        let (lanes, ends): (Vec<_>, Vec<_>) = (0..LANES).map(|_| unbounded_channel()).unzip();
-        let room = Self { lanes, waiting: Arc::default() };
+    /// With the messages that an earlier process left. [`run`] begins to bring them.
+    pub(super) async fn open(store: &SharedStore) -> Result<Self, StoreError> {
+        let room = Self::default();
         let mut after = None;
         loop {
             let page = store.mail(after, PAGE).await?;
             let Some(last) = page.last() else { break };
             after = Some(last.id);
-            page.into_iter().for_each(|mail| room.post(mail));
+            for mail in page {
+                room.put(mail);
+            }
         }
-        Ok((room, Lanes(ends)))
+        Ok(room)
     }
 
     /// Messages that wait to be brought.
@@ -68,17 +74,39 @@ impl Mailroom {
         self.waiting.load(Ordering::Relaxed)
     }
 
-    fn post(&self, mail: Mail) {
+    fn lanes(&self) -> MutexGuard<'_, HashMap<LaneKey, VecDeque<Item>>> {
+        self.lanes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a message at the end of its lane. A lane that this has made is returned: nobody brings it yet.
+    fn put(&self, mail: Mail) -> Option<LaneKey> {
         let mut hasher = DefaultHasher::new();
-        (&mail.hub, &mail.to).hash(&mut hasher);
-        let lane = usize::try_from(hasher.finish() % LANES as u64).unwrap_or(0);
+        mail.to.hash(&mut hasher);
+        let key = (mail.hub.clone(), usize::try_from(hasher.finish() % LANES).unwrap_or(0));
         let item =
             if payload_bytes(&mail.letter) > SMALL { Item::Number(mail.id) } else { Item::Whole(Arc::new(mail)) };
-        if let Some(lane) = self.lanes.get(lane) {
-            self.waiting.fetch_add(1, Ordering::Relaxed);
-            // A lane is closed only when the engine is gone.
-            drop(lane.send(item));
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        match self.lanes().entry(key) {
+            Entry::Occupied(mut lane) => {
+                lane.get_mut().push_back(item);
+                None
+            }
+            Entry::Vacant(vacant) => {
+                let key = vacant.key().clone();
+                vacant.insert(VecDeque::from([item]));
+                Some(key)
+            }
         }
+    }
+
+    /// The next message of a lane; none: the lane is gone.
+    fn next(&self, key: &LaneKey) -> Option<Item> {
+        let mut lanes = self.lanes();
+        let next = lanes.get_mut(key)?.pop_front();
+        if next.is_none() {
+            lanes.remove(key);
+        }
+        next
     }
 }
 
@@ -94,17 +122,26 @@ fn payload_bytes(letter: &Letter) -> usize {
 }
 
 /// Begins to bring messages.
-pub(super) fn run(engine: &Arc<Inner>, Lanes(lanes): Lanes) {
-    for mut lane in lanes {
-        let (engine, waiting) = (Arc::downgrade(engine), Arc::clone(&engine.mailroom.waiting));
-        tokio::spawn(async move {
-            while let Some(item) = lane.recv().await {
-                if bring_until_done(&engine, item).await.is_none() {
-                    return;
-                }
-                waiting.fetch_sub(1, Ordering::Relaxed);
-            }
-        });
+pub(super) fn run(engine: &Arc<Inner>) {
+    let keys: Vec<_> = engine.mailroom.lanes().keys().cloned().collect();
+    keys.into_iter().for_each(|key| drop(tokio::spawn(bring_lane(Arc::downgrade(engine), key))));
+}
+
+/// Brings what is in a lane, one after the other. The hubs' lanes are served in turn.
+async fn bring_lane(engine: Weak<Inner>, key: LaneKey) {
+    loop {
+        let Some(inner) = engine.upgrade() else { return };
+        let Some(item) = inner.mailroom.next(&key) else { return };
+        let lane = inner.hubs.get(&key.0).map_or_else(Lane::new, |hub| Arc::clone(&hub.lanes().letters));
+        let turn = inner.places.letters.acquire(&lane);
+        drop(inner);
+        let _place = turn.await;
+        if bring_until_done(&engine, item).await.is_none() {
+            return;
+        }
+        if let Some(inner) = engine.upgrade() {
+            inner.mailroom.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -139,15 +176,17 @@ async fn bring_until_done(engine: &Weak<Inner>, item: Item) -> Option<()> {
     }
     let engine = engine.upgrade()?;
     if let Ok(Some(mail)) = engine.whole(&item).await {
-        engine.mailroom.post(Mail::clone(&mail));
+        engine.post_mail(vec![Mail::clone(&mail)]);
     }
     Some(())
 }
 
 impl Inner {
     /// Messages that have just been made durable.
-    pub(super) fn post_mail(&self, mail: Vec<Mail>) {
-        mail.into_iter().for_each(|mail| self.mailroom.post(mail));
+    pub(super) fn post_mail(self: &Arc<Self>, mail: Vec<Mail>) {
+        for key in mail.into_iter().filter_map(|mail| self.mailroom.put(mail)) {
+            tokio::spawn(bring_lane(Arc::downgrade(self), key));
+        }
     }
 
     /// Takes messages that nobody has a use for.
@@ -236,7 +275,7 @@ impl Inner {
     }
 
     fn put_mail(self: &Arc<Self>, to: InstanceNumber, id: MailId, (content, execution): (Content, Option<String>)) {
-        self.put(to, Envelope { content, execution, mail: Some(id), ack: None });
+        self.put(to, Envelope { execution, mail: Some(id), ..Envelope::new(content) });
     }
 
     async fn start_child(
@@ -287,12 +326,22 @@ impl Inner {
     }
 
     /// The call fails; where nobody waits, the log says so.
-    async fn refuse_child(&self, mail: &Mail, start: &ChildStart, failure: Failure) -> Result<(), StoreError> {
+    async fn refuse_child(
+        self: &Arc<Self>,
+        mail: &Mail,
+        start: &ChildStart,
+        failure: Failure,
+    ) -> Result<(), StoreError> {
         tracing::warn!(parent = %start.parent_instance_id, child = %mail.to, %failure, "a sub-orchestration was not started");
         self.answer_parent(mail, start, Err(failure)).await
     }
 
-    async fn answer_parent(&self, mail: &Mail, start: &ChildStart, outcome: Outcome) -> Result<(), StoreError> {
+    async fn answer_parent(
+        self: &Arc<Self>,
+        mail: &Mail,
+        start: &ChildStart,
+        outcome: Outcome,
+    ) -> Result<(), StoreError> {
         let answer = start.awaited_by.clone().map(|awaited_by| NewMail {
             to: start.parent_instance_id.clone(),
             pin: None,
@@ -342,7 +391,7 @@ fn is_child_of(child: &InstanceRecord, start: &ChildStart) -> bool {
 /// have sent in their first episode.
 #[derive(Default)]
 pub(super) struct Starting {
-    ids: std::sync::Mutex<std::collections::HashSet<(HubName, InstanceId)>>,
+    ids: Mutex<HashSet<(HubName, InstanceId)>>,
     one_ended: tokio::sync::Notify,
 }
 
@@ -353,8 +402,8 @@ pub(super) struct StartingGuard<'a> {
 }
 
 impl Starting {
-    fn lock(&self) -> std::sync::MutexGuard<'_, std::collections::HashSet<(HubName, InstanceId)>> {
-        self.ids.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, HashSet<(HubName, InstanceId)>> {
+        self.ids.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn begin(&self, hub: &HubName, id: &InstanceId) -> StartingGuard<'_> {

@@ -66,6 +66,7 @@ impl Engine {
             tags: view.record.tags,
             reuse: Reuse::Terminal,
             trace_parent: None,
+            trace_state: None,
             scheduled_at: None,
         };
         Ok(self.start(request).await?)

@@ -11,6 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+use super::executor::FuelGauge;
 use super::spans::SpanSink;
 use super::{Engine, Inner};
 use crate::store::{HubName, Store};
@@ -43,7 +44,8 @@ const ROLES: [(GuestRole, &str); 3] =
     [(GuestRole::Orchestrator, "orchestrator"), (GuestRole::Activity, "activity"), (GuestRole::Function, "function")];
 
 /// What a guest is stopped for, by the type of the failure that it becomes.
-const STOPS: [(&str, &str); 6] = [
+const STOPS: [(&str, &str); 7] = [
+    ("FuelLimit", "fuel"),
     ("TimeLimit", "time"),
     ("Timeout", "timeout"),
     ("MemoryLimit", "memory"),
@@ -53,7 +55,8 @@ const STOPS: [(&str, &str); 6] = [
 ];
 
 /// The limits of hubs, as the configuration calls them.
-const QUOTAS: [&str; 5] = ["requestsPerSecond", "startsPerSecond", "openInstances", "apps", "componentBytes"];
+const QUOTAS: [&str; 7] =
+    ["requestsPerSecond", "startsPerSecond", "openInstances", "apps", "componentBytes", "storedBytes", "fuelPerSecond"];
 
 type Labels<const N: usize> = [(&'static str, &'static str); N];
 
@@ -81,6 +84,19 @@ impl Stops {
         {
             counter.inc();
         }
+    }
+}
+
+/// A run whose fuel counts, however it ends.
+pub(super) struct Burning<'a> {
+    pub(super) gauge: Arc<FuelGauge>,
+    role: GuestRole,
+    meters: &'a Meters,
+}
+
+impl Drop for Burning<'_> {
+    fn drop(&mut self) {
+        self.meters.used(self.role, self.gauge.read());
     }
 }
 
@@ -175,6 +191,7 @@ pub(super) struct Meters {
     pub(super) episodes: Counter,
     pub(super) replays: Counter,
     pub(super) stops: Arc<Stops>,
+    fuel: [(GuestRole, Counter); ROLES.len()],
     activities: Places,
     http_calls: Places,
     functions: Places,
@@ -225,6 +242,9 @@ impl Meters {
         let families = PlaceFamilies::new(&mut registry);
         let stops = Stops::default();
         registry.register("guests_stopped", "Guests that were stopped by a limit", stops.shown.clone());
+        let fuel = Family::<Labels<1>, Counter>::default();
+        let text = "What guests have run, in units of fuel, about an instruction each; replays are not counted";
+        registry.register("fuel", text, fuel.clone());
         let text = "What was refused because its hub was at a limit";
         registry.register("quota_refusals", text, refusals.shown.clone());
         if let Some(meters) = store.meters() {
@@ -238,11 +258,24 @@ impl Meters {
             episodes,
             replays,
             stops: Arc::new(stops),
+            fuel: ROLES.map(|(role, name)| (role, fuel.get_or_create_owned(&[("role", name)]))),
             activities: families.of("activity"),
             http_calls: families.of("http_call"),
             functions: families.of("function"),
             registry,
         }
+    }
+
+    /// Guests in this role have run for so much fuel.
+    pub(super) fn used(&self, role: GuestRole, fuel: u64) {
+        if let Some((_, counter)) = self.fuel.iter().find(|(known, _)| *known == role) {
+            counter.inc_by(fuel);
+        }
+    }
+
+    /// Counts what a run in this role will have used when it is over.
+    pub(super) fn burning(&self, role: GuestRole) -> Burning<'_> {
+        Burning { gauge: Arc::default(), role, meters: self }
     }
 
     /// Something waits for a place of this kind.

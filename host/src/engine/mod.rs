@@ -5,6 +5,7 @@
 
 mod activities;
 mod actor;
+mod afterwards;
 mod apps;
 mod backup;
 pub mod client;
@@ -12,6 +13,7 @@ mod commit;
 pub mod cron;
 mod episode;
 pub mod executor;
+mod families;
 pub mod functions;
 pub mod guest_client;
 mod hot;
@@ -24,16 +26,20 @@ mod mail;
 mod manage;
 mod meters;
 mod moves;
+mod places;
 mod query;
 mod quota;
 mod retention;
 pub mod routes;
+mod routing;
 mod schedules;
 pub mod session;
 pub mod spans;
 mod start;
+pub mod streams;
 mod timers;
 mod trial;
+mod usage;
 pub mod verdict;
 mod versions;
 mod waiters;
@@ -45,12 +51,14 @@ use std::time::Duration;
 use durawasm_core::{InstanceId, Timestamp};
 use tokio::sync::Semaphore;
 
+pub use afterwards::{Aftermath, Stage};
 pub(crate) use apps::clash;
 pub use client::{
     DeployError, Deployed, InstanceView, OptionChanges, Parts, RestartError, Reuse, SendError, StartError,
     StartRequest, Waited,
 };
 use executor::Executor;
+pub use families::MovedFamily;
 pub use hub_export::ExportError;
 pub use hub_import::{ImportError, Imported};
 pub use hubs::{DEFAULT_HUB, HubError};
@@ -80,11 +88,12 @@ pub struct Settings {
     pub http_calls: usize,
     /// How long an activity that was cancelled may go on before it is stopped; its heartbeats tell it.
     pub cancel_grace: Duration,
-    /// HTTP, manual and timer functions that run at once.
+    /// HTTP, manual and timer functions that run at once; beside them as many HTTP functions that stream, which may have to
+    /// wait for their clients.
     pub functions: usize,
     /// How long a call of one waits for a place.
     pub function_patience: Duration,
-    /// How long one may run.
+    /// How long one may run; one that streams, with all that it sends.
     pub function_timeout: Duration,
     /// How long a start's answer waits for the first episode, so that both fit into one commit.
     pub start_patience: Duration,
@@ -151,9 +160,8 @@ pub(crate) struct Inner {
     retention: retention::Retention,
     schedules: schedules::Schedules,
     versions: versions::Versions,
-    activity_permits: Arc<Semaphore>,
-    http_permits: Semaphore,
-    function_permits: Semaphore,
+    afterwards: afterwards::Afterwards,
+    places: places::Places,
     check_permits: Semaphore,
     outside: OnceLock<Arc<dyn guest_client::Outside>>,
     recovered: AtomicBool,
@@ -184,7 +192,7 @@ impl Engine {
     ) -> Result<Self, StoreError> {
         let apps = apps::Apps::load(&*store).await?;
         let hubs = hubs::Hubs::load(&*store, apps.hubs()).await?;
-        let (mailroom, lanes) = mail::Mailroom::open(&store).await?;
+        let mailroom = mail::Mailroom::open(&store).await?;
         let meters = meters::Meters::new(&*store, &hubs.refusals(), settings.spans.as_deref());
         let inner = Arc::new(Inner {
             meters,
@@ -200,9 +208,8 @@ impl Engine {
             retention: retention::Retention::default(),
             schedules: schedules::Schedules::new(clock()),
             versions: versions::Versions::default(),
-            activity_permits: Arc::new(Semaphore::new(settings.activities)),
-            http_permits: Semaphore::new(settings.http_calls),
-            function_permits: Semaphore::new(settings.functions),
+            afterwards: afterwards::Afterwards::default(),
+            places: places::Places::new(&settings),
             check_permits: Semaphore::new(CHECKS),
             outside: OnceLock::new(),
             recovered: AtomicBool::new(false),
@@ -216,11 +223,13 @@ impl Engine {
         inner.keep_schedules(schedules::Beginning::Opened).await?;
         tokio::spawn(timers::run(Arc::downgrade(&inner)));
         tokio::spawn(schedules::run(Arc::downgrade(&inner)));
-        mail::run(&inner, lanes);
+        mail::run(&inner);
         tokio::spawn(Arc::clone(&inner).recover());
         inner.resume_deletions();
         tokio::spawn(retention::run(Arc::downgrade(&inner)));
         tokio::spawn(versions::run(Arc::downgrade(&inner)));
+        tokio::spawn(afterwards::run(Arc::downgrade(&inner)));
+        tokio::spawn(usage::run(Arc::downgrade(&inner)));
         Ok(Self { inner })
     }
 

@@ -73,6 +73,20 @@ pub enum MoveError {
         /// Where and how.
         divergence: Box<Divergence>,
     },
+    /// A child cannot be moved, and was to be moved with its parent.
+    #[error("sub-orchestration '{id}': {error}")]
+    Child {
+        /// Which.
+        id: InstanceId,
+        /// Why.
+        error: Box<MoveError>,
+    },
+    /// It has more children than can be moved with it.
+    #[error("it has more than {limit} sub-orchestrations; move the instances of the app together instead")]
+    TooMany {
+        /// How many can be.
+        limit: usize,
+    },
     /// It went on each time before the move could be saved.
     #[error("the instance never rests; suspend it, or try again")]
     Busy,
@@ -197,6 +211,8 @@ impl Engine {
                     | MoveError::Check(_)
                     | MoveError::NotFailed
                     | MoveError::VersionGone
+                    | MoveError::Child { .. }
+                    | MoveError::TooMany { .. }
                     | MoveError::UnknownVersion { .. }),
                 ) => {
                     done.refused += 1;
@@ -211,7 +227,7 @@ impl Engine {
 }
 
 impl Inner {
-    async fn move_one(
+    pub(super) async fn move_one(
         self: &std::sync::Arc<Self>,
         (hub, id): (&HubName, &str),
         to: &Target,
@@ -258,7 +274,7 @@ impl Inner {
         verdict::check(&*self.executor, version, history).await
     }
 
-    fn version(&self, record: &InstanceRecord, to: &Target) -> Result<AppVersion, MoveError> {
+    pub(super) fn version(&self, record: &InstanceRecord, to: &Target) -> Result<AppVersion, MoveError> {
         self.version_of(&record.hub, &record.app, to)
     }
 

@@ -48,13 +48,36 @@ struct Bucket {
 }
 
 impl Bucket {
-    /// Takes some, or says when there will be room for them.
+    /// Lets flow back what has until now; the rate.
     #[allow(clippy::cast_precision_loss, reason = "a rate need not be exact beyond 2^52")]
-    fn take(&mut self, count: u64, limit: u64, now: Timestamp) -> Result<(), Duration> {
+    fn flow(&mut self, limit: u64, now: Timestamp) -> f64 {
         let rate = limit as f64;
         let passed = self.at.map_or(0.0, |at| now.duration_since(at).as_secs_f64()).max(0.0);
         self.at = Some(now);
         self.taken = (self.taken - passed * rate).max(0.0);
+        rate
+    }
+
+    /// Takes what was used already, however much it is.
+    #[allow(clippy::cast_precision_loss, reason = "a rate need not be exact beyond 2^52")]
+    fn used(&mut self, count: u64, limit: u64, now: Timestamp) {
+        self.flow(limit, now);
+        self.taken += count as f64;
+    }
+
+    /// Whether less than a second's worth is taken, or when it will be.
+    fn has_room(&mut self, limit: u64, now: Timestamp) -> Result<(), Duration> {
+        let rate = self.flow(limit, now);
+        if self.taken < rate {
+            return Ok(());
+        }
+        Err(Duration::try_from_secs_f64((self.taken - rate) / rate).unwrap_or(Duration::from_secs(1)))
+    }
+
+    /// Takes some, or says when there will be room for them.
+    #[allow(clippy::cast_precision_loss, reason = "a rate need not be exact beyond 2^52")]
+    fn take(&mut self, count: u64, limit: u64, now: Timestamp) -> Result<(), Duration> {
+        let rate = self.flow(limit, now);
         // More than a second's worth at once would never fit: it may go first, and those behind it wait for it.
         if self.taken > 0.0 && self.taken + count as f64 > rate || limit == 0 {
             let over = (self.taken + (count as f64).min(rate) - rate).max(0.0);
@@ -70,6 +93,7 @@ impl Bucket {
 pub(super) struct Quota {
     starts: Mutex<Bucket>,
     requests: Mutex<Bucket>,
+    fuel: Mutex<Bucket>,
     /// Starts that were let in and are not counted in the store yet.
     reserved: AtomicU64,
     one_started: Notify,
@@ -90,7 +114,7 @@ impl Drop for Reservation {
 }
 
 impl Hub {
-    fn exceeded(&self, quota: &'static str, limit: u64, wait: Option<Duration>) -> QuotaExceeded {
+    pub(super) fn exceeded(&self, quota: &'static str, limit: u64, wait: Option<Duration>) -> QuotaExceeded {
         self.refusals().count(quota);
         QuotaExceeded { hub: self.record().name.clone(), quota, limit, wait }
     }
@@ -107,6 +131,22 @@ impl Hub {
         let Some(limit) = self.record().config.limits.starts_per_second else { return Ok(()) };
         let mut bucket = self.quota().starts.lock().unwrap_or_else(PoisonError::into_inner);
         bucket.take(count, limit, now).map_err(|wait| self.exceeded("startsPerSecond", limit, Some(wait)))
+    }
+
+    /// Guests of the hub have run for so much fuel.
+    pub(super) fn burn(&self, fuel: u64, now: Timestamp) {
+        if fuel > 0
+            && let Some(limit) = self.record().config.limits.fuel_per_second
+        {
+            self.quota().fuel.lock().unwrap_or_else(PoisonError::into_inner).used(fuel, limit, now);
+        }
+    }
+
+    /// Whether guests may be set off from outside: not while the hub has more behind it than its share.
+    pub(super) fn check_fuel(&self, now: Timestamp) -> Result<(), QuotaExceeded> {
+        let Some(limit) = self.record().config.limits.fuel_per_second else { return Ok(()) };
+        let mut bucket = self.quota().fuel.lock().unwrap_or_else(PoisonError::into_inner);
+        bucket.has_room(limit, now).map_err(|wait| self.exceeded("fuelPerSecond", limit, Some(wait)))
     }
 
     /// Waits for a place among the activities that run; none: they are not limited.

@@ -291,7 +291,9 @@ impl Inner {
             Err(error @ (FunctionError::Failed(_) | FunctionError::Timeout | FunctionError::Unknown)) => {
                 tracing::warn!(function = key.function, past_due, %error, "a timer function has failed");
             }
-            Err(error @ (FunctionError::Busy | FunctionError::Host(_))) => return Err(error.to_string()),
+            Err(error @ (FunctionError::Busy | FunctionError::Quota(_) | FunctionError::Host(_))) => {
+                return Err(error.to_string());
+            }
         }
         Ok(if *scheduled { Step::Write { began: now } } else { Step::Done })
     }

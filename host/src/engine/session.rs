@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use durawasm_core::model::{InstanceId, Outcome};
-use durawasm_core::{Command, GuestFault, Notice, Orchestration, Payload, TaskId, Timestamp};
+use durawasm_core::{Command, Fuel, GuestFault, Notice, Orchestration, Payload, TaskId, Timestamp};
 
 use super::logs::{LogLevel, LogLimits, LogLine, Ring};
 
@@ -148,6 +148,26 @@ impl Session {
     /// What the guest has logged since this was asked for last.
     pub(super) fn take_log(&self) -> VecDeque<LogLine> {
         std::mem::take(&mut self.lock().log).into_lines()
+    }
+
+    /// The guest is about to wait, or has returned, and has used this much since its start.
+    pub fn spent(&self, fuel: Fuel) {
+        self.lock().orchestration.spent(fuel);
+    }
+
+    /// The guest was stopped, having used this much since its start.
+    pub fn stopped(&self, total: u64) {
+        self.lock().orchestration.stopped(total);
+    }
+
+    /// True: the guest repeats episodes that are recorded to their ends.
+    pub fn is_within_record(&self) -> bool {
+        self.lock().orchestration.is_within_record()
+    }
+
+    /// What is recorded that the guest will have used, by this count, where the record ends.
+    pub fn recorded_fuel(&self, code: u64) -> Option<u64> {
+        self.lock().orchestration.recorded_fuel(code)
     }
 
     /// Instance id, for logs.

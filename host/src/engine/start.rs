@@ -17,7 +17,9 @@ use super::hubs::Starting;
 use super::session::Session;
 use super::spans::{Attribute, Open, Place, SpanError, SpanKind};
 use super::waiters::{End, Waiter};
-use crate::store::{self, CommitError, Committed, Expect, FunctionKind, HubName, InstanceRecord, MailId, StoreError};
+use crate::store::{
+    self, CommitError, Committed, Expect, FunctionKind, HubName, InstanceRecord, MailId, StoreError, Usage,
+};
 
 /// Bytes of an input at most.
 pub(super) const LARGEST_INPUT: usize = 4 << 20;
@@ -54,6 +56,7 @@ pub(super) struct Birth {
     version: Option<String>,
     tags: Tags,
     trace_parent: Option<String>,
+    trace_state: Option<String>,
     scheduled_at: Option<Timestamp>,
     parent: Option<(InstanceId, Option<AwaitedBy>)>,
     depth: u32,
@@ -68,6 +71,7 @@ impl Birth {
             version: start.version.clone(),
             tags: start.tags.clone(),
             trace_parent: start.trace_parent.clone(),
+            trace_state: start.trace_state.clone(),
             scheduled_at: None,
             parent: Some((start.parent_instance_id.clone(), start.awaited_by.clone())),
             depth: start.depth,
@@ -118,6 +122,8 @@ impl Inner {
         if request.instance_id.is_some() {
             self.refuse_taken(&live.record, reuse).await?;
         }
+        self.check_stored(starting.hub()).await?;
+        starting.hub().check_fuel(self.now())?;
         starting.hub().take_starts(1, self.now())?;
         let _place = self.reserve(starting.hub(), 1).await?;
         self.begin(live, (reuse, Vec::new()), FirstEpisode::Now).await.map_err(refused)?;
@@ -157,6 +163,8 @@ impl Inner {
         }
         let mut places = Vec::new();
         for (starting, count) in &all {
+            self.check_stored(starting.hub()).await?;
+            starting.hub().check_fuel(self.now())?;
             starting.hub().take_starts(*count, self.now())?;
             places.push(self.reserve(starting.hub(), *count).await?);
         }
@@ -225,6 +233,10 @@ impl Inner {
         let id = match &request.instance_id {
             Some(id) => {
                 check_instance_id(id).map_err(|why| StartError::BadInstanceId(format!("The instance ID {why}.")))?;
+                if matches!(id.as_str(), "." | "..") {
+                    let message = format!("The instance ID is '{id}', which URLs take for a step in their path.");
+                    return Err(StartError::BadInstanceId(message));
+                }
                 id.clone()
             }
             None => uuid::Uuid::now_v7().simple().to_string(),
@@ -244,6 +256,7 @@ impl Inner {
             version: request.version.clone(),
             tags: request.tags.clone(),
             trace_parent: request.trace_parent.clone(),
+            trace_state: request.trace_state.clone(),
             scheduled_at: request.scheduled_at,
             parent: None,
             depth: 0,
@@ -267,6 +280,7 @@ impl Inner {
             version: birth.version.or(found.label).filter(|label| !label.is_empty()),
             tags: birth.tags,
             trace_parent,
+            trace_state: birth.trace_state,
             awaited_by,
             depth: birth.depth,
             scheduled_at: birth.scheduled_at,
@@ -291,7 +305,16 @@ impl Inner {
             ready: true,
         };
         let session = Arc::new(Session::new(Orchestration::start(started, now)));
-        Box::new(Live { record, session, guest: None, failed_history: None, waiter: None, ran: None })
+        Box::new(Live {
+            record,
+            session,
+            guest: None,
+            failed_history: None,
+            waiter: None,
+            ran: None,
+            used: Usage::default(),
+            place: None,
+        })
     }
 
     /// An early look, so that no guest runs for a start that will be refused. The commit decides.
@@ -431,6 +454,7 @@ fn start_only(
         timers_cleared: Vec::new(),
         mail_sent: Vec::new(),
         mail_taken,
+        usage: Usage::default(),
     }
 }
 

@@ -5,11 +5,13 @@ use std::time::{Duration, Instant};
 
 use durawasm_core::{Divergence, InstanceId, SignedDuration, Status, Timestamp};
 
-use super::Engine;
 use super::client::DeployError;
 use super::moves::OPEN;
 use super::verdict::{CheckError, as_rewound};
-use crate::store::{AppVersion, Filter, FunctionKind, HubName, InstanceRecord, ListQuery, Position, StoreError};
+use super::{Engine, Inner};
+use crate::store::{
+    AppVersion, BoxFuture, Filter, FunctionKind, HubName, InstanceRecord, ListQuery, Position, StoreError,
+};
 
 /// Refusals that one answer lists.
 const LISTED: usize = 20;
@@ -70,12 +72,20 @@ pub struct TrialRefusal {
 }
 
 /// A trial under way.
-struct Looking<'a> {
-    engine: &'a Engine,
+pub(super) struct Looking<'a> {
+    inner: &'a Inner,
     hub: &'a HubName,
     app: &'a str,
     deadline: Instant,
-    trial: Trial,
+    pub(super) trial: Trial,
+    /// Says when to go on after each verdict; none: at once. With it, instances that are on the version are left out.
+    pub(super) pace: Option<&'a dyn Pace>,
+}
+
+/// Paces a trial that goes on beside the work of others.
+pub(super) trait Pace: Send + Sync {
+    /// One more instance was looked at. Waits for as long as the next one should; false: there is no use in going on.
+    fn looked<'a>(&'a self, trial: &'a Trial, took: Duration) -> BoxFuture<'a, bool>;
 }
 
 impl Engine {
@@ -95,17 +105,7 @@ impl Engine {
         let digest = version.digest;
         // Compiling has limits of its own.
         let deadline = Instant::now() + bounds.time;
-        let trial = Trial {
-            version,
-            open_compatible: 0,
-            open_diverging: 0,
-            closed_compatible: 0,
-            closed_diverging: 0,
-            diverging: Vec::new(),
-            unknown: 0,
-            complete: false,
-        };
-        let mut looking = Looking { engine: self, hub, app, deadline, trial };
+        let mut looking = Looking::new(&self.inner, (hub, app), Trial::of(version), deadline);
         let looked = looking.at_all(bounds.instances).await;
         let trial = looking.trial;
         drop(kept);
@@ -115,7 +115,32 @@ impl Engine {
     }
 }
 
-impl Looking<'_> {
+impl Trial {
+    pub(super) fn of(version: AppVersion) -> Self {
+        Self {
+            version,
+            open_compatible: 0,
+            open_diverging: 0,
+            closed_compatible: 0,
+            closed_diverging: 0,
+            diverging: Vec::new(),
+            unknown: 0,
+            complete: false,
+        }
+    }
+
+    /// Instances with a verdict.
+    #[must_use]
+    pub fn checked(&self) -> u64 {
+        self.open_compatible + self.open_diverging + self.closed_compatible + self.closed_diverging
+    }
+}
+
+impl<'a> Looking<'a> {
+    pub(super) fn new(inner: &'a Inner, (hub, app): (&'a HubName, &'a str), trial: Trial, deadline: Instant) -> Self {
+        Self { inner, hub, app, deadline, trial, pace: None }
+    }
+
     fn is_late(&self) -> bool {
         Instant::now() >= self.deadline
     }
@@ -126,12 +151,12 @@ impl Looking<'_> {
         after: Option<Position>,
     ) -> Result<(Vec<InstanceRecord>, Option<Position>), StoreError> {
         let query = ListQuery { filter: filter.clone(), after, limit: PAGE };
-        let page = self.engine.inner.store.list(self.hub, query).await?;
+        let page = self.inner.store.list(self.hub, query).await?;
         let of_app = page.records.into_iter().filter(|record| record.app == self.app);
         Ok((of_app.collect(), page.next))
     }
 
-    async fn at_all(&mut self, most: usize) -> Result<(), StoreError> {
+    pub(super) async fn at_all(&mut self, most: usize) -> Result<(), StoreError> {
         self.open(most).await?;
         self.closed(most).await
     }
@@ -146,7 +171,9 @@ impl Looking<'_> {
                     return Ok(());
                 }
                 seen += 1;
-                self.look(record).await?;
+                if !self.look_at(record).await? {
+                    return Ok(());
+                }
             }
             after = next;
             if after.is_none() {
@@ -165,7 +192,9 @@ impl Looking<'_> {
                 if self.is_late() {
                     return Ok(());
                 }
-                self.look(record).await?;
+                if !self.look_at(record).await? {
+                    return Ok(());
+                }
             }
         }
         Ok(())
@@ -173,7 +202,7 @@ impl Looking<'_> {
 
     /// Those that the component has, and those that the app has now: what is left out is not to be overlooked.
     fn orchestrators(&self) -> BTreeSet<String> {
-        let now = self.engine.inner.apps.get(self.hub, self.app);
+        let now = self.inner.apps.get(self.hub, self.app);
         let current = now.iter().flat_map(|app| app.versions.iter().filter(|version| version.digest == app.current));
         let functions = current.chain([&self.trial.version]).flat_map(|version| &version.functions);
         let orchestrators = functions.filter(|(kind, _)| *kind == FunctionKind::Orchestrator);
@@ -183,7 +212,7 @@ impl Looking<'_> {
     /// The instances of an orchestrator that were started last, as far as they have ended.
     async fn last_closed(&self, name: String, most: usize) -> Result<VecDeque<InstanceRecord>, StoreError> {
         let statuses = vec![Status::Completed, Status::Failed, Status::Terminated];
-        let now = self.engine.inner.now();
+        let now = self.inner.now();
         let since = |minutes: i64| now.checked_sub(SignedDuration::from_mins(minutes)).unwrap_or(Timestamp::MIN);
         let mut last = VecDeque::new();
         for created_from in WINDOWS.map(since).into_iter().map(Some).chain([None]) {
@@ -207,8 +236,20 @@ impl Looking<'_> {
         Ok(last)
     }
 
+    /// False: there is no use in going on.
+    async fn look_at(&mut self, record: InstanceRecord) -> Result<bool, StoreError> {
+        let Some(pace) = self.pace else { return self.look(record).await.map(|()| true) };
+        // What has run on this version all along repeats itself.
+        if record.digest == self.trial.version.digest {
+            return Ok(true);
+        }
+        let begun = Instant::now();
+        self.look(record).await?;
+        Ok(pace.looked(&self.trial, begun.elapsed()).await)
+    }
+
     async fn look(&mut self, record: InstanceRecord) -> Result<(), StoreError> {
-        let inner = &self.engine.inner;
+        let inner = self.inner;
         let Some((record, history)) = inner.store.history(record.number).await? else { return Ok(()) };
         let history = if record.status == Status::Failed { as_rewound(history, inner.now()) } else { history };
         let (is_open, trial) = (!record.status.is_terminal(), &mut self.trial);

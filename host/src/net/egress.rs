@@ -8,14 +8,13 @@ use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::rules::{Refusal, Rule, Rules};
+use super::tls;
 use crate::store::HubName;
 
 /// How long one address of several may take to answer before the next one is tried.
@@ -97,24 +96,7 @@ impl Egress {
     /// # Errors
     /// For people: what is wrong with the file.
     pub fn new(rules: Rules, authorities: Option<&Path>) -> Result<Self, String> {
-        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        if let Some(path) = authorities {
-            let wrong = |error: String| format!("cannot read certificates from {}: {error}", path.display());
-            let pem = std::fs::read(path).map_err(|error| wrong(error.to_string()))?;
-            let mut found = 0;
-            for certificate in CertificateDer::pem_slice_iter(&pem) {
-                let certificate = certificate.map_err(|error| wrong(error.to_string()))?;
-                roots.add(certificate).map_err(|error| wrong(error.to_string()))?;
-                found += 1;
-            }
-            if found == 0 {
-                return Err(wrong("it has none; they begin with -----BEGIN CERTIFICATE-----".to_owned()));
-            }
-        }
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-        let config = config.map_err(|error| format!("TLS cannot be used: {error}"))?;
-        let config = config.with_root_certificates(roots).with_no_client_auth();
+        let config = tls::client(authorities)?;
         Ok(Self { rules: Arc::new(rules), of_hubs: RwLock::default(), tls: TlsConnector::from(Arc::new(config)) })
     }
 

@@ -3,14 +3,15 @@
 mod hubs;
 mod mail;
 mod together;
+mod usage;
 
 use std::sync::Arc;
 
 use durawasm_core::history::Ending;
 use durawasm_core::model::{Outcome, Tags};
 use durawasm_core::{
-    AwaitedBy, Cause, EventKind, ExecutionStarted, Failure, HistoryEvent, InstanceId, Payload, RetryPolicy, Status,
-    TaskId, Timestamp,
+    AwaitedBy, Cause, EventKind, ExecutionStarted, Failure, Fuel, HistoryEvent, InstanceId, Payload, RetryPolicy,
+    Status, TaskId, Timestamp,
 };
 
 use super::{
@@ -72,6 +73,7 @@ pub(super) fn commit_of(expect: Expect, record: InstanceRecord) -> Commit {
         timers_cleared: Vec::new(),
         mail_sent: Vec::new(),
         mail_taken: Vec::new(),
+        usage: super::Usage::default(),
     }
 }
 
@@ -98,6 +100,7 @@ fn started() -> ExecutionStarted {
         version: Some("1.0".into()),
         tags: Tags::from([("a".into(), "b".into())]),
         trace_parent: Some("00-0-0-01".into()),
+        trace_state: Some("a=1,b=2".into()),
         awaited_by: Some(awaited_by()),
         depth: 2,
         scheduled_at: Some(at(77)),
@@ -136,6 +139,7 @@ pub(super) fn every_kind() -> Vec<HistoryEvent> {
         version: None,
         tags: Tags::new(),
         trace_parent: None,
+        trace_state: None,
         awaited_by: None,
         depth: 0,
         scheduled_at: None,
@@ -188,7 +192,8 @@ pub(super) fn every_kind() -> Vec<HistoryEvent> {
         EventKind::EventRaised { name: "event".into(), input: Some(Arc::from("")) },
         EventKind::EventRaised { name: "event".into(), input: None },
         EventKind::TaskCanceled { task },
-        EventKind::EpisodeCompleted { waits_served: 3 },
+        EventKind::EpisodeCompleted { waits_served: 3, fuel: None },
+        EventKind::EpisodeCompleted { waits_served: 3, fuel: Some(Fuel { total: 12_345, code: u64::MAX }) },
     ];
     for reason in [None, Some("because".to_owned())] {
         kinds.push(EventKind::ExecutionSuspended { reason: reason.clone() });
@@ -197,12 +202,15 @@ pub(super) fn every_kind() -> Vec<HistoryEvent> {
     }
     let outcomes: [Outcome; 3] = [Ok(None), Ok(Some(Arc::from("\"done\""))), Err(failure())];
     for outcome in outcomes {
-        kinds.push(EventKind::OrchestratorReturned { ending: Ending::Returned(outcome.clone()) });
+        kinds.push(EventKind::OrchestratorReturned { ending: Ending::Returned(outcome.clone()), fuel: None });
         kinds.push(EventKind::ExecutionCompleted { status: Status::ContinuedAsNew, outcome });
     }
     kinds.extend(kinds_about_others());
     for (input, keep_events) in [(None, true), (Some(payload(3)), false)] {
-        kinds.push(EventKind::OrchestratorReturned { ending: Ending::ContinuedAsNew { input, keep_events } });
+        kinds.push(EventKind::OrchestratorReturned {
+            ending: Ending::ContinuedAsNew { input, keep_events },
+            fuel: None,
+        });
     }
     kinds.into_iter().map(event).collect()
 }
@@ -263,7 +271,12 @@ fn kinds_about_others() -> Vec<EventKind> {
 fn triggers(name: &str) -> Vec<Trigger> {
     let http = |level, methods: &[&str]| {
         let methods = methods.iter().map(|method| (*method).to_owned()).collect();
-        TriggerKind::Http(HttpTrigger { route: "orders/{id}".into(), methods, level })
+        TriggerKind::Http(HttpTrigger {
+            route: "orders/{id}".into(),
+            methods,
+            level,
+            streams: level == AuthLevel::Admin,
+        })
     };
     let kinds = [
         http(AuthLevel::Anonymous, &["GET", "POST"]),
@@ -558,6 +571,7 @@ use mail::{
     of_concurrent_takers_one_wins,
 };
 use together::{of_several_starts_one_refused_refuses_all, several_starts_are_one_commit};
+use usage::usage_is_exact;
 
 /// Runs the suite on a backend: its name, and an expression that makes an empty store and something to keep alive.
 macro_rules! conformance {
@@ -573,7 +587,7 @@ macro_rules! conformance {
             every_letter_comes_back mail_is_taken_once of_concurrent_takers_one_wins a_refused_commit_leaves_its_mail
             several_starts_are_one_commit of_several_starts_one_refused_refuses_all an_answer_takes_the_place_of_mail
             hubs_are_replaced_only_as_seen of_concurrent_changes_of_a_hub_one_wins apps_are_removed_only_as_seen
-            timers_of_purged_instances_are_forgotten);
+            timers_of_purged_instances_are_forgotten usage_is_exact);
     };
     ($backend:ident, $open:expr, $($promise:ident)*) => {
         mod $backend {

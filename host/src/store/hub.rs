@@ -106,6 +106,10 @@ pub struct HubLimits {
     pub component_bytes: Option<u64>,
     /// Activities that run at once; more wait.
     pub concurrent_activities: Option<u64>,
+    /// Bytes of histories, inputs, outputs and custom statuses. Over it nothing new is taken in from outside.
+    pub stored_bytes: Option<u64>,
+    /// What its guests may run per second, in units of fuel. Over it nothing new is begun from outside.
+    pub fuel_per_second: Option<u64>,
 }
 
 /// Which key: part of its text, and no secret.

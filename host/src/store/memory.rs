@@ -5,10 +5,12 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use durawasm_core::{HistoryEvent, InstanceId, Timestamp};
 
+use super::usage::Stored;
 use super::{
-    AppRecord, BoxFuture, Commit, CommitError, Committed, Counts, EXAMINED, Expect, HubName, HubRecord, InstanceNumber,
-    InstanceRecord, ListQuery, Mail, MailId, NewMail, Page, PayloadChanges, PayloadParts, Payloads, Position,
-    RecordedHistory, Reuse, Revision, ScheduleKey, ScheduleState, Snapshot, Store, StoreError, TimerRow,
+    AppRecord, BoxFuture, Commit, CommitError, Committed, Counts, EXAMINED, Expect, HubName, HubRecord, HubUsage,
+    InstanceNumber, InstanceRecord, ListQuery, Mail, MailId, NewMail, Page, PayloadChanges, PayloadParts, Payloads,
+    Position, RecordedHistory, Reuse, Revision, ScheduleKey, ScheduleState, Snapshot, Store, StoreError, TimerRow,
+    Usage,
 };
 
 /// A [`Store`] that forgets everything when it is dropped.
@@ -31,6 +33,7 @@ struct Rows {
     apps: BTreeMap<(HubName, String), AppRecord>,
     schedules: BTreeMap<ScheduleKey, ScheduleState>,
     hubs: BTreeMap<HubName, HubRecord>,
+    used: BTreeMap<HubName, Usage>,
 }
 
 #[derive(Clone, Debug)]
@@ -38,6 +41,7 @@ struct Instance {
     record: InstanceRecord,
     payloads: Payloads,
     history: Vec<HistoryEvent>,
+    stored: Stored,
 }
 
 impl MemoryStore {
@@ -59,19 +63,22 @@ impl Rows {
             return Err(CommitError::Conflict);
         }
         match commit.expect {
-            Expect::Startable(reuse) => self.start(commit, reuse),
+            Expect::Startable(reuse) => {
+                let stored = stored_after(Stored::default(), &commit)?;
+                self.start(commit, reuse, stored)
+            }
             Expect::Revision(revision) => {
                 let number = commit.record.number;
-                match self.instances.get(&number) {
-                    Some(instance) if instance.record.revision == revision => {}
+                let stored = match self.instances.get(&number) {
+                    Some(instance) if instance.record.revision == revision => stored_after(instance.stored, &commit)?,
                     Some(_) | None => return Err(CommitError::Conflict),
-                }
-                Ok(self.apply(commit, number, revision + 1))
+                };
+                Ok(self.apply(commit, (number, revision + 1), stored))
             }
         }
     }
 
-    fn start(&mut self, commit: Commit, reuse: Reuse) -> Result<Committed, CommitError> {
+    fn start(&mut self, commit: Commit, reuse: Reuse, stored: Stored) -> Result<Committed, CommitError> {
         let key = (commit.record.hub.clone(), commit.record.id.to_string());
         if let Some(existing) = self.numbers.get(&key).and_then(|number| self.instances.get(number)) {
             let replaceable = match reuse {
@@ -90,10 +97,11 @@ impl Rows {
             self.children.insert((commit.record.hub.clone(), parent.clone(), number));
         }
         self.numbers.insert(key, number);
-        Ok(self.apply(commit, number, 1))
+        Ok(self.apply(commit, (number, 1), stored))
     }
 
-    fn apply(&mut self, commit: Commit, number: InstanceNumber, revision: u64) -> Committed {
+    fn apply(&mut self, commit: Commit, (number, revision): (InstanceNumber, u64), stored: Stored) -> Committed {
+        self.used.entry(commit.record.hub.clone()).or_default().add(commit.usage);
         let mut record = commit.record;
         record.number = number;
         record.revision = revision;
@@ -122,8 +130,10 @@ impl Rows {
             record: record.clone(),
             payloads: Payloads::default(),
             history: Vec::new(),
+            stored: Stored::default(),
         });
         instance.record = record;
+        instance.stored = stored;
         change(&mut instance.payloads, commit.payloads);
         if commit.fresh_history {
             instance.history.clear();
@@ -199,6 +209,13 @@ impl Rows {
     }
 }
 
+fn stored_after(before: Stored, commit: &Commit) -> Result<Stored, StoreError> {
+    let mut stored = before;
+    stored.change(&commit.payloads);
+    stored.append(&commit.events, commit.fresh_history)?;
+    Ok(stored)
+}
+
 /// Whether a record is as its changer saw it.
 fn seen(found: Option<u32>, expected: u32) -> Result<(), CommitError> {
     if found.unwrap_or(0) == expected { Ok(()) } else { Err(CommitError::Conflict) }
@@ -227,6 +244,24 @@ fn change(payloads: &mut Payloads, changes: PayloadChanges) {
 }
 
 impl Store for MemoryStore {
+    fn usage(&self, hub: &HubName) -> BoxFuture<'_, Result<HubUsage, StoreError>> {
+        let hub = hub.clone();
+        Box::pin(async move {
+            let rows = self.rows();
+            let of_hub = rows.instances.values().filter(|instance| instance.record.hub == hub);
+            let stored_bytes = of_hub.map(|instance| instance.stored.bytes()).sum();
+            Ok(HubUsage { used: rows.used.get(&hub).copied().unwrap_or_default(), stored_bytes })
+        })
+    }
+
+    fn add_usage(&self, hub: &HubName, more: Usage) -> BoxFuture<'_, Result<(), CommitError>> {
+        let hub = hub.clone();
+        Box::pin(async move {
+            self.rows().used.entry(hub).or_default().add(more);
+            Ok(())
+        })
+    }
+
     fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, CommitError>> {
         Box::pin(async move { self.rows().commit(commit) })
     }
@@ -408,6 +443,7 @@ impl Store for MemoryStore {
             let mut rows = self.rows();
             seen(rows.hubs.get(&hub).map(|hub| hub.generation), expected)?;
             rows.hubs.remove(&hub);
+            rows.used.remove(&hub);
             Ok(())
         })
     }

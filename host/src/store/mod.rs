@@ -11,6 +11,7 @@ pub mod meters;
 pub mod model;
 pub mod query;
 pub mod sled;
+pub mod usage;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -28,6 +29,7 @@ pub use model::{
     ScheduleKey, ScheduleState, TimerRow, TimerTrigger, Trigger, TriggerKind,
 };
 pub use query::{Counts, EXAMINED, Filter, ListQuery, Page, PayloadParts, Position, Snapshot, StatusCounts};
+pub use usage::{HubUsage, Usage};
 
 /// A boxed future, so that stores can be trait objects.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
@@ -166,12 +168,20 @@ pub trait Store: Send + Sync + 'static {
     /// is a conflict.
     fn put_hub(&self, hub: HubRecord, expected: u32) -> BoxFuture<'_, Result<(), CommitError>>;
 
-    /// Removes a hub's record, if it is at this generation; durable on return. Nothing else of the hub is removed.
+    /// Removes a hub's record, if it is at this generation, and what it has used; durable on return. Nothing else of the
+    /// hub is removed.
     fn remove_hub(&self, hub: &HubName, expected: u32) -> BoxFuture<'_, Result<(), CommitError>>;
+
+    /// What a hub has used and what it stores, as of the last commit; nothing, if there is no such hub.
+    fn usage(&self, hub: &HubName) -> BoxFuture<'_, Result<HubUsage, StoreError>>;
+
+    /// Charges a hub for what no commit of its instances carries; durable on return.
+    fn add_usage(&self, hub: &HubName, more: Usage) -> BoxFuture<'_, Result<(), CommitError>>;
 
     /// Looks at some timers after `after` and removes those whose instance is gone. Returns how far it came; none: to
     /// the end.
     fn forget_timers(&self, after: Option<TimerRow>) -> BoxFuture<'_, Result<Option<TimerRow>, StoreError>>;
+
     /// Begins a backup: all rows as of one moment, namely when the last piece is given. Everything acknowledged before is
     /// in it. Called within a runtime; commits go on meanwhile.
     ///

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use durawasm_core::model::Tags;
 use durawasm_core::{HistoryEvent, InstanceId, Letter, Payload, Status, TaskId, Timestamp};
 
+use super::Usage;
+
 /// The name of a task hub.
 pub type HubName = Arc<str>;
 
@@ -132,6 +134,8 @@ pub struct Commit {
     pub mail_sent: Vec<NewMail>,
     /// Messages that this commit takes. One that is not there any more is a conflict: it was taken before.
     pub mail_taken: Vec<MailId>,
+    /// What the hub is charged for.
+    pub usage: Usage,
 }
 
 /// A number that the store gives each message between instances, counting up.
@@ -297,6 +301,8 @@ pub struct HttpTrigger {
     pub methods: Vec<String>,
     /// Which key a request needs.
     pub level: AuthLevel,
+    /// The component's `wasi:http/incoming-handler` answers, and not its `http-function`: request and response are streams.
+    pub streams: bool,
 }
 
 /// Which key a request to an HTTP function needs.

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::bindings::exports::durable::functions::describe::{App, FunctionKind as Kind};
 use super::compile::CompileError;
-use super::functions::trigger;
+use super::functions::{trigger, undeclared};
 use super::inspect::{Surface, inspect};
 use super::library::{Library, Loaded};
 use super::limits::{FUNCTION_NAME_CHARS, LABEL_CHARS, Limits};
@@ -16,7 +16,7 @@ use super::outcome::Ended;
 use super::run::Stage;
 use crate::engine::clash;
 use crate::engine::executor::AdmitError;
-use crate::store::{AppVersion, Digest, FunctionKind, Trigger};
+use crate::store::{AppVersion, Digest, FunctionKind, Trigger, TriggerKind};
 
 /// Checks a component and keeps it; see `Executor::admit`.
 pub(super) async fn admit(library: &Library, stage: &Stage, component: bytes::Bytes) -> Result<AppVersion, AdmitError> {
@@ -76,6 +76,10 @@ async fn describe(stage: &Stage, loaded: &Loaded, surface: &Surface) -> Result<D
             )));
         }
     }
+    if surface.exports_incoming() && loaded.incoming.is_none() {
+        let text = "its export wasi:http/incoming-handler has no function 'handle'";
+        return Err(AdmitError::Refused(text.to_owned()));
+    }
     let app = match stage.describe(loaded).await {
         Ok(Ok(app)) => app,
         Ok(Err(message)) => return Err(AdmitError::Refused(format!("its describe function failed: {message}"))),
@@ -96,42 +100,63 @@ type Functions = (Vec<(FunctionKind, String)>, Vec<Trigger>);
 fn functions(app: &App, surface: &Surface, limits: &Limits) -> Result<Functions, String> {
     check_label("SDK name", &app.sdk)?;
     check_label("version label", app.version.as_deref().unwrap_or_default())?;
-    if app.functions.is_empty() {
+    if app.functions.is_empty() && !surface.exports_incoming() {
         return Err("it declares no functions: register at least one".to_owned());
     }
     if app.functions.len() > limits.functions {
         return Err(format!("it declares {} functions; the limit is {}", app.functions.len(), limits.functions));
     }
     let mut seen = HashSet::new();
+    let streams_by_default = surface.exports_incoming() && !surface.exports("http-function");
     let (mut functions, mut triggers) = (Vec::with_capacity(app.functions.len()), Vec::<Trigger>::new());
     for function in &app.functions {
         let name = &function.name;
         check_name(name)?;
+        let trigger = trigger(function, streams_by_default)?;
         let (kind, word, interface) = match function.kind {
-            Kind::Orchestrator => (Some(FunctionKind::Orchestrator), "orchestrator", "orchestrator"),
-            Kind::Activity => (Some(FunctionKind::Activity), "activity", "activity"),
-            Kind::Http => (None, "HTTP function", "http-function"),
-            Kind::Manual => (None, "manual function", "trigger"),
-            Kind::Timer => (None, "timer function", "trigger"),
+            Kind::Orchestrator => (Some(FunctionKind::Orchestrator), "orchestrator", Some("orchestrator")),
+            Kind::Activity => (Some(FunctionKind::Activity), "activity", Some("activity")),
+            Kind::Http if trigger.as_ref().is_some_and(streams) => (None, "HTTP function", None),
+            Kind::Http => (None, "HTTP function", Some("http-function")),
+            Kind::Manual => (None, "manual function", Some("trigger")),
+            Kind::Timer => (None, "timer function", Some("trigger")),
         };
-        if !surface.exports(interface) {
-            return Err(format!("it declares the {word} '{name}' but does not export durable:functions/{interface}"));
+        let missing = match interface {
+            Some(interface) if !surface.exports(interface) => Some(format!("durable:functions/{interface}")),
+            None if !surface.exports_incoming() => Some("wasi:http/incoming-handler".to_owned()),
+            Some(_) | None => None,
+        };
+        if let Some(missing) = missing {
+            return Err(format!("it declares the {word} '{name}' but does not export {missing}"));
         }
         if !seen.insert((word, name)) {
             return Err(format!("it declares the {word} '{name}' twice; names must be unique"));
         }
         functions.extend(kind.map(|kind| (kind, name.clone())));
-        if let Some(trigger) = trigger(function)? {
-            if let Some((other, what)) = triggers.iter().find_map(|other| Some((other, clash(other, &trigger)?))) {
-                if other.name == *name {
-                    return Err(format!("it declares the {what} '{name}' twice; names must be unique"));
-                }
-                return Err(format!("{what} '{name}' is also that of '{}'; requests could go to either", other.name));
-            }
-            triggers.push(trigger);
+        if let Some(trigger) = trigger {
+            add(&mut triggers, trigger)?;
         }
     }
+    if surface.exports_incoming() && !triggers.iter().any(streams) {
+        add(&mut triggers, undeclared())?;
+    }
     Ok((functions, triggers))
+}
+
+fn add(triggers: &mut Vec<Trigger>, trigger: Trigger) -> Result<(), String> {
+    let name = &trigger.name;
+    if let Some((other, what)) = triggers.iter().find_map(|other| Some((other, clash(other, &trigger)?))) {
+        if other.name == *name {
+            return Err(format!("it declares the {what} '{name}' twice; names must be unique"));
+        }
+        return Err(format!("{what} '{name}' is also that of '{}'; requests could go to either", other.name));
+    }
+    triggers.push(trigger);
+    Ok(())
+}
+
+fn streams(trigger: &Trigger) -> bool {
+    matches!(&trigger.kind, TriggerKind::Http(http) if http.streams)
 }
 
 fn check_name(name: &str) -> Result<(), String> {

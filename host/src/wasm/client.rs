@@ -10,19 +10,13 @@ use super::bindings::durable::functions::client::{self as wit, Error};
 use super::bindings::durable::functions::types;
 use super::convert;
 use super::guest::Stop;
+use super::limits::{LARGEST_PAGE, PAGE, PAGE_BYTES};
 use super::orchestration::DurableView;
 use crate::engine::guest_client::{GuestClient, HistoryDetail};
 use crate::engine::{
     InstanceView, Parts, PurgeError, PurgeOptions, RestartError, Reuse, SendError, StartError, StartRequest, Waited,
 };
 use crate::store::{Filter, ListQuery, PayloadParts, Position, StoreError};
-
-/// Instances in a page when the guest does not say.
-const PAGE: u32 = 100;
-/// Instances in a page at most.
-const LARGEST_PAGE: u32 = 1_000;
-/// Bytes of payloads after which a page ends: all of it becomes the guest's memory at once.
-const PAGE_BYTES: usize = 8 << 20;
 
 type Answer<T> = wasmtime::Result<Result<T, Error>>;
 
@@ -52,6 +46,7 @@ fn start_request(client: &GuestClient, request: wit::StartRequest, limit: usize)
             wit::Reuse::Any => Reuse::Any,
         },
         trace_parent: client.trace_parent(),
+        trace_state: None,
         scheduled_at: options.scheduled_at.as_deref().map(convert::timestamp).transpose()?,
     })
 }

@@ -18,7 +18,7 @@ pub(super) struct Runtime {
 
 impl Runtime {
     pub(super) fn new(limits: &Limits) -> wasmtime::Result<Self> {
-        let engine = engine(limits, limits.concurrent_guests)?;
+        let engine = Engine::new(config().allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits))))?;
         let stop = Arc::new(AtomicBool::new(false));
         let (ticked, stopped) = (engine.weak(), Arc::clone(&stop));
         std::thread::Builder::new().name("wasm-ticker".to_owned()).spawn(move || {
@@ -42,9 +42,10 @@ impl Drop for Runtime {
     }
 }
 
-/// An engine that compiles what the server's engine runs, without room for many guests.
+/// An engine that compiles what the server's engine runs, without room for guests: their pool is no part of the code, and
+/// a process that compiles has little address space.
 pub(super) fn compiling_engine() -> wasmtime::Result<Engine> {
-    engine(&Limits::default(), 1)
+    Engine::new(&config())
 }
 
 /// Names everything that a compiled artifact depends on besides the component.
@@ -55,23 +56,24 @@ pub(super) fn fingerprint(engine: &Engine) -> String {
     format!("{:016x}", hasher.finish())
 }
 
-fn engine(limits: &Limits, guests: u32) -> wasmtime::Result<Engine> {
+fn config() -> Config {
     let mut config = Config::new();
     // The same code must compute the same on every machine and in every replay.
     config.cranelift_nan_canonicalization(true).relaxed_simd_deterministic(true);
     config.wasm_component_model(true).wasm_memory64(false);
     // Component-model async costs 20-40 % of each call, and nothing of ours uses it.
     config.concurrency_support(false);
-    config.epoch_interruption(true);
+    // Epochs hold guests to time, which is the machine's; fuel counts what they do, which every replay does again.
+    config.epoch_interruption(true).consume_fuel(true);
     config.max_wasm_stack(WASM_STACK).async_stack_size(FIBER_STACK);
     config.memory_reservation(MEMORY_RESERVATION).memory_may_move(false);
-    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits, guests)));
-    Engine::new(&config)
+    config
 }
 
-/// Slots for `guests`. Most guests need one memory and two tables; a bigger one takes several slots, and when slots
+/// Slots for guests. Most guests need one memory and two tables; a bigger one takes several slots, and when slots
 /// run out a run is tried again later.
-fn pool(limits: &Limits, guests: u32) -> PoolingAllocationConfig {
+fn pool(limits: &Limits) -> PoolingAllocationConfig {
+    let guests = limits.concurrent_guests;
     let memory = limits.orchestrator_memory.max(limits.activity_memory);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(guests)

@@ -8,17 +8,11 @@ use super::bindings::durable::functions::types;
 use super::bindings::exports::durable::functions::describe::{Function, FunctionKind as Kind};
 use super::bindings::exports::durable::functions::http_function as wit;
 use super::convert;
+use super::limits::{RESPONSE_BODY, RESPONSE_HEADER_BYTES, RESPONSE_HEADERS};
 use crate::engine::cron::Cron;
 use crate::engine::executor::{HttpRequest, HttpResponse};
 use crate::engine::routes::Route;
 use crate::store::{AuthLevel, HttpTrigger, TimerTrigger, Trigger, TriggerKind};
-
-/// Headers of a response at most.
-const HEADERS: usize = 100;
-/// Bytes of a response's headers together.
-const HEADER_BYTES: usize = 64 << 10;
-/// Bytes of a response's body.
-const BODY: usize = 16 << 20;
 
 fn pairs(pairs: Vec<(String, String)>) -> Vec<types::Tag> {
     pairs.into_iter().map(|(name, value)| types::Tag { name, value }).collect()
@@ -49,11 +43,11 @@ pub(super) fn response(
         return Err(wrong(&format!("it answered with status {status}; a status is 200 to 599")));
     }
     let size: usize = headers.iter().map(|header| header.name.len() + header.value.len()).sum();
-    if headers.len() > HEADERS || size > HEADER_BYTES {
+    if headers.len() > RESPONSE_HEADERS || size > RESPONSE_HEADER_BYTES {
         return Err(wrong(&format!("its headers are too many: {} of {size} bytes", headers.len())));
     }
-    if body.len() > BODY {
-        return Err(wrong(&format!("its body has {} bytes; the limit is {BODY}", body.len())));
+    if body.len() > RESPONSE_BODY {
+        return Err(wrong(&format!("its body has {} bytes; the limit is {RESPONSE_BODY}", body.len())));
     }
     let headers = headers.into_iter().map(|header| (header.name, header.value)).collect();
     Ok(HttpResponse { status, headers, body: Bytes::from(body) })
@@ -71,6 +65,7 @@ struct HttpConfig {
     #[serde(default)]
     methods: Vec<String>,
     auth_level: Option<String>,
+    handler: Option<String>,
 }
 
 /// What a timer function's `config` may say.
@@ -88,8 +83,16 @@ fn monitored() -> bool {
     true
 }
 
+/// The HTTP function of a component that exports `wasi:http/incoming-handler` and declares none that leads there: it answers
+/// whatever nobody else does.
+pub(super) fn undeclared() -> Trigger {
+    let kind =
+        HttpTrigger { route: "{*path}".to_owned(), methods: Vec::new(), level: AuthLevel::default(), streams: true };
+    Trigger { name: "http".to_owned(), kind: TriggerKind::Http(kind) }
+}
+
 /// The trigger that a function declares; none for orchestrators and activities. The error says what is wrong.
-pub(super) fn trigger(function: &Function) -> Result<Option<Trigger>, String> {
+pub(super) fn trigger(function: &Function, streams_by_default: bool) -> Result<Option<Trigger>, String> {
     let name = &function.name;
     let unreadable =
         |error: serde_json::Error| format!("the configuration of function '{name}' cannot be read: {error}");
@@ -99,7 +102,7 @@ pub(super) fn trigger(function: &Function) -> Result<Option<Trigger>, String> {
         Kind::Manual => TriggerKind::Manual,
         Kind::Http => {
             let config: HttpConfig = serde_json::from_str(config).map_err(unreadable)?;
-            TriggerKind::Http(http(name, config)?)
+            TriggerKind::Http(http(name, config, streams_by_default)?)
         }
         Kind::Timer => {
             let TimerConfig { schedule, use_monitor, run_on_startup } =
@@ -112,7 +115,7 @@ pub(super) fn trigger(function: &Function) -> Result<Option<Trigger>, String> {
     Ok(Some(Trigger { name: name.clone(), kind }))
 }
 
-fn http(name: &str, config: HttpConfig) -> Result<HttpTrigger, String> {
+fn http(name: &str, config: HttpConfig, streams_by_default: bool) -> Result<HttpTrigger, String> {
     const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
     let route = config.route.unwrap_or_else(|| name.to_owned());
     Route::parse(&route).map_err(|why| format!("the route '{route}' of HTTP function '{name}' is wrong: {why}"))?;
@@ -137,7 +140,18 @@ fn http(name: &str, config: HttpConfig) -> Result<HttpTrigger, String> {
             ));
         }
     };
-    Ok(HttpTrigger { route: route.trim_matches('/').to_owned(), methods, level })
+    let streams = match config.handler.as_deref() {
+        None => streams_by_default,
+        Some("function") => false,
+        Some("incoming") => true,
+        Some(other) => {
+            return Err(format!(
+                "HTTP function '{name}' has the handler '{other}'; handlers are function (durable:functions/http-function) \
+                 and incoming (wasi:http/incoming-handler)"
+            ));
+        }
+    };
+    Ok(HttpTrigger { route: route.trim_matches('/').to_owned(), methods, level, streams })
 }
 
 #[cfg(test)]
@@ -146,7 +160,7 @@ mod tests {
 
     fn timer(config: &str) -> Result<TriggerKind, String> {
         let function = Function { name: "Tick".to_owned(), kind: Kind::Timer, config: Some(config.to_owned()) };
-        Ok(trigger(&function)?.unwrap().kind)
+        Ok(trigger(&function, false)?.unwrap().kind)
     }
 
     #[test]

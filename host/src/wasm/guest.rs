@@ -1,15 +1,19 @@
 //! What the host keeps for one running guest: the data of its store.
 
+use std::cell::Cell;
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Poll;
 
-use durawasm_core::Failure;
+use durawasm_core::{Failure, GuestFault};
 use wasmtime::component::ResourceTable;
 use wasmtime::{Engine, ResourceLimiter, Store, StoreContextMut, UpdateDeadline};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
 
 use super::engine::ticks;
+use super::fuel::{self, Tank};
 use super::http::Outgoing;
 use super::limits::Limits;
 use super::network::Reach;
@@ -73,11 +77,22 @@ pub(super) struct Guest {
     wasi: Option<WasiCtx>,
     memory: Tally,
     running: Running,
+    /// Calls of the host since the last wait, where they are counted.
+    calls: Cell<u32>,
+    pub(super) tank: Tank,
 }
 
 impl Guest {
     /// A store for a guest in this role, with all limits set.
-    pub(super) fn store(engine: &Engine, role: Role, limits: &Arc<Limits>, egress: &Arc<Egress>) -> Store<Self> {
+    ///
+    /// # Errors
+    /// wasmtime's; the host's fault.
+    pub(super) fn store(
+        engine: &Engine,
+        (role, code): (Role, u64),
+        limits: &Arc<Limits>,
+        egress: &Arc<Egress>,
+    ) -> wasmtime::Result<Store<Self>> {
         let (memory, running) = match &role {
             Role::Describe => (limits.activity_memory, Some(limits.describe_time)),
             Role::Orchestrator(_) => (limits.orchestrator_memory, Some(limits.running_time)),
@@ -88,6 +103,7 @@ impl Guest {
         table.set_max_capacity(limits.handles);
         let log = Arc::new(GuestLog::new(&role, limits));
         let reach = Reach::of(&role, egress, &log);
+        let (tank, fuel) = Tank::new(&role, code, limits.episode_fuel);
         let guest = Self {
             log,
             http: (WasiHttpCtx::new(), Outgoing(reach.clone())),
@@ -99,20 +115,80 @@ impl Guest {
             wasi: None,
             memory: Tally { limit: memory, used: 0, granted: None },
             running: Running { limit: running.map(ticks), used: 0, resumed: true },
+            calls: Cell::new(0),
+            tank,
         };
         let mut store = Store::new(engine, guest);
         store.set_hostcall_fuel(limits.hostcall_bytes());
         store.set_max_component_handles(limits.handles);
         store.limiter(|guest| &mut guest.memory);
+        store.set_fuel(fuel)?;
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(on_tick);
-        store
+        Ok(store)
+    }
+
+    /// Waits until `look` has an answer. Nobody is asked to wake this: whoever unblocks the session polls the guest again.
+    pub(super) async fn wait<T>(
+        &mut self,
+        mut look: impl FnMut() -> Result<Option<T>, GuestFault>,
+    ) -> wasmtime::Result<T> {
+        self.reset_running_time();
+        // A replay does not tell where the guest had to wait.
+        if self.is_replaying() {
+            self.calls.set(0);
+        }
+        let mut parked = false;
+        let answer = poll_fn(|_| match look() {
+            Ok(Some(answer)) => Poll::Ready(Ok(answer)),
+            Ok(None) => {
+                parked = true;
+                Poll::Pending
+            }
+            Err(_) => Poll::Ready(Err(Stop::Faulted)),
+        })
+        .await?;
+        self.tank.parked |= parked;
+        if parked {
+            self.calls.set(0);
+        }
+        self.reset_running_time();
+        Ok(answer)
+    }
+
+    /// Bytes of its memories and tables.
+    pub(super) fn memory_bytes(&self) -> u64 {
+        self.memory.used as u64
+    }
+
+    /// Counts a call of the host, by a guest that must come to a wait before it has made too many.
+    pub(super) fn count_call(&self) -> wasmtime::Result<()> {
+        match &self.role {
+            Role::Orchestrator(_) | Role::Describe => {}
+            // These have a time limit of their own, and real clocks.
+            Role::Activity(_) | Role::Function(_) => return Ok(()),
+        }
+        let (calls, limit) = (self.calls.get() + 1, self.limits.host_calls);
+        if calls > limit {
+            let message = format!(
+                "more than {limit} calls of the host without waiting for a task. The orchestrator's clock stands still while \
+                 it runs: use a durable timer to wait, and leave long work to activities"
+            );
+            return Err(fail("LimitExceeded", message));
+        }
+        self.calls.set(calls);
+        Ok(())
     }
 
     /// The guest enters or leaves a wait: only the time in between counts.
-    pub(super) fn reset_running_time(&mut self) {
+    fn reset_running_time(&mut self) {
         self.running.used = 0;
         self.running.resumed = true;
+    }
+
+    /// True: what this orchestrator does was done before.
+    fn is_replaying(&self) -> bool {
+        matches!(&self.role, Role::Orchestrator(session) if session.is_replaying())
     }
 }
 
@@ -159,6 +235,20 @@ struct Running {
 }
 
 fn on_tick(mut store: StoreContextMut<'_, Guest>) -> wasmtime::Result<UpdateDeadline> {
+    // A run may be given up at any time.
+    let used = fuel::used(&store);
+    match &store.data().role {
+        Role::Activity(run) => {
+            run.fuel.tell(used);
+            run.fuel.tell_memory(store.data().memory_bytes());
+        }
+        Role::Function(run) => {
+            run.fuel.tell(used);
+            run.fuel.tell_memory(store.data().memory_bytes());
+        }
+        // Its session is told at each wait.
+        Role::Orchestrator(_) | Role::Describe => {}
+    }
     let guest = store.data_mut();
     let running = &mut guest.running;
     if std::mem::take(&mut running.resumed) {

@@ -17,7 +17,15 @@ impl Surface {
     pub(super) fn exports(&self, interface: &str) -> bool {
         self.exports.iter().any(|export| *export == exported(interface))
     }
+
+    /// True: it exports the handler of requests that are streams, in any patch version.
+    pub(super) fn exports_incoming(&self) -> bool {
+        self.exports.iter().any(|export| export.starts_with(INCOMING))
+    }
 }
+
+/// How the name of the handler of requests that are streams begins.
+const INCOMING: &str = "wasi:http/incoming-handler@0.2.";
 
 fn exported(interface: &str) -> String {
     format!("durable:functions/{interface}@{CONTRACT}")
@@ -96,10 +104,10 @@ fn check_exports(surface: &Surface) -> Result<(), String> {
         return Err(missing(surface, "describe", "the host cannot tell what it holds"));
     }
     const RUNNABLE: [&str; 4] = ["orchestrator", "activity", "http-function", "trigger"];
-    if !RUNNABLE.iter().any(|interface| surface.exports(interface)) {
+    if !surface.exports_incoming() && !RUNNABLE.iter().any(|interface| surface.exports(interface)) {
         let text = missing(surface, "orchestrator", "it holds nothing to run");
         let others: Vec<_> = RUNNABLE[1..].iter().map(|interface| exported(interface)).collect();
-        return Err(format!("{text} (or {})", others.join(", ")));
+        return Err(format!("{text} (or {}, or {INCOMING}x)", others.join(", ")));
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ use tempfile::{Builder, NamedTempFile, TempPath};
 use tokio::sync::{Mutex, MutexGuard};
 use wasmtime::Engine;
 use wasmtime::component::{Component, InstancePre};
+use wasmtime_wasi_http::p2::bindings::exports::wasi::http::incoming_handler;
 
 use super::bindings::exports::durable::functions::{activity, describe, http_function, orchestrator, trigger};
 use super::compile::{CompileError, Compiler};
@@ -51,6 +52,7 @@ pub(super) struct Loaded {
     pub(super) activity: Option<activity::GuestIndices>,
     pub(super) http: Option<http_function::GuestIndices>,
     pub(super) trigger: Option<trigger::GuestIndices>,
+    pub(super) incoming: Option<incoming_handler::GuestIndices>,
 }
 
 /// All components.
@@ -125,9 +127,10 @@ impl Library {
         Arc::clone(all.entry(digest).or_insert_with(|| Arc::new(loaded)))
     }
 
-    /// True: the component was admitted by this host before.
+    /// True: the component was admitted by this host before, and is kept. That it is in memory says nothing: a guest that
+    /// began while it was removed may have brought it back there.
     pub(super) fn has(&self, digest: Digest) -> bool {
-        self.in_memory(digest).is_some() || self.component_path(digest).exists()
+        self.component_path(digest).exists()
     }
 
     /// A component that was admitted before. Compiles it when its compiled form is missing or made by another engine.
@@ -226,7 +229,7 @@ impl Library {
 
     async fn compile(&self, component: &Path) -> Result<(TempPath, Loaded), CompileError> {
         let artifact = unfinished(&self.cache).map_err(|error| CompileError::Host(error.to_string()))?.into_temp_path();
-        self.compiler.compile(&self.engine, component, &artifact, self.limits.compile_time).await?;
+        self.compiler.compile(&self.engine, component, &artifact, &self.limits).await?;
         let loaded = self.load(artifact.to_path_buf()).await.map_err(CompileError::Invalid)?;
         Ok((artifact, loaded))
     }
@@ -246,6 +249,7 @@ impl Library {
             activity: activity::GuestIndices::new(&real).ok(),
             http: http_function::GuestIndices::new(&real).ok(),
             trigger: trigger::GuestIndices::new(&real).ok(),
+            incoming: incoming_handler::GuestIndices::new(&real).ok(),
             repeatable,
             real,
         })

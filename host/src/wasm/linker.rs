@@ -9,6 +9,7 @@ use wasmtime_wasi::p2::bindings::sockets::{ip_name_lookup, tcp_create_socket, ud
 use wasmtime_wasi_io::bindings::wasi::io::poll;
 
 use super::bindings::durable::functions::{activity_context, client, function_context, orchestration, types};
+use super::fuel::{define_durable_waits, define_virtual_waits};
 use super::guest::Guest;
 use super::network::{NetworkView, Networked, refuse_requests};
 use super::orchestration::{Durable, DurableView};
@@ -85,6 +86,9 @@ fn real(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     activity_context::add_to_linker::<Guest, Durable>(&mut linker, durable_view)?;
     function_context::add_to_linker::<Guest, Durable>(&mut linker, durable_view)?;
     client::add_to_linker::<Guest, Durable>(&mut linker, durable_view)?;
+    linker.allow_shadowing(true);
+    define_durable_waits(&mut linker)?;
+    linker.allow_shadowing(false);
     Ok(linker)
 }
 
@@ -98,6 +102,7 @@ fn repeatable(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     insecure::add_to_linker::<Guest, VirtualWasi>(l, virtual_view)?;
     insecure_seed::add_to_linker::<Guest, VirtualWasi>(l, virtual_view)?;
     poll::add_to_linker::<Guest, VirtualWasi>(l, virtual_view)?;
+    define_virtual_waits(l)?;
     udp_create_socket::add_to_linker::<Guest, Networked>(l, network_view)?;
     refuse_requests(l)?;
     linker.allow_shadowing(false);

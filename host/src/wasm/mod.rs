@@ -1,7 +1,8 @@
 //! Guests: components are checked, compiled, kept and run here. Implements the engine's `Executor`.
 //!
 //! In the order one meets them: `inspect` and `admit` (what may come in), `compile` and `library` (what is kept),
-//! `linker`, `orchestration`, `virtual_wasi`, `network` and `http` (what guests can call), `guest` (one guest's state and limits), `run`
+//! `linker`, `orchestration`, `virtual_wasi`, `network` and `http` (what guests can call), `functions` and `incoming` (how
+//! they are called), `guest` (one guest's state and limits), `run`
 //! and `outcome` (how runs go and end). All limits are in [`limits`].
 
 mod admit;
@@ -9,10 +10,16 @@ mod bindings;
 mod client;
 mod compile;
 mod convert;
+#[cfg(test)]
+mod convert_tests;
+#[cfg(test)]
+mod determinism_tests;
 mod engine;
+mod fuel;
 mod functions;
 mod guest;
 mod http;
+mod incoming;
 mod inspect;
 mod library;
 pub mod limits;
@@ -29,15 +36,14 @@ mod virtual_wasi;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use durawasm_core::Failure;
 use durawasm_core::model::Outcome;
 
-pub use compile::{Compiler, compile_file};
+pub use compile::{CompileBounds, Compiler, compile_file};
 pub(crate) use library::{COMPONENTS, component_file};
 pub use limits::Limits;
 
 use crate::engine::executor::{
-    ActivityRun, AdmitError, Executor, FunctionAnswer, FunctionRun, HostFault, OrchestratorRun, RunEnd,
+    ActivityRun, AdmitError, Executor, FunctionCall, FunctionEnd, FunctionRun, HostFault, OrchestratorRun, RunEnd,
 };
 use crate::engine::http::{HttpEnd, HttpRun};
 use crate::net::call;
@@ -115,11 +121,11 @@ impl Executor for WasmExecutor {
         })
     }
 
-    fn run_function(&self, run: FunctionRun) -> BoxFuture<'static, Result<Result<FunctionAnswer, Failure>, HostFault>> {
+    fn run_function(&self, run: FunctionRun, call: FunctionCall) -> BoxFuture<'static, FunctionEnd> {
         let (library, stage) = (Arc::clone(&self.library), self.stage.clone());
         Box::pin(async move {
             let loaded = library.get(run.digest).await?;
-            stage.run_function(&loaded, run).await
+            stage.run_function(&loaded, (run, call)).await
         })
     }
 

@@ -19,14 +19,11 @@ use wasmtime_wasi::p2::{DynPollable, Pollable, SocketError, SocketResult, subscr
 use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsView as _};
 
 use super::guest::{Guest, Role, fail};
-use super::limits::{CAUSES, FAILURE_TEXT, NAMES, REQUESTS, SOCKETS};
+use super::limits::{CAUSES, FAILURE_TEXT, HOST_NAME, NAMES, REQUESTS, SOCKETS};
 use super::stdio::{GuestLog, Level, cut};
 use crate::net::egress::{Egress, look_up, report};
 use crate::net::rules::{Refusal, Rules};
 use crate::store::HubName;
-
-/// Bytes of a host name in any alphabet.
-const NAME: usize = 1_024;
 
 /// What one guest may reach, and what it has asked for.
 pub(super) struct Reach {
@@ -118,7 +115,7 @@ impl Reach {
 
     /// The addresses of an allowed name. Which of them may be connected to is said when the port is known.
     async fn look_up(self: Arc<Self>, name: String) -> Result<Vec<IpAddr>, ErrorCode> {
-        if name.len() > NAME {
+        if name.len() > HOST_NAME {
             return Err(ErrorCode::InvalidArgument);
         }
         let host = match url::Host::parse(&name) {

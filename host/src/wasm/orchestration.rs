@@ -1,8 +1,6 @@
 //! The host functions of `durable:functions`: what orchestrators and activities can call.
 
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
 
 use durawasm_core::{Command, Notice, TaskId};
 use wasmtime::component::HasData;
@@ -29,6 +27,7 @@ impl DurableView<'_> {
     /// The session, for a function that only orchestrators may call. Importing is not calling: every component may
     /// import it.
     fn session(&self, function: &str) -> wasmtime::Result<&Arc<Session>> {
+        self.0.count_call()?;
         let (role, instead) = match &self.0.role {
             Role::Orchestrator(session) => return Ok(session),
             Role::Activity(_) => ("an activity", "do it in the orchestrator and pass the activity what it needs"),
@@ -165,30 +164,14 @@ impl orchestration::Host for DurableView<'_> {
     async fn when_any(&mut self, tasks: Vec<types::Task>) -> wasmtime::Result<types::Task> {
         let session = Arc::clone(self.session("orchestration.when-any")?);
         let tasks = task_ids(&tasks)?;
-        self.0.reset_running_time();
-        // Nobody is asked to wake this: whoever unblocks the session polls the guest again.
-        let task = poll_fn(|_| match session.when_any(&tasks) {
-            Ok(Some(task)) => Poll::Ready(Ok(task.0)),
-            Ok(None) => Poll::Pending,
-            Err(_) => Poll::Ready(Err(Stop::Faulted)),
-        });
-        let task = task.await?;
-        self.0.reset_running_time();
-        Ok(task)
+        let task = self.0.wait(|| session.when_any(&tasks)).await?;
+        Ok(task.0)
     }
 
     async fn when_all(&mut self, tasks: Vec<types::Task>) -> wasmtime::Result<()> {
         let session = Arc::clone(self.session("orchestration.when-all")?);
         let tasks = task_ids(&tasks)?;
-        self.0.reset_running_time();
-        let done = poll_fn(|_| match session.when_all(&tasks) {
-            Ok(true) => Poll::Ready(Ok(())),
-            Ok(false) => Poll::Pending,
-            Err(_) => Poll::Ready(Err(Stop::Faulted)),
-        });
-        done.await?;
-        self.0.reset_running_time();
-        Ok(())
+        self.0.wait(|| Ok(session.when_all(&tasks)?.then_some(()))).await
     }
 
     fn get_result(&mut self, task: types::Task) -> wasmtime::Result<convert::GuestOutcome> {

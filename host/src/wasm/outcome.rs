@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use durawasm_core::Failure;
+use wasmtime::component::ResourceTableError;
 use wasmtime::{PoolConcurrencyLimitError, Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
@@ -45,19 +46,34 @@ impl Ended {
         let (error_type, message) = reason(error, guest);
         let mut failure = Failure::new(error_type, message);
         failure.stack_trace = backtrace(error);
-        failure.non_retriable = error_type == TOO_MUCH;
+        failure.non_retriable = [TOO_MUCH, TOO_MANY, FUEL].contains(&error_type);
         Self::Failed(failure)
     }
 }
 
 const TOO_MUCH: &str = "PayloadTooLarge";
+const TOO_MANY: &str = "LimitExceeded";
+const FUEL: &str = "FuelLimit";
 
 fn reason(error: &wasmtime::Error, guest: &Guest) -> (&'static str, String) {
     let stderr = guest.log.stderr_tail();
     if let Some(exit) = error.downcast_ref::<I32Exit>() {
         return ("GuestExit", with_stderr(format!("the guest called exit({}) instead of returning", exit.0), &stderr));
     }
+    if is_full(error) {
+        let limit = guest.limits.handles;
+        let message = "handles of pollables, streams, requests and so on: drop those that are needed no more";
+        return (TOO_MANY, format!("the guest holds more than {limit} {message}"));
+    }
     let trap = error.downcast_ref::<Trap>();
+    if trap == Some(&Trap::OutOfFuel) {
+        let message = format!(
+            "the orchestrator used more than {} units of fuel without having to wait for a task: leave long work to \
+             activities, and do not wait again and again for what has completed",
+            guest.limits.episode_fuel
+        );
+        return (FUEL, message);
+    }
     if trap == Some(&Trap::StackOverflow) || (trap == Some(&Trap::MemoryOutOfBounds) && is_recursion(error)) {
         let message = "the guest's stack overflowed: its calls are nested too deeply";
         return ("StackOverflow", message.to_owned());
@@ -74,6 +90,12 @@ fn reason(error: &wasmtime::Error, guest: &Guest) -> (&'static str, String) {
         return (TOO_MUCH, format!("the guest handed the host too much in one call; the limit is {limit} bytes"));
     }
     ("GuestTrap", with_stderr(format!("the guest trapped: {text}"), &stderr))
+}
+
+/// One of the tables of handles is full: the guest's, or that of what they stand for.
+fn is_full(error: &wasmtime::Error) -> bool {
+    matches!(error.downcast_ref::<ResourceTableError>(), Some(ResourceTableError::Full))
+        || error.root_cause().to_string().contains("store handle limit exceeded")
 }
 
 /// A guest's stack lies in its memory as well, below everything else: deep recursion often shows as an access before

@@ -1,22 +1,30 @@
 //! Runs of guests: a fresh instance each, from its start to its end.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
 
 use durawasm_core::Failure;
-use durawasm_core::model::Outcome;
+use durawasm_core::model::{Fuel, Outcome};
+use tokio::time::Sleep;
 use wasmtime::component::InstancePre;
 use wasmtime::{Engine, Store};
 
 use super::bindings::exports::durable::functions::describe::App;
 use super::convert;
+use super::fuel;
 use super::functions;
 use super::guest::{Guest, Role};
+use super::incoming;
 use super::library::Loaded;
 use super::limits::Limits;
 use super::outcome::Ended;
 use crate::engine::executor::{
-    ActivityRun, FunctionAnswer, FunctionCall, FunctionRun, GuestRole, HostFault, OrchestratorRun, RunEnd,
+    ActivityRun, FunctionAnswer, FunctionCall, FunctionEnd, FunctionRun, GuestRole, HostFault, OrchestratorRun, RunEnd,
 };
+use crate::engine::session::Session;
 use crate::net::egress::Egress;
 
 /// What every run needs.
@@ -32,9 +40,37 @@ fn absent(what: &str) -> Failure {
     Failure::new("FunctionNotFound", format!("the component exports no {what}")).non_retriable()
 }
 
+fn overdue(message: String) -> Failure {
+    Failure::new("TimeLimit", message).non_retriable()
+}
+
+/// Runs a guest for at most `limit` from one wait of its session to the next. None: it took longer. A guest that waits has no
+/// timer: many do.
+async fn between_waits<T>(limit: Duration, session: &Session, run: impl Future<Output = T>) -> Option<T> {
+    let (mut run, mut timer) = (pin!(run), pin!(None::<Sleep>));
+    poll_fn(|context| {
+        if let Poll::Ready(done) = run.as_mut().poll(context) {
+            return Poll::Ready(Some(done));
+        }
+        if session.is_blocked() {
+            timer.set(None);
+            return Poll::Pending;
+        }
+        if timer.is_none() {
+            timer.set(Some(tokio::time::sleep(limit)));
+        }
+        match timer.as_mut().as_pin_mut().map(|timer| timer.poll(context)) {
+            Some(Poll::Ready(())) => Poll::Ready(None),
+            Some(Poll::Pending) | None => Poll::Pending,
+        }
+    })
+    .await
+}
+
 impl Stage {
-    fn store(&self, role: Role) -> Store<Guest> {
-        Guest::store(&self.engine, role, &self.limits, &self.egress)
+    fn store(&self, role: Role, code: u64) -> Result<Store<Guest>, HostFault> {
+        let store = Guest::store(&self.engine, (role, code), &self.limits, &self.egress);
+        store.map_err(|error| HostFault(format!("{error:#}")))
     }
 
     /// Runs an orchestrator.
@@ -42,22 +78,40 @@ impl Stage {
         let Some(orchestrator) = &loaded.orchestrator else { return RunEnd::failed(absent("orchestrators")) };
         let input = run.input.as_deref().map(str::to_owned);
         let stops = run.stops;
-        let mut store = self.store(Role::Orchestrator(run.session));
+        let (session, code) = (Arc::clone(&run.session), fuel::code_of(&run.digest));
+        let mut store = match self.store(Role::Orchestrator(run.session), code) {
+            Ok(store) => store,
+            Err(fault) => return RunEnd::Host(fault),
+        };
         let called = async {
             let instance = loaded.repeatable.instantiate_async(&mut store).await?;
             let guest = orchestrator.load(&mut store, &instance)?;
             guest.call_run(&mut store, &run.name, input.as_ref()).await
         };
-        match called.await {
-            Ok(returned) => RunEnd::Returned(convert::outcome(returned, self.limits.payload)),
-            Err(error) => match Ended::from_error(&error, store.data()) {
-                Ended::Faulted => RunEnd::Faulted,
-                Ended::Failed(failure) => {
-                    stops.count(GuestRole::Orchestrator, &failure.error_type);
-                    RunEnd::failed(failure)
+        let called = between_waits(self.limits.episode_time, &session, called).await;
+        let total = fuel::used(&store);
+        let Some(called) = called else {
+            session.stopped(total);
+            let failure = overdue(format!("the orchestrator did not come to a wait in {:?}", self.limits.episode_time));
+            stops.count(GuestRole::Orchestrator, &failure.error_type);
+            return RunEnd::failed(failure);
+        };
+        match called {
+            Ok(returned) => {
+                session.spent(Fuel { total, code });
+                RunEnd::Returned(convert::outcome(returned, self.limits.payload))
+            }
+            Err(error) => {
+                session.stopped(total);
+                match Ended::from_error(&error, store.data()) {
+                    Ended::Faulted => RunEnd::Faulted,
+                    Ended::Failed(failure) => {
+                        stops.count(GuestRole::Orchestrator, &failure.error_type);
+                        RunEnd::failed(failure)
+                    }
+                    Ended::Host(fault) => RunEnd::Host(fault),
                 }
-                Ended::Host(fault) => RunEnd::Host(fault),
-            },
+            }
         }
     }
 
@@ -65,14 +119,17 @@ impl Stage {
     pub(super) async fn run_activity(&self, loaded: &Loaded, run: ActivityRun) -> Result<Outcome, HostFault> {
         let Some(activity) = &loaded.activity else { return Ok(Err(absent("activities"))) };
         let (name, input, timeout) = (run.name.clone(), run.input.as_deref().map(str::to_owned), run.timeout);
-        let stops = Arc::clone(&run.stops);
-        let mut store = self.store(Role::Activity(Box::new(run)));
+        let (stops, gauge) = (Arc::clone(&run.stops), Arc::clone(&run.fuel));
+        let mut store = self.store(Role::Activity(Box::new(run)), 0)?;
         let called = async {
             let instance = loaded.real.instantiate_async(&mut store).await?;
             let guest = activity.load(&mut store, &instance)?;
             guest.call_run(&mut store, &name, input.as_ref()).await
         };
-        let Ok(called) = tokio::time::timeout(timeout, called).await else {
+        let called = tokio::time::timeout(timeout, called).await;
+        gauge.tell(fuel::used(&store));
+        gauge.tell_memory(store.data().memory_bytes());
+        let Ok(called) = called else {
             stops.count(GuestRole::Activity, "Timeout");
             return Ok(Err(Failure::new("Timeout", format!("activity '{name}' was stopped after {timeout:?}"))));
         };
@@ -94,13 +151,10 @@ impl Stage {
     }
 
     /// Runs a call of an HTTP, manual or timer function.
-    pub(super) async fn run_function(
-        &self,
-        loaded: &Loaded,
-        run: FunctionRun,
-    ) -> Result<Result<FunctionAnswer, Failure>, HostFault> {
-        let (name, call, stops) = (run.name.clone(), run.call.clone(), Arc::clone(&run.stops));
-        let mut store = self.store(Role::Function(Box::new(run)));
+    pub(super) async fn run_function(&self, loaded: &Loaded, (run, call): (FunctionRun, FunctionCall)) -> FunctionEnd {
+        let (name, stops) = (run.name.clone(), Arc::clone(&run.stops));
+        let gauge = Arc::clone(&run.fuel);
+        let mut store = self.store(Role::Function(Box::new(run)), 0)?;
         let limit = self.limits.payload;
         let called = async {
             let instance = loaded.real.instantiate_async(&mut store).await?;
@@ -110,6 +164,13 @@ impl Stage {
                     let answer = guest.call_handle(&mut store, &name, &functions::request(request)).await?;
                     Ok(functions::response(answer, limit).map(FunctionAnswer::Http))
                 }
+                (FunctionCall::Streamed(call), ..) => match &loaded.incoming {
+                    Some(incoming) => {
+                        let answered = incoming::answer(&mut store, &instance, (incoming, call)).await?;
+                        Ok(answered.map(|()| FunctionAnswer::Streamed))
+                    }
+                    None => Ok(Err(absent("wasi:http/incoming-handler"))),
+                },
                 (FunctionCall::Trigger(input), _, Some(trigger)) => {
                     let guest = trigger.load(&mut store, &instance)?;
                     let input = input.as_deref().map(str::to_owned);
@@ -120,7 +181,10 @@ impl Stage {
                 (FunctionCall::Trigger(_), _, None) => Ok(Err(absent("manual or timer functions"))),
             }
         };
-        match called.await {
+        let called = called.await;
+        gauge.tell(fuel::used(&store));
+        gauge.tell_memory(store.data().memory_bytes());
+        match called {
             Ok(answer) => Ok(answer),
             Err(error) => match Ended::from_error(&error, store.data()) {
                 Ended::Faulted => Err(HostFault("a client function has no session, but one refused it".to_owned())),
@@ -135,7 +199,7 @@ impl Stage {
 
     /// Asks a component what it holds; refuses one whose functions are not of the contract's types.
     pub(super) async fn describe(&self, loaded: &Loaded) -> Result<Result<App, String>, Ended> {
-        let mut store = self.store(Role::Describe);
+        let mut store = self.store(Role::Describe, 0).map_err(Ended::Host)?;
         let pre: &InstancePre<Guest> = &loaded.repeatable;
         let called = async {
             let instance = pre.instantiate_async(&mut store).await?;
@@ -151,10 +215,16 @@ impl Stage {
             if let Some(trigger) = &loaded.trigger {
                 trigger.load(&mut store, &instance)?;
             }
+            if let Some(incoming) = &loaded.incoming {
+                incoming.load(&mut store, &instance)?;
+            }
             let guest = loaded.describe.load(&mut store, &instance)?;
             guest.call_describe(&mut store).await
         };
-        let described = called.await;
+        let limit = self.limits.describe_wall_time();
+        let Ok(described) = tokio::time::timeout(limit, called).await else {
+            return Err(Ended::Failed(overdue(format!("it did not return in {limit:?}"))));
+        };
         described.map_err(|error| Ended::from_error(&error, store.data()))
     }
 }

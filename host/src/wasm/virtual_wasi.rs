@@ -4,9 +4,7 @@
 //! Everything else of WASI is the real thing without anything in it: no files, no arguments, no network.
 
 use std::collections::HashMap;
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
 
 use durawasm_core::{Command, TaskId, Timestamp};
 use sha2::{Digest as _, Sha256};
@@ -95,19 +93,22 @@ impl VirtualView<'_> {
     }
 
     fn bytes(&mut self, len: u64) -> wasmtime::Result<Vec<u8>> {
+        self.0.count_call()?;
         if len > RANDOM_BYTES {
             return Err(fail("LimitExceeded", format!("{len} random bytes at once; the limit is {RANDOM_BYTES}")));
         }
         Ok(self.draw(usize::try_from(len)?))
     }
 
-    fn number(&mut self) -> u64 {
+    fn number(&mut self) -> wasmtime::Result<u64> {
+        self.0.count_call()?;
         let mut bytes = [0; 8];
         bytes.copy_from_slice(&self.draw(8));
-        u64::from_le_bytes(bytes)
+        Ok(u64::from_le_bytes(bytes))
     }
 
     fn sleep(&mut self, due: u64) -> wasmtime::Result<Resource<DynPollable>> {
+        self.0.count_call()?;
         let resource = self.0.table.push(Placeholder)?;
         let pollable = subscribe(&mut self.0.table, resource)?;
         self.0.virtual_wasi.sleeps.insert(pollable.rep(), Sleep { due, timer: None, fired: false });
@@ -117,6 +118,11 @@ impl VirtualView<'_> {
     /// Streams of a virtual guest never block: whatever is not a sleep is ready.
     fn is_ready(&self, pollable: u32) -> bool {
         self.0.virtual_wasi.sleeps.get(&pollable).is_none_or(|sleep| sleep.fired || sleep.due <= self.now_ns())
+    }
+
+    /// True: none of them is ready, so waiting for them is a wait for a durable timer.
+    pub(super) fn must_wait(&self, pollables: &[Resource<DynPollable>]) -> bool {
+        !pollables.iter().any(|pollable| self.is_ready(pollable.rep()))
     }
 
     /// Waits until one of the pollables, all of them sleeps, is due: on a durable timer for the earliest.
@@ -132,14 +138,7 @@ impl VirtualView<'_> {
             Some(timer) => timer,
             None => session.call(Command::CreateTimer { fire_at: moment(due) }).map_err(|_| Stop::Faulted)?,
         };
-        self.0.reset_running_time();
-        poll_fn(|_| match session.when_any(&[timer]) {
-            Ok(Some(_)) => Poll::Ready(Ok(())),
-            Ok(None) => Poll::Pending,
-            Err(_) => Poll::Ready(Err(Stop::Faulted)),
-        })
-        .await?;
-        self.0.reset_running_time();
+        self.0.wait(|| session.when_any(&[timer])).await?;
         self.0.virtual_wasi.sleeps.insert(rep, Sleep { due, timer: Some(timer), fired: true });
         Ok(())
     }
@@ -160,6 +159,7 @@ impl Pollable for Placeholder {
 
 impl wall_clock::Host for VirtualView<'_> {
     fn now(&mut self) -> wasmtime::Result<wall_clock::Datetime> {
+        self.0.count_call()?;
         let now = Self::now(self);
         Ok(wall_clock::Datetime {
             seconds: u64::try_from(now.as_second()).unwrap_or(0),
@@ -174,6 +174,7 @@ impl wall_clock::Host for VirtualView<'_> {
 
 impl monotonic_clock::Host for VirtualView<'_> {
     fn now(&mut self) -> wasmtime::Result<u64> {
+        self.0.count_call()?;
         Ok(self.now_ns())
     }
 
@@ -196,7 +197,7 @@ impl random::Host for VirtualView<'_> {
     }
 
     fn get_random_u64(&mut self) -> wasmtime::Result<u64> {
-        Ok(self.number())
+        self.number()
     }
 }
 
@@ -206,18 +207,19 @@ impl insecure::Host for VirtualView<'_> {
     }
 
     fn get_insecure_random_u64(&mut self) -> wasmtime::Result<u64> {
-        Ok(self.number())
+        self.number()
     }
 }
 
 impl insecure_seed::Host for VirtualView<'_> {
     fn insecure_seed(&mut self) -> wasmtime::Result<(u64, u64)> {
-        Ok((self.number(), self.number()))
+        Ok((self.number()?, self.number()?))
     }
 }
 
 impl poll::Host for VirtualView<'_> {
     async fn poll(&mut self, pollables: Vec<Resource<DynPollable>>) -> wasmtime::Result<Vec<u32>> {
+        self.0.count_call()?;
         if pollables.is_empty() {
             return Err(fail("InvalidArgument", "poll was called with an empty list, which would wait for ever"));
         }
@@ -232,6 +234,7 @@ impl poll::Host for VirtualView<'_> {
 
 impl poll::HostPollable for VirtualView<'_> {
     async fn block(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<()> {
+        self.0.count_call()?;
         if !self.is_ready(pollable.rep()) {
             self.wait(&[pollable.rep()]).await?;
         }
@@ -239,6 +242,7 @@ impl poll::HostPollable for VirtualView<'_> {
     }
 
     async fn ready(&mut self, pollable: Resource<DynPollable>) -> wasmtime::Result<bool> {
+        self.0.count_call()?;
         Ok(self.is_ready(pollable.rep()))
     }
 

@@ -1,17 +1,15 @@
 //! Apps as authors write and build them: the examples, several apps that call each other, and what goes wrong.
 
 use std::path::Path;
-use std::process::Stdio;
-use std::time::Duration;
 
+use durawasm_tests::Host;
 use durawasm_tests::guests::root;
-use durawasm_tests::{Host, tools};
+use durawasm_tests::tools;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
 use super::{build, skipped};
 use crate::apps;
-use crate::program::port;
 
 async fn host(example: &str) -> Host {
     let host = Host::new().await;
@@ -61,40 +59,6 @@ async fn folders_with_function_json_are_functions() {
     host.ended("sole").await;
     assert_eq!(host.send("POST", &format!("{start}/sole"), "\"Rome\"").await.status, 202, "it had ended");
     assert_eq!(host.send("GET", start, "").await.status, 405, "not its method");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn dev_serves_apps_in_two_languages_that_call_each_other() {
-    if skipped() {
-        return;
-    }
-    let (data, port) = (tempfile::tempdir().unwrap(), port());
-    let mut dev = Command::from(apps::program());
-    dev.arg("dev").arg(root().join("examples/polyglot")).args(["--listen", &format!("127.0.0.1:{port}")]);
-    dev.arg("--store").arg(format!("sled:{}", data.path().display()));
-    dev.env("CARGO_TARGET_DIR", std::path::absolute(root().join("target/examples")).unwrap());
-    dev.stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
-    let _dev = dev.spawn().unwrap();
-    let http = reqwest::Client::new();
-    let run = async |function: &str, input: &str| -> Option<Value> {
-        let base = format!("http://127.0.0.1:{port}/runtime/webhooks/durabletask/orchestrators/{function}");
-        let url = format!("{base}?timeout=20&pollingInterval=1");
-        let answer = http.post(url).body(input.to_owned()).send().await.ok()?;
-        if answer.status() == 200 { serde_json::from_str(&answer.text().await.ok()?).ok() } else { None }
-    };
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(240);
-    let invoice = loop {
-        if let Some(output) = run("PG_Invoice", r#"{"customer":"Ada","cents":[1250,799]}"#).await
-            && output["text"].is_string()
-        {
-            break output;
-        }
-        assert!(tokio::time::Instant::now() < deadline, "dev never serves both apps");
-        tokio::time::sleep(Duration::from_millis(200)).await;
-    };
-    assert_eq!(invoice["text"], "Ada owes 20.49");
-    assert_eq!(invoice["digest"].as_str().unwrap().len(), 16);
-    assert_eq!(run("PG_Letter", "\"Ada\"").await, Some(json!("Dear Ada,")));
 }
 
 fn write(folder: &Path, files: &[(&str, &str)]) {

@@ -42,6 +42,20 @@ async fn own_version(_ctx: OrchestrationContext) -> Result<&'static str> {
     Ok(STEPS[0])
 }
 
+/// Waits for children of this name, whose ids are its own with a letter, one after the other started at once.
+#[durawasm::orchestrator(name = "Family")]
+async fn family(ctx: OrchestrationContext, children: Vec<String>) -> Result<()> {
+    let call = |(letter, name): (char, &String)| {
+        let id = format!("{}.{letter}", ctx.instance_id());
+        ctx.sub_orchestration(name).input(0).instance_id(id).call::<[String; 2]>()
+    };
+    let calls: Vec<_> = ('a'..).zip(&children).map(call).collect();
+    for call in calls {
+        call.await?;
+    }
+    Ok(())
+}
+
 /// Fails in the old version after its first call, with what the new one has mended.
 #[durawasm::orchestrator(name = "Mended")]
 async fn mended(ctx: OrchestrationContext) -> Result<[String; 2]> {
@@ -75,4 +89,4 @@ fn b(_ctx: ActivityContext) -> Result<&'static str> {
     Ok("B")
 }
 
-durawasm::app!(order, order_at_once, versions, child_version, own_version, mended, spoilt, version, a, b);
+durawasm::app!(order, order_at_once, versions, child_version, own_version, family, mended, spoilt, version, a, b);

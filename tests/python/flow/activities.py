@@ -1,5 +1,6 @@
 """Activities."""
 
+import asyncio
 import logging
 import sys
 import time
@@ -64,6 +65,24 @@ async def Resumes(half: int, context: df.ActivityContext):
     for done in range(1, half + 1):
         context.heartbeat(done)
     raise df.FunctionError("halfway", error_type="Error")
+
+
+@functions.activity_trigger(input_name="given")
+async def Heartbeats(given, context: df.ActivityContext):
+    for sent in range(1, given["times"] + 1):
+        if context.heartbeat(sent):
+            return sent
+        await asyncio.sleep(given["every_millis"] / 1000)
+    return given["times"]
+
+
+@functions.activity_trigger(input_name="rewinds")
+def Repaired(rewinds: int, context: df.ActivityContext):
+    execution, _ = context.idempotency_key.split(":", 1)
+    rewound = int((execution.split("-") + ["0"])[1])
+    if rewound < rewinds:
+        raise df.FunctionError(f"broken until rewind {rewinds}", error_type="Broken")
+    return {"repaired": rewound}
 
 
 @functions.activity_trigger(input_name="line")

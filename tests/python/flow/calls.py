@@ -82,6 +82,15 @@ def Unheard(context):
 
 
 @orchestrator
+def GivesUp(context):
+    name, value = context.get_input()
+    activity = context.call_activity(name, value)
+    yield context.wait_for_external_event("Stop")
+    activity.cancel()
+    return "given up"
+
+
+@orchestrator
 def Child(context):
     n = context.get_input()
     if n == 0:

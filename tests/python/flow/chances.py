@@ -82,6 +82,10 @@ def Logs(context):
     logging.info("an info line")
     yield context.call_activity("LogLine", "an activity's line")
     logging.getLogger("app").warning("a warn line")
+    try:
+        int("seven")
+    except ValueError:
+        logging.exception("the reason")
     print("printed after")
     print("an error line", file=sys.stderr)
 

@@ -1,6 +1,7 @@
 """Failures and retries."""
 
 import asyncio
+import json
 from datetime import timedelta
 
 import durawasm as df
@@ -21,11 +22,11 @@ def Catches(context):
         return "it did not fail"
     except df.TaskFailedError as error:
         return {
+            "causes": [cause.message for cause in error.causes],
             "errorType": error.error_type,
             "message": error.message,
             "nonRetriable": error.non_retriable,
-            "causes": [cause.message for cause in error.causes],
-            "properties": '{"order":7}' if error.properties == {"order": 7} else error.properties,
+            "properties": json.dumps(error.properties, separators=(",", ":")),
         }
 
 
@@ -55,6 +56,20 @@ def Retry(context):
 @orchestrator
 def ResumesHalfway(context):
     return (yield context.call_activity_with_retry("Resumes", df.RetryOptions(10, 2), context.get_input()))
+
+
+@orchestrator
+def RetryPredicate(context):
+    """Attempts that the code decides about: single calls in a loop."""
+    asked = 0
+    while True:
+        asked += 1
+        try:
+            yield context.call_activity("Fail")
+        except df.TaskFailedError as error:
+            if error.error_type != "DiskError" or asked > context.get_input():
+                return asked
+        yield context.create_timer(timedelta(milliseconds=5))
 
 
 @functions.orchestration_trigger(context_name="context", orchestration="Stalls")

@@ -6,9 +6,10 @@ import activities
 import calls
 import chances
 import failures
+import manage
 import program
 import waits
 
 app = df.DFApp(version="0.1.0")
-for part in (activities, calls, chances, failures, program, waits):
+for part in (activities, calls, chances, failures, manage, program, waits):
     app.register_functions(part.functions)

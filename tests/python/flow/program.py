@@ -15,7 +15,8 @@ def Program(context):
         yield context.task_any(doing.waits())
     value = doing.outcome()
     if around < rounds:
-        context.continue_as_new({**program, "round": around + 1}, keep_events=True)
+        following = {"step": whole(program["step"]), "round": around + 1, "rounds": rounds}
+        context.continue_as_new(following, keep_events=True)
     return value
 
 
@@ -106,6 +107,12 @@ def step(context, what, around):
     if kind == "flaky":
         options = df.RetryOptions(1000, given["attempts"], **RETRY)
         return (yield Task(context.call_activity_with_retry("FailUntil", options, given["succeeds"])))
+    if kind == "repaired":
+        attempts = given.get("attempts", 0)
+        if attempts > 1:
+            options = df.RetryOptions(1000, attempts, **RETRY)
+            return (yield Task(context.call_activity_with_retry("Repaired", options, given["rewinds"])))
+        return (yield Task(context.call_activity("Repaired", given["rewinds"])))
     if kind == "sleep":
         yield Task(timer(context, given))
         return "slept"
@@ -156,10 +163,27 @@ def timer(context, seconds):
     return context.create_timer(context.current_utc_datetime + timedelta(seconds=seconds))
 
 
+def whole(what):
+    """The step with all its fields, as typed languages write it: histories are compared."""
+    if isinstance(what, str):
+        return what
+    [(kind, given)] = what.items()
+    if kind == "repaired":
+        return {kind: {"rewinds": given["rewinds"], "attempts": given.get("attempts", 0)}}
+    if kind in ("child", "start"):
+        inner = given.get("step")
+        fields = {name: given.get(name) for name in ("label", "id", "function", "input")}
+        fields["step"] = None if inner is None else whole(inner)
+        return {kind: {**fields, "rounds": given.get("rounds", 0), "attempts": given.get("attempts", 0)}}
+    if kind in ("catch", "giveUp"):
+        return {kind: whole(given)}
+    return {kind: [whole(inner) for inner in given]} if kind in ("seq", "all", "any", "undo") else what
+
+
 def child_of(context, given, around):
     value = given.get("input")
     if given.get("step") is not None:
-        value = {"step": given["step"], "round": 0, "rounds": given.get("rounds", 0)}
+        value = {"step": whole(given["step"]), "round": 0, "rounds": given.get("rounds", 0)}
     instance_id = given.get("id")
     if instance_id is None and given.get("label") is not None:
         instance_id = f"{context.instance_id}.{given['label']}" + (f".{around}" if around else "")

@@ -31,18 +31,22 @@ def CanceledTimer(context):
     return "done"
 
 
+def micros(time: datetime) -> str:
+    return f"{time:%Y-%m-%dT%H:%M:%S.%fZ}"
+
+
 @orchestrator
 def StdSleep(context):
-    before = context.current_utc_datetime
+    before = datetime.now(timezone.utc)
     time.sleep(context.get_input() / 1000)
-    return (context.current_utc_datetime - before) >= timedelta(milliseconds=context.get_input())
+    return [micros(before), micros(datetime.now(timezone.utc))]
 
 
 @functions.orchestration_trigger(context_name="context", orchestration="StdSleep async")
 async def asyncio_sleep(context):
-    before = context.current_utc_datetime
+    before = datetime.now(timezone.utc)
     await asyncio.sleep(context.get_input() / 1000)
-    return (context.current_utc_datetime - before) >= timedelta(milliseconds=context.get_input())
+    return [micros(before), micros(datetime.now(timezone.utc))]
 
 
 @orchestrator

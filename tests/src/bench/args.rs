@@ -28,6 +28,12 @@ pub(super) struct Args {
     /// Instances in all: before the measurement is made again (finished), listed (many), that came and went (churn)
     #[arg(long, default_value_t = 100_000, value_name = "INSTANCES")]
     pub(super) finished: u64,
+    /// Starts that a hub has queued beside a quiet one (storm)
+    #[arg(long, default_value_t = 50_000, value_name = "STARTS")]
+    pub(super) storm: u64,
+    /// Idle hubs, each with an app and 20 finished instances (hubs)
+    #[arg(long, default_value_t = 2_000, value_name = "HUBS")]
+    pub(super) hubs: u64,
     /// Directory for the servers' data; must be on a real disk [default: target/bench]
     #[arg(long, value_name = "DIR")]
     pub(super) data: Option<PathBuf>,
@@ -63,6 +69,14 @@ pub(super) enum Workload {
     W6,
     /// W1, 16 at a time, alone and beside guests that compute or allocate for ever
     Neighbour,
+    /// The latency of a quiet hub, alone and then beside a hub whose guests do all they can do wrong
+    Hostile,
+    /// W1 of a quiet hub, alone and beside a storm of another hub: queued starts, guests that compute for ever, a fan-out
+    Storm,
+    /// Thousands of idle hubs: memory for each, time to start
+    Hubs,
+    /// What an orchestrator costs in Rust, Python and JavaScript: a step, a replayed step, a start, 200 that wait
+    Polyglot,
     /// Questions about few of many instances, a list of all, the purge of half of them
     Many,
     /// Instances come, run through and are purged, again and again: what is left on the disk

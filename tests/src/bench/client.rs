@@ -39,6 +39,23 @@ impl Request {
         Self::new("POST", &format!("{BASE}/orchestrators/{function}"), ("application/json", input.as_bytes()))
     }
 
+    /// Starts an orchestration of a hub and waits for its output.
+    pub(super) fn run_in(hub: &str, function: &str, input: &str) -> Self {
+        let path = format!("{BASE}/orchestrators/{function}?taskHub={hub}&timeout=300&pollingInterval=1");
+        Self::new("POST", &path, ("application/json", input.as_bytes()))
+    }
+
+    /// Starts an orchestration of a hub.
+    pub(super) fn start_in(hub: &str, function: &str, input: &str) -> Self {
+        let path = format!("{BASE}/orchestrators/{function}?taskHub={hub}");
+        Self::new("POST", &path, ("application/json", input.as_bytes()))
+    }
+
+    /// Counts the instances of a hub.
+    pub(super) fn statistics(hub: &str) -> Self {
+        Self::new("GET", &format!("{BASE}/statistics?taskHub={hub}"), ("application/json", b""))
+    }
+
     /// Raises an event.
     pub(super) fn raise(id: &str, event: &str, data: &str) -> Self {
         let path = format!("{BASE}/instances/{id}/raiseEvent/{event}");

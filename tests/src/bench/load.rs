@@ -85,6 +85,11 @@ impl Load {
         Ok(Loaded { latencies, took: began.elapsed().as_secs_f64() })
     }
 
+    /// Sends so many requests.
+    pub(super) async fn run_count(&self, server: &Server, count: u64) -> anyhow::Result<()> {
+        self.run(server.address, Until::Count(count)).await.map(drop)
+    }
+
     /// Loads the server after a warm-up, and says what one request took and cost.
     pub(super) async fn measure(&self, server: &Server, window: Duration) -> anyhow::Result<Figures> {
         self.run(server.address, Until::Time(WARM_UP)).await?;

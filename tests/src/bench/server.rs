@@ -53,6 +53,18 @@ impl Program {
         Ok(server)
     }
 
+    /// The component of an app in another language, built by the program as its author would.
+    pub(super) fn component(&self, folder: &str) -> anyhow::Result<Bytes> {
+        let file = self.data.join(format!("{}.wasm", folder.replace('/', "-")));
+        let mut build = Command::new(&self.path);
+        build.arg("build").arg(guests::root().join(folder)).arg("-o").arg(&file);
+        build.env("DURAWASM_CACHE", std::path::absolute(guests::root().join("target/tools"))?);
+        if !build.stdout(Stdio::null()).status()?.success() {
+            bail!("{folder} could not be built");
+        }
+        Ok(Bytes::from(std::fs::read(&file)?))
+    }
+
     fn spawn(&self, data: &Path, sync_delay: Option<Duration>) -> anyhow::Result<(Child, SocketAddr)> {
         // A port that was free a moment ago.
         let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
@@ -105,6 +117,19 @@ impl Server {
         let _reaped = self.child.wait();
     }
 
+    /// Ends the process in order.
+    pub(super) async fn stop(&mut self) -> anyhow::Result<()> {
+        Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status()?;
+        let deadline = Instant::now() + PATIENCE;
+        while self.child.try_wait()?.is_none() {
+            if Instant::now() > deadline {
+                bail!("the server does not stop");
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        Ok(())
+    }
+
     /// Starts it again on the same data; returns at once.
     pub(super) fn restart(&mut self, program: &Program) -> anyhow::Result<()> {
         (self.child, self.address) = program.spawn(self.data.path(), None)?;
@@ -129,9 +154,20 @@ impl Server {
         }
     }
 
-    /// Deploys a component.
+    /// Deploys a component to the default hub.
     pub(super) async fn deploy(&self, app: &str, component: &Bytes) -> anyhow::Result<()> {
-        let path = format!("/admin/hubs/default/apps/{app}");
+        self.deploy_to("default", app, component).await
+    }
+
+    /// Creates a hub.
+    pub(super) async fn create_hub(&self, hub: &str) -> anyhow::Result<()> {
+        let request = Request::new("PUT", &format!("/admin/hubs/{hub}"), ("application/json", b""));
+        self.connect().await?.send(&request).await?.expect(201)
+    }
+
+    /// Deploys a component.
+    pub(super) async fn deploy_to(&self, hub: &str, app: &str, component: &Bytes) -> anyhow::Result<()> {
+        let path = format!("/admin/hubs/{hub}/apps/{app}");
         let request = Request::new("PUT", &path, ("application/wasm", component));
         self.connect().await?.send(&request).await?.expect(201)
     }
@@ -144,6 +180,14 @@ impl Server {
     /// What it has used so far.
     pub(super) fn usage(&self) -> Usage {
         Usage::of(self.child.id())
+    }
+
+    /// Megabytes of its memory; a page that it shares counts in parts. Linux only.
+    pub(super) fn proportional_megabytes(&self) -> Option<f64> {
+        let rollup = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", self.pid())).ok()?;
+        let pss = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+        let kilobytes: f64 = pss.trim().strip_suffix(" kB")?.parse().ok()?;
+        Some(kilobytes * 1024.0 / 1e6)
     }
 
     /// Watches how much memory it has resident.

@@ -27,3 +27,13 @@ df.app.orchestration("TS3_Approval", function* (context): Generator<df.Task, Out
 df.app.activity("TS3_Ask", {
     handler: (what: string, context) => context.info(`please decide about "${what}": instance ${context.activity.instanceId}`),
 });
+
+/** Every night at three (UTC): what was decided more than a week ago goes. */
+df.app.client.timer("TS3_CleanUp", {
+    schedule: "0 0 3 * * *",
+    handler: async (timer, client, context) => {
+        const createdTimeTo = new Date(Date.now() - 7 * 86_400_000);
+        const { instancesDeleted } = await client.purgeInstanceHistoryBy({ createdTimeTo, runtimeStatus: ["Completed"] });
+        context.log(`removed ${instancesDeleted}${timer.isPastDue ? ", late" : ""}`);
+    },
+});

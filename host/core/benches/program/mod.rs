@@ -20,6 +20,7 @@ pub(crate) fn history(events: usize) -> Vec<HistoryEvent> {
         version: None,
         tags: Tags::new(),
         trace_parent: None,
+        trace_state: None,
         awaited_by: None,
         depth: 0,
         scheduled_at: None,

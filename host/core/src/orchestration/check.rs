@@ -49,7 +49,7 @@ impl Orchestration {
     /// # Errors
     /// When the history does not begin with `ExecutionStarted`.
     pub fn check(history: &[HistoryEvent]) -> Result<Self, BrokenHistory> {
-        let (mut checked, commands) = Self::load(history)?;
+        let (mut checked, record) = Self::load(history)?;
         let ledger = &checked.ledger;
         let stopped = ledger.ended.as_ref().is_some_and(|ended| ended.status == Status::Failed);
         let end = match (&ledger.returned, ledger.waits_served) {
@@ -60,7 +60,7 @@ impl Orchestration {
             (None, None) => None,
         };
         let waits = ledger.waits_served.unwrap_or(0);
-        checked.run.phase = end.map_or(Phase::Checked, |end| Phase::Replaying { commands, waits, end });
+        checked.run.phase = end.map_or(Phase::Checked, |end| Phase::Replaying { record, waits, end });
         Ok(checked)
     }
 
@@ -107,8 +107,8 @@ impl Orchestration {
 
     fn is_past_the_record(&self) -> bool {
         match &self.run.phase {
-            Phase::Replaying { commands, waits, end: RecordEnd::Somewhere } => {
-                commands.is_empty() && self.run.waits_served >= *waits
+            Phase::Replaying { record, waits, end: RecordEnd::Somewhere } => {
+                record.commands.is_empty() && self.run.waits_served >= *waits
             }
             Phase::Replaying { .. } | Phase::Live => false,
             Phase::Checked => true,
@@ -117,7 +117,7 @@ impl Orchestration {
 
     fn next_recorded(&self) -> (usize, String) {
         match &self.run.phase {
-            Phase::Replaying { commands, .. } => match commands.front() {
+            Phase::Replaying { record, .. } => match record.commands.front() {
                 Some((position, recorded)) => (*position, Say(recorded).to_string()),
                 None => (self.ledger.length, "wait".to_owned()),
             },
@@ -151,13 +151,17 @@ impl Orchestration {
     }
 }
 
-/// Whether a command is the recorded one. Stack traces do not count: they change with the code and decide nothing.
+/// Whether a command is the recorded one. Stack traces do not count: they change with the code and decide nothing. Fuel
+/// is compared by itself.
 pub(super) fn is_same(recorded: &EventKind, made: &EventKind) -> bool {
-    if let (
-        EventKind::OrchestratorReturned { ending: Ending::Returned(Err(recorded)) },
-        EventKind::OrchestratorReturned { ending: Ending::Returned(Err(made)) },
+    let (
+        EventKind::OrchestratorReturned { ending: recorded, .. },
+        EventKind::OrchestratorReturned { ending: made, .. },
     ) = (recorded, made)
-    {
+    else {
+        return recorded == made;
+    };
+    if let (Ending::Returned(Err(recorded)), Ending::Returned(Err(made))) = (recorded, made) {
         return without_traces(recorded) == without_traces(made);
     }
     recorded == made

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::check::is_same;
+use super::fuel::same_fuel_at_return;
 use super::{
     MAX_DEPTH, MAX_EPISODE_BYTES, MAX_EPISODE_LETTERS, MAX_HISTORY_EVENTS, MAX_TASKS, Orchestration, Phase, RecordEnd,
 };
@@ -60,6 +61,7 @@ impl Orchestration {
                     awaited_by: None,
                     depth: self.started.depth + 1,
                     trace_parent: self.started.trace_parent.clone(),
+                    trace_state: self.started.trace_state.clone(),
                     again: false,
                 };
                 let event =
@@ -108,7 +110,9 @@ impl Orchestration {
         }
         let Some(chosen) = chosen else {
             let position = match &self.run.phase {
-                Phase::Replaying { commands, .. } => commands.front().map_or(usize::MAX, |(position, _)| *position),
+                Phase::Replaying { record, .. } => {
+                    record.commands.front().map_or(usize::MAX, |(position, _)| *position)
+                }
                 Phase::Live | Phase::Checked => usize::MAX,
             };
             return Ok(guid::child_id(&self.ledger.execution_at(position), call).into());
@@ -290,7 +294,7 @@ impl Orchestration {
             (Some(_), Err(failure)) => Ending::Returned(Err(failure)),
             (None, outcome) => Ending::Returned(outcome),
         };
-        let event = EventKind::OrchestratorReturned { ending };
+        let event = EventKind::OrchestratorReturned { ending, fuel: self.run.fuel.exact };
         if !self.matches_recorded(&event)? {
             self.record(event);
             self.end_if_nothing_holds_it();
@@ -314,7 +318,8 @@ impl Orchestration {
     pub fn end_episode(&mut self) {
         let waits_served = self.run.waits_served;
         if self.ledger.ended.is_none() && self.ledger.waits_served != Some(waits_served) {
-            self.record(EventKind::EpisodeCompleted { waits_served });
+            let fuel = self.run.fuel.exact.filter(|_| self.ledger.returned.is_none());
+            self.record(EventKind::EpisodeCompleted { waits_served, fuel });
         }
     }
 
@@ -337,11 +342,12 @@ impl Orchestration {
 
     /// True: the event is the next recorded one. False: it is new.
     fn matches_recorded(&mut self, event: &EventKind) -> Result<bool, NonDeterminism> {
-        let Phase::Replaying { commands, waits, end } = &mut self.run.phase else { return Ok(false) };
-        match commands.front() {
-            Some((_, recorded)) if is_same(recorded, event) => {
-                commands.pop_front();
-                if commands.is_empty() && *end == RecordEnd::Return {
+        let Phase::Replaying { record, waits, end } = &mut self.run.phase else { return Ok(false) };
+        match record.commands.front() {
+            Some((position, recorded)) if is_same(recorded, event) => {
+                same_fuel_at_return(*position, recorded, event)?;
+                record.commands.pop_front();
+                if record.commands.is_empty() && *end == RecordEnd::Return {
                     self.run.phase = Phase::Checked;
                 }
                 Ok(true)
@@ -365,11 +371,12 @@ impl Orchestration {
 
     /// The guest is at a wait: the one where the record ends ends the replay.
     fn reach_wait(&mut self, tasks: &[TaskId]) -> Result<(), NonDeterminism> {
-        let Phase::Replaying { commands, waits, end } = &self.run.phase else { return Ok(()) };
+        self.reach_fuel(tasks)?;
+        let Phase::Replaying { record, waits, end } = &self.run.phase else { return Ok(()) };
         if self.run.waits_served < *waits || *end == RecordEnd::Return {
             return Ok(());
         }
-        match commands.front() {
+        match record.commands.front() {
             Some(_) if *end == RecordEnd::Somewhere => Ok(()),
             Some((position, recorded)) => Err(NonDeterminism {
                 position: *position,
@@ -378,6 +385,7 @@ impl Orchestration {
             }),
             None => {
                 self.run.phase = if *end == RecordEnd::Live { Phase::Live } else { Phase::Checked };
+                self.run.fuel.goes_live();
                 Ok(())
             }
         }
@@ -385,8 +393,8 @@ impl Orchestration {
 
     /// Nothing to serve. Live, the guest waits; replaying, it once was served here.
     fn park(&self, tasks: &[TaskId]) -> Result<(), NonDeterminism> {
-        let Phase::Replaying { commands, .. } = &self.run.phase else { return Ok(()) };
-        let (position, expected) = match commands.front() {
+        let Phase::Replaying { record, .. } = &self.run.phase else { return Ok(()) };
+        let (position, expected) = match record.commands.front() {
             Some((position, recorded)) => (*position, Say(recorded).to_string()),
             None => (self.ledger.length, "wait for something that has completed".to_owned()),
         };
@@ -464,7 +472,7 @@ fn checked(id: String) -> Result<InstanceId, GuestFault> {
 }
 
 /// The first few tasks of a list, for a report.
-fn list_of(tasks: &[TaskId]) -> String {
+pub(super) fn list_of(tasks: &[TaskId]) -> String {
     const SHOWN: usize = 8;
     let shown: Vec<_> = tasks.iter().take(SHOWN).map(ToString::to_string).collect();
     let more = if tasks.len() > SHOWN { ", …" } else { "" };

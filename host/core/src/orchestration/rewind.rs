@@ -136,7 +136,7 @@ fn last_wait(events: &Timeline<'_>) -> Cut {
     });
     let waits = ran.filter_map(|(position, event)| {
         // A rewound execution waits where the rewind put it, and its next episode need not say so again.
-        if let EventKind::EpisodeCompleted { waits_served } = event.kind {
+        if let EventKind::EpisodeCompleted { waits_served, .. } = event.kind {
             return Some(Cut { position: position + 1, waits_served: Some(waits_served) });
         }
         let EventKind::ExecutionRewound { waits_served, .. } = event.kind else { return None };

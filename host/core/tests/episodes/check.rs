@@ -1,9 +1,9 @@
 //! Other code on a recorded history. That a program repeats its own is asserted after every step of every test.
 
-use durawasm_core::{Divergence, Message, Payload, TaskId};
+use durawasm_core::{Divergence, EventKind, Fuel, GuestFault, Message, Orchestration, Payload, TaskId};
 
 use crate::harness::Instance;
-use crate::program::Program;
+use crate::program::{Program, Run};
 
 fn program(text: &str) -> Program {
     Program(text.lines().map(|line| line.trim().to_owned()).filter(|line| !line.is_empty()).collect())
@@ -100,4 +100,60 @@ fn code_that_is_refused_where_the_record_goes_on_says_why() {
     assert_eq!((divergence.position, divergence.expected.as_str()), (4, "call activity 'B'"));
     assert!(divergence.found.contains("task 99"), "{divergence}");
     assert!(divergence.failure.is_some_and(|failure| failure.non_retriable));
+}
+
+const BURNS: &str = "a = activity A\nany x a\nburn 5\nb = activity B\nany x b\nburn 5\nreturn $b";
+
+#[test]
+fn the_same_calls_after_other_instructions_are_found_with_their_place() {
+    let waiting = recorded(BURNS, vec![ended(1)]);
+    assert_eq!(verdict(&waiting, BURNS), Ok(()));
+    let other = BURNS.replacen("burn 5", "burn 6", 1);
+    let found = "do so with 10 used: it makes the same calls by other instructions, so something that it reads between them \
+                 is not the same in each run";
+    assert_eq!(verdict(&waiting, &other), diverges(5, "wait here with 9 units of fuel used", found));
+    // Which calls it makes says more.
+    let none = BURNS.replace("b = activity B", "burn 1");
+    assert!(matches!(verdict(&waiting, &none), Err((4, expected, _)) if expected == "call activity 'B'"));
+
+    let returned = recorded(BURNS, vec![ended(1), ended(2)]);
+    assert_eq!(verdict(&returned, BURNS), Ok(()));
+    let later = "a = activity A\nany x a\nburn 5\nb = activity B\nany x b\nburn 9\nreturn $b";
+    let (position, expected, _) = verdict(&returned, later).unwrap_err();
+    assert_eq!((position, expected.as_str()), (7, "return with 16 units of fuel used"));
+}
+
+#[test]
+fn other_code_may_cost_what_it_likes() {
+    let waiting = recorded(BURNS, vec![ended(1)]);
+    assert_eq!(verdict(&waiting, "log other\na = activity A\nany x a\nb = activity B\nburn 77\nany x b"), Ok(()));
+}
+
+#[test]
+fn a_replay_that_costs_something_else_stops_the_execution() {
+    let mut waiting = recorded(BURNS, vec![ended(1)]);
+    waiting.reload(Some(program(&BURNS.replacen("burn 5", "burn 4", 1))));
+    waiting.deliver(ended(2));
+    let Some(GuestFault::NonDeterminism(fault)) = &waiting.fault else { panic!("{:?}", waiting.fault) };
+    assert_eq!((fault.position, fault.expected.as_str()), (5, "wait here with 9 units of fuel used"));
+}
+
+#[test]
+fn only_what_is_new_is_charged() {
+    let run = |orchestration: &mut Orchestration, total| {
+        orchestration.spent(Fuel { total, code: 1 });
+        orchestration.take_new_fuel()
+    };
+    let mut instance = recorded(BURNS, vec![ended(1)]);
+    let history = std::mem::take(&mut instance.history);
+    let mut replayed = Orchestration::replay(&history).unwrap();
+    assert_eq!(run(&mut replayed, 3), 0, "it repeats the first episode");
+    Run::default().go(&program(BURNS), &mut replayed, instance.now);
+    assert_eq!(replayed.take_new_fuel(), 0, "it has come to where it waits");
+    assert_eq!(run(&mut replayed, 30), 21);
+    assert_eq!(replayed.take_new_fuel(), 0);
+    let at_9 = history.iter().any(|event| {
+        matches!(event.kind, EventKind::EpisodeCompleted { waits_served: 1, fuel: Some(Fuel { total: 9, .. }) })
+    });
+    assert!(at_9, "{history:#?}");
 }

@@ -38,6 +38,7 @@ fn started(input: Option<&str>) -> ExecutionStarted {
         version: None,
         tags: Tags::new(),
         trace_parent: None,
+        trace_state: None,
         awaited_by: None,
         depth: 0,
         scheduled_at: None,

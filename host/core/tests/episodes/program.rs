@@ -1,10 +1,11 @@
 //! Little orchestrator programs, so that the core can be tested without Wasm.
 
 use std::collections::HashMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use durawasm_core::model::Tags;
 use durawasm_core::{
-    Command, Failure, GuestFault, Notice, Orchestration, RetryPolicy, SignedDuration, TaskId, Timestamp,
+    Command, Failure, Fuel, GuestFault, Notice, Orchestration, RetryPolicy, SignedDuration, TaskId, Timestamp,
 };
 
 /// A program: one step a line.
@@ -24,6 +25,8 @@ pub(crate) enum Progress {
 pub(crate) struct Run {
     at: usize,
     tasks: HashMap<String, TaskId>,
+    /// What it has cost so far.
+    used: u64,
     pub(crate) logs: Vec<String>,
 }
 
@@ -34,14 +37,25 @@ impl Run {
             let words: Vec<&str> = line.split_whitespace().collect();
             match self.step(&words, program, guest, now) {
                 Ok(Some(progress)) => return progress,
-                Ok(None) => self.at += 1,
+                Ok(None) => {
+                    self.at += 1;
+                    self.used += 1;
+                }
                 Err(fault) => return Progress::Stopped(fault),
             }
         }
+        guest.spent(self.fuel(program));
         match guest.returned(Ok(None), now) {
             Ok(()) => Progress::Returned,
             Err(fault) => Progress::Stopped(fault),
         }
+    }
+
+    /// Another program is another code, unless only what it burns is different.
+    fn fuel(&self, program: &Program) -> Fuel {
+        let mut code = DefaultHasher::new();
+        program.0.iter().filter(|line| !line.starts_with("burn")).for_each(|line| line.hash(&mut code));
+        Fuel { total: self.used, code: code.finish() }
     }
 
     fn task(&self, name: &str) -> TaskId {
@@ -55,7 +69,12 @@ impl Run {
         guest: &mut Orchestration,
         now: Timestamp,
     ) -> Result<Option<Progress>, GuestFault> {
+        if let ["any" | "all" | "return" | "fail" | "failif", ..] = words {
+            guest.spent(self.fuel(program));
+        }
         match words {
+            // What the engine counts, and the code does not see.
+            ["burn", fuel] => self.used += fuel.parse::<u64>().unwrap(),
             [name, "=", call @ ..] => {
                 let task = guest.call(command(call, guest))?;
                 self.tasks.insert((*name).to_owned(), task);

@@ -262,7 +262,7 @@ fn say_event(event: &HistoryEvent) -> String {
             format!("ExecutionRewound {reason:?} to {cut} after {waits_served:?} waits, again {}", again.join(" "))
         }
         EventKind::ParentRewound { awaited_by } => format!("ParentRewound {}", say_awaited(awaited_by)),
-        EventKind::EpisodeCompleted { waits_served } => format!("EpisodeCompleted {waits_served} waits served"),
+        EventKind::EpisodeCompleted { waits_served, .. } => format!("EpisodeCompleted {waits_served} waits served"),
         EventKind::ExecutionMoved { from, to } => format!("ExecutionMoved from {from} to {to}"),
         EventKind::ExecutionCompleted { status, .. } => format!("ExecutionCompleted {status}"),
     };

@@ -163,6 +163,7 @@ mod tests {
             route: "orders/{id}".to_owned(),
             methods: methods.iter().map(|method| (*method).to_owned()).collect(),
             level: AuthLevel::Function,
+            streams: false,
         };
         assert_eq!(
             row(TriggerKind::Http(http(&["GET", "POST"]))),

@@ -18,7 +18,7 @@ pub(super) struct Watcher {
     folders: Vec<PathBuf>,
     events: mpsc::UnboundedReceiver<PathBuf>,
     /// Stops when dropped.
-    _inner: RecommendedWatcher,
+    inner: RecommendedWatcher,
 }
 
 impl Watcher {
@@ -45,19 +45,30 @@ impl Watcher {
             }
         }
         let folders = apps.iter().map(|app| app.folder.clone()).collect();
-        Ok(Self { folders, events, _inner: inner })
+        Ok(Self { folders, events, inner })
     }
 
     /// Waits for changes and returns the indexes of the apps they are in; none when watching has ended.
     pub(super) async fn changed(&mut self) -> Option<BTreeSet<usize>> {
         let mut changed = BTreeSet::new();
         while changed.is_empty() {
-            changed.extend(app_of(&self.folders, &self.events.recv().await?));
+            let path = self.events.recv().await?;
+            changed.extend(self.take(&path));
         }
         while let Ok(Some(path)) = tokio::time::timeout(QUIET, self.events.recv()).await {
-            changed.extend(app_of(&self.folders, &path));
+            changed.extend(self.take(&path));
         }
         Some(changed)
+    }
+
+    /// The app that a change is in. A folder that is new in an app's folder is watched from now on.
+    fn take(&mut self, path: &Path) -> Option<usize> {
+        let app = app_of(&self.folders, path)?;
+        if path.parent() == Some(&self.folders[app]) && path.is_dir() {
+            // One that is gone already has nothing to tell.
+            let _gone = self.inner.watch(path, RecursiveMode::Recursive);
+        }
+        Some(app)
     }
 }
 
@@ -79,6 +90,35 @@ fn app_of(folders: &[PathBuf], path: &Path) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::build::find;
+
+    #[tokio::test]
+    async fn files_of_all_kinds_and_in_new_folders_are_seen() {
+        let root = tempfile::tempdir().unwrap();
+        let write = |path: &str| {
+            let path = root.path().canonicalize().unwrap().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, "").unwrap();
+        };
+        for app in ["one", "two"] {
+            write(&format!("{app}/function_app.py"));
+        }
+        let apps = find(root.path()).unwrap();
+        let mut watcher = Watcher::new(&apps).unwrap();
+        for (path, app) in [
+            ("one/requirements.txt", 0),
+            ("two/texts/en.json", 1),
+            // The folder was not there when watching began.
+            ("two/texts/de.json", 1),
+            ("one/function_app.py", 0),
+            ("one/package.json", 0),
+        ] {
+            write("one/.venv/lib/x.py");
+            write(path);
+            let seen = tokio::time::timeout(Duration::from_secs(20), watcher.changed()).await;
+            assert_eq!(seen.expect(path), Some(BTreeSet::from([app])), "{path}");
+        }
+    }
 
     #[test]
     fn changes_belong_to_the_nearest_app() {

@@ -35,6 +35,8 @@ fn full(name: &str) -> HubRecord {
             apps: Some(4),
             component_bytes: Some(5),
             concurrent_activities: Some(6),
+            stored_bytes: Some(7),
+            fuel_per_second: Some(8),
         },
         retention: Some(Keep::For(Duration::from_secs(60))),
         route_prefix: Some("v1".into()),

@@ -32,6 +32,7 @@ fn every_letter() -> Vec<NewMail> {
         awaited_by: Some(awaited_by.clone()),
         depth: 3,
         trace_parent: Some("00-0-0-01".into()),
+        trace_state: Some("a=1,b=2".into()),
         again: true,
     };
     let bare = ChildStart {
@@ -40,6 +41,7 @@ fn every_letter() -> Vec<NewMail> {
         tags: Tags::new(),
         awaited_by: None,
         trace_parent: None,
+        trace_state: None,
         again: false,
         ..child.clone()
     };

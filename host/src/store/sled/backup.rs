@@ -82,7 +82,7 @@ impl Aside {
         Self { state: Mutex::default(), changed: Condvar::new(), limit }
     }
 
-    /// The writer begins to write a batch. It is copied, if a backup wants it. What goes wrong ends the backup, and not
+    /// The writer begins to write a batch, or to show one that flew. It is copied, if a backup wants it. What goes wrong ends the backup, and not
     /// the store's work: a copy is a write that nobody syncs.
     pub(super) fn batch(&self, rows: &Changes) -> Writing<'_> {
         let mut state = self.state();

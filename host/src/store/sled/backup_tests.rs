@@ -17,7 +17,7 @@ fn open(path: &Path) -> SledStore {
 }
 
 /// What a backup gives until it ends; an error if it gives up.
-async fn drain(mut rows: BackupRows, taken: &mut Vec<Vec<u8>>) -> Result<(), StoreError> {
+pub(super) async fn drain(mut rows: BackupRows, taken: &mut Vec<Vec<u8>>) -> Result<(), StoreError> {
     while let Some(piece) = rows.pieces.recv().await {
         match piece? {
             Piece::Rows(rows) => taken.push(rows),
@@ -27,7 +27,7 @@ async fn drain(mut rows: BackupRows, taken: &mut Vec<Vec<u8>>) -> Result<(), Sto
     panic!("the backup does not say how it ended");
 }
 
-fn restore(path: &Path, taken: &[Vec<u8>]) -> SledStore {
+pub(super) fn restore(path: &Path, taken: &[Vec<u8>]) -> SledStore {
     let mut restoring = Restoring::begin(path).unwrap();
     for rows in taken {
         restoring.apply(rows).unwrap();

@@ -20,6 +20,9 @@ const DIRECTORY: &str = "DURAWASM_TEST_CRASH_DIRECTORY";
 /// Instances that are committed to at the same time, by ids from 0.
 pub(super) const IDS: u32 = 8;
 
+/// If set, all but the first commit small things only.
+pub(super) const SMALL: &str = "DURAWASM_TEST_CRASH_SMALL";
+
 /// Revisions of an instance before it ends and is replaced.
 const ROUNDS: u64 = 30;
 
@@ -33,21 +36,25 @@ async fn commit_for_ever(store: Arc<SledStore>, id: String) {
         last.events = vec![completed(2, 1)];
         store.commit(last).await.unwrap();
     }
+    let is_small = id != "0" && std::env::var_os(SMALL).is_some();
     let mut size = 0;
     loop {
         size = (size + 7919) % 3000;
         let mut commit = Commit { events: vec![completed(0, size)], ..start(&id) };
-        commit.payloads.input = Some(Some(payload(size * 200)));
+        commit.payloads.input = Some(Some(payload(if is_small { size / 10 } else { size * 200 })));
+        commit.usage.orchestrator_fuel = 1;
         let mut done = store.commit(commit).await.unwrap();
         println!("\nack {id} {} {}", done.number.0, done.revision);
         while done.revision < ROUNDS {
             let bytes = match done.revision {
                 // One of them is large enough to be written ahead in pieces, over several segments.
+                _ if is_small => 9,
                 9 if id == "0" => 9_000_000,
                 9 => 700_000,
                 _ => size,
             };
             let mut commit = Commit { events: vec![completed(1, bytes)], ..next(&id, done) };
+            commit.usage.orchestrator_fuel = 1;
             if done.revision + 1 == ROUNDS {
                 commit.record.status = Status::Completed;
             }
@@ -109,6 +116,20 @@ fn run_and_kill(directory: &Path, after: Duration) -> BTreeMap<String, Committed
     reader.join().unwrap()
 }
 
+/// Bytes that all instances store, as a look at each gives them, and the sum of their revisions.
+async fn stored_and_revisions(store: &SledStore) -> (u64, u64) {
+    let (mut stored, mut revisions) = (0, 0);
+    for id in 0..IDS {
+        let Some(record) = store.instance(&hub(), &id.to_string()).await.unwrap() else { continue };
+        let (_, events) = store.history(record.number).await.unwrap().unwrap();
+        // One event for each commit.
+        stored += events.chunks(1).map(|event| super::events_bytes(event).unwrap()).sum::<u64>();
+        stored += store.payloads(record.number).await.unwrap().input.map_or(0, |input| input.len() as u64);
+        revisions += record.revision;
+    }
+    (stored, revisions)
+}
+
 #[tokio::test]
 async fn what_was_acknowledged_survives_a_kill() {
     let directory = TempDir::new().unwrap();
@@ -117,6 +138,11 @@ async fn what_was_acknowledged_survives_a_kill() {
         let store = SledStore::open(directory.path(), SledOptions::default()).unwrap();
         let counts = store.counts(&hub()).await.unwrap();
         assert_eq!(counts, super::list_tests::recounted(&store).await);
+        let usage = store.usage(&hub()).await.unwrap();
+        let (stored, revisions) = stored_and_revisions(&store).await;
+        assert_eq!(usage.stored_bytes, stored, "exactly what is there, after purges and replacements");
+        // An end that was made up for a process that was killed charges nothing.
+        assert!(usage.used.orchestrator_fuel + u64::from(IDS) >= revisions, "{usage:?} {revisions}");
         assert!(counts.all().total() >= acknowledged.len() as u64);
         for (id, done) in acknowledged {
             let found = store.instance(&hub(), &id).await.unwrap().unwrap();

@@ -1,14 +1,15 @@
 //! How batches become durable: in the journal first, then in sled, at a checkpoint in sled's own log.
 
 use std::fs::File;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Shared;
 use super::encoding::MetaRow;
 use super::journal::Journal;
 use super::open::{Promise, Sidecar};
 use super::rows::Changes;
+use super::{Shared, SledOptions};
 use crate::store::StoreError;
 
 /// The files of an open store, as the writer has them.
@@ -21,14 +22,31 @@ pub(super) struct Disk {
     /// The last batch that sled's log has durably, and the last one applied.
     checkpoint: u64,
     applied: u64,
-    /// What the last sync took.
+    /// What the last sync took that waited for no other.
     pub(super) sync_took: Duration,
+    /// How many of those were slow, up to the last one.
+    slow: u32,
+}
+
+/// A disk is slow after so many slow syncs: on a busy machine one may be slow by chance.
+const SLOW_SYNCS: u32 = 8;
+
+/// What tests and benchmarks do to a sync.
+pub(super) fn before_sync(options: &SledOptions) -> Result<(), String> {
+    if let Some(gate) = &options.sync_gate {
+        gate.pass()?;
+    }
+    if let Some(delay) = options.sync_delay {
+        std::thread::sleep(delay);
+    }
+    Ok(())
 }
 
 impl Disk {
     /// `sequence`: the last batch that sled's log has, durably.
     pub(super) fn new(shared: Arc<Shared>, (data, sidecar, journal): (File, Sidecar, Journal), sequence: u64) -> Self {
-        Self { shared, data, sidecar, journal, checkpoint: sequence, applied: sequence, sync_took: Duration::ZERO }
+        let (checkpoint, applied) = (sequence, sequence);
+        Self { shared, data, sidecar, journal, checkpoint, applied, sync_took: Duration::ZERO, slow: 0 }
     }
 
     /// Makes a batch durable, and then visible. `meta` is the store after it, and among its rows. An error is final:
@@ -43,8 +61,40 @@ impl Disk {
         }
         self.before_sync()?;
         self.journal.sync().map_err(|error| self.stopped("a sync failed", &error))?;
-        self.sync_took = began.elapsed();
-        self.shared.meters.synced(self.sync_took);
+        self.synced(began.elapsed());
+        self.show(rows, meta)
+    }
+
+    fn synced(&mut self, took: Duration) {
+        self.shared.meters.synced(took);
+        self.sync_took = took;
+        self.slow = if took > self.shared.options.slow_sync { self.slow.saturating_add(1) } else { 0 };
+    }
+
+    /// Syncs have been slow.
+    pub(super) fn is_slow(&self) -> bool {
+        self.slow >= SLOW_SYNCS
+    }
+
+    /// The journal, for a thread that syncs it.
+    pub(super) fn journal_to_sync(&self) -> io::Result<File> {
+        self.journal.to_sync()
+    }
+
+    /// Another thread's sync has ended, this long after its batch began to be written. `first`: it waited for no other. An
+    /// error is final.
+    pub(super) fn landed(&mut self, result: Result<(), String>, took: Duration, first: bool) -> Result<(), StoreError> {
+        result.map_err(|error| self.stopped("a sync failed", &error))?;
+        if first {
+            self.synced(took);
+        } else {
+            self.shared.meters.synced(took);
+        }
+        Ok(())
+    }
+
+    /// Makes a batch visible that is durable. An error is final.
+    pub(super) fn show(&mut self, rows: Changes, meta: MetaRow) -> Result<(), StoreError> {
         // Before sled has the first of the rows: what it writes of them is nothing without the journal.
         self.sidecar.write(Promise::new(meta, self.checkpoint));
         self.shared.durable.announce(meta.sequence);
@@ -54,7 +104,8 @@ impl Disk {
         Ok(())
     }
 
-    fn write(&mut self, rows: &Changes, meta: MetaRow) -> Result<bool, StoreError> {
+    /// Writes a batch into the journal. False: there is no room for it. An error is final.
+    pub(super) fn write(&mut self, rows: &Changes, meta: MetaRow) -> Result<bool, StoreError> {
         let written = self.journal.write(meta.sequence, rows);
         written.map_err(|error| self.stopped("the journal could not be written", &error))
     }
@@ -93,13 +144,7 @@ impl Disk {
     }
 
     fn before_sync(&self) -> Result<(), StoreError> {
-        if let Some(gate) = &self.shared.options.sync_gate {
-            gate.pass().map_err(|error| self.stopped("a sync failed", &error))?;
-        }
-        if let Some(delay) = self.shared.options.sync_delay {
-            std::thread::sleep(delay);
-        }
-        Ok(())
+        before_sync(&self.shared.options).map_err(|error| self.stopped("a sync failed", &error))
     }
 
     /// After this nothing is tried again: the kernel may have dropped the pages that it could not write. The reason is

@@ -2,6 +2,7 @@
 //! whose instance the group has already changed waits for the next one, so that it too is checked against rows.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::collect::{self, Task};
 use super::counts::Counted;
@@ -27,6 +28,8 @@ pub(super) struct Touched {
     pub(super) numbers: HashSet<u64>,
     pub(super) keys: HashSet<Vec<u8>>,
     mail: HashSet<MailId>,
+    /// What groups before it have changed that are not in the store yet.
+    earlier: Vec<Arc<Touched>>,
 }
 
 /// The numbers that a commit gets if it makes something.
@@ -53,7 +56,7 @@ impl Decision {
     pub(super) fn new(number: u64, revision: u64, first_mail: u64) -> Self {
         let first_mail = MailId(first_mail);
         let committed = Committed { number: InstanceNumber(number), revision, first_mail };
-        Self { committed, changes: Changes::new(), garbage: Vec::new(), counted: Counted::new() }
+        Self { committed, changes: Changes::new(), garbage: Vec::new(), counted: Counted::default() }
     }
 
     pub(super) fn write(&mut self, key: Vec<u8>, value: Vec<u8>) {
@@ -74,9 +77,32 @@ impl Decision {
 }
 
 impl Touched {
-    /// True: the group has changed this instance.
+    /// For a group that is decided while others are not in the store yet.
+    pub(super) fn after(earlier: Vec<Arc<Self>>) -> Self {
+        Self { earlier, ..Self::default() }
+    }
+
+    /// Without those before it.
+    pub(super) fn alone(self) -> Self {
+        Self { earlier: Vec::new(), ..self }
+    }
+
+    fn any(&self, has: impl Fn(&Self) -> bool) -> bool {
+        has(self) || self.earlier.iter().any(|earlier| has(earlier))
+    }
+
+    /// True: the group, or one before it, has changed this instance.
     pub(super) fn has(&self, number: u64) -> bool {
-        self.numbers.contains(&number)
+        self.any(|touched| touched.numbers.contains(&number))
+    }
+
+    /// The same for what leads from an id to its instance, and for records that are no instance's.
+    pub(super) fn has_key(&self, key: &[u8]) -> bool {
+        self.any(|touched| touched.keys.contains(key))
+    }
+
+    fn has_mail(&self, id: MailId) -> bool {
+        self.any(|touched| touched.mail.contains(&id))
     }
 
     /// Decides a commit. None: it must wait for the next group.
@@ -100,7 +126,7 @@ impl Touched {
 
     /// Takes messages. None: the group has taken one of them already, so the next one is told that it is gone.
     pub(super) fn take_mail(&self, tree: &Rows, taken: &[MailId]) -> Result<Option<(Changes, Vec<Task>)>, CommitError> {
-        if taken.iter().any(|id| self.mail.contains(id)) {
+        if taken.iter().any(|id| self.has_mail(*id)) {
             return Ok(None);
         }
         let (mut changes, mut garbage) = (Changes::new(), Vec::new());
@@ -122,7 +148,7 @@ impl Touched {
         reuse: Reuse,
         Next { number, mail }: Next,
     ) -> Result<Option<Decision>, CommitError> {
-        if self.keys.contains(&prepared.number_key) {
+        if self.has_key(&prepared.number_key) {
             return Ok(None);
         }
         let mut decision = Decision::new(number, prepared.revision, mail);
@@ -171,7 +197,7 @@ impl Touched {
         expected: u32,
     ) -> Result<Option<Changes>, CommitError> {
         let (prefix, _) = keys::app_chunks(&app.hub, &app.name);
-        if self.keys.contains(&prefix) {
+        if self.has_key(&prefix) {
             return Ok(None);
         }
         let found = read::app(tree, &prefix)?.map_or(0, |app| app.generation);
@@ -197,7 +223,7 @@ impl Touched {
         change: &ScheduleChange,
     ) -> Result<Option<Changes>, CommitError> {
         let key = keys::schedule(&change.key);
-        if self.keys.contains(&key) {
+        if self.has_key(&key) {
             return Ok(None);
         }
         if read::schedule(tree, &key)? != change.before {
@@ -245,6 +271,7 @@ pub(super) fn remove_rows(
     let number = record.number.0;
     decision.remove(keys::instance(number));
     index::removed(head, record, decision);
+    decision.counted.stores(&record.hub, (head.stored.bytes(), 0));
     if head.ready {
         decision.remove(keys::ready(number));
     }
@@ -282,7 +309,21 @@ fn write_rows(prepared: &Prepared, before: Option<&Head>, decision: &mut Decisio
         Some(_) | None => revision,
     };
     let class = index::class(before.and_then(|before| before.class), status, ready);
-    let head = Head { revision, history_from, status, ready, created, class };
+    let stored_before = before.map(|before| before.stored).unwrap_or_default();
+    let mut stored = stored_before;
+    if prepared.fresh_history {
+        stored.history = 0;
+    }
+    stored.history = stored.history.saturating_add(prepared.history_bytes);
+    for (slot, _) in &prepared.slots {
+        let slot = usize::from(*slot);
+        if let (Some(size), Some(new)) = (stored.payloads.get_mut(slot), prepared.payloads.payloads.get(slot)) {
+            *size = *new;
+        }
+    }
+    decision.counted.stores(&prepared.hub, (stored_before.bytes(), stored.bytes()));
+    decision.counted.uses(&prepared.hub, prepared.usage);
+    let head = Head { revision, history_from, status, ready, created, class, stored };
     decision.write(keys::instance(number), encoding::encode_record(&head, &prepared.body)?);
     // Index rows are touched only when they change: rows are what writing costs.
     match (before.is_some_and(|before| before.ready), ready) {

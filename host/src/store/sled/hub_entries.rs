@@ -8,6 +8,7 @@ use super::encoding::{
     Head, NoPieces, Pieces, Time, decode, decode_app, decode_events, decode_hub, decode_mail, decode_record, encode,
     encode_app, encode_body, encode_events, encode_hub, encode_mail, encode_record,
 };
+use crate::store::usage::Stored;
 use crate::store::{AppRecord, HubName, HubRecord, InstanceRecord, MailId, NewMail, Payloads, StoreError};
 
 /// An instance with all that belongs to it.
@@ -90,6 +91,7 @@ pub fn encode_entry(hub: &HubName, entry: &HubEntry) -> Result<Vec<u8>, StoreErr
                 ready: record.ready,
                 created: record.created,
                 class: None,
+                stored: Stored::default(),
             };
             let timers = timers.iter().map(|(task, due)| TimerEntry { task: task.0, due: Time(*due) }).collect();
             encode(&EntryRow {

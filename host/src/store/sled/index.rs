@@ -61,8 +61,8 @@ pub(super) fn changed(
     }
     if before.is_none_or(|before| before.status != head.status) {
         let key = keys::count(hub, name);
-        decision.counted.extend(before.map(|before| (key.clone(), before.status, -1)));
-        decision.counted.push((key, head.status, 1));
+        decision.counted.statuses.extend(before.map(|before| (key.clone(), before.status, -1)));
+        decision.counted.statuses.push((key, head.status, 1));
     }
     Ok(())
 }
@@ -77,5 +77,5 @@ pub(super) fn removed(head: &Head, record: &InstanceRecord, decision: &mut Decis
     if let Some(parent) = &record.parent_instance_id {
         decision.remove(keys::child(hub, parent, record.number.0));
     }
-    decision.counted.push((keys::count(hub, name), head.status, -1));
+    decision.counted.statuses.push((keys::count(hub, name), head.status, -1));
 }

@@ -13,7 +13,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::encoding::{self, MetaRow};
 use super::rows::{Changes, Rows};
@@ -134,6 +134,7 @@ pub(super) fn reached(stored: MetaRow, records: &[Record]) -> Result<MetaRow, St
 #[derive(Debug)]
 pub(super) struct Journal {
     file: File,
+    path: PathBuf,
     run: u64,
     /// Where the next write goes.
     at: usize,
@@ -154,7 +155,8 @@ impl Journal {
             file.write_all_at(&vec![0; JOURNAL_BYTES - length], length as u64)?;
         }
         file.sync_all()?;
-        Ok(Self { file: uncached(&path).unwrap_or(file), run: new_run(), at: 0, buffer: Vec::new() })
+        let file = uncached(&path).unwrap_or(file);
+        Ok(Self { file, path, run: new_run(), at: 0, buffer: Vec::new() })
     }
 
     /// Writes a batch; it is durable after [`Journal::sync`]. False: there is no room for it.
@@ -185,6 +187,15 @@ impl Journal {
     /// The file system's; what is durable then is unknown.
     pub(super) fn sync(&self) -> io::Result<()> {
         self.file.sync_data()
+    }
+
+    /// The file once more, for a thread that syncs what was written here. Not a copy of the descriptor: of a write that
+    /// failed in the system's cache only one sync is told through those that share one.
+    ///
+    /// # Errors
+    /// When the file cannot be opened.
+    pub(super) fn to_sync(&self) -> io::Result<File> {
+        OpenOptions::new().write(true).open(&self.path)
     }
 
     /// Leaves nothing to be applied at the next opening. Everything written is durable elsewhere.

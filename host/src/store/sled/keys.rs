@@ -24,6 +24,7 @@ const STATUS: u8 = b's';
 const TIMER: u8 = b't';
 const SCHEDULE: u8 = b'w';
 const HUB: u8 = b'u';
+const USAGE: u8 = b'v';
 const SLOT: u8 = b'y';
 
 /// Keys from the first up to, but not including, the second.
@@ -98,6 +99,11 @@ pub(super) fn numbers(hub: &str, prefix: &str) -> KeyRange {
     let mut key = Key::new(NUMBER).name(hub);
     key.0.extend_from_slice(prefix.as_bytes());
     all(key)
+}
+
+/// What a hub has used and stores.
+pub(super) fn usage(hub: &str) -> Vec<u8> {
+    Key::new(USAGE).name(hub).0
 }
 
 /// An index whose rows lie in the order of lists: by time of creation, then by id.

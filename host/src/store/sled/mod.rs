@@ -12,7 +12,11 @@ mod disk;
 mod durable;
 mod encoding;
 mod fdatasync;
+mod flight;
+#[cfg(test)]
+mod flight_tests;
 mod gate;
+mod gather;
 mod group;
 pub mod hub_entries;
 mod index;
@@ -31,21 +35,24 @@ pub mod portable;
 mod power_cut;
 mod prepare;
 mod purge;
+mod queue;
 mod read;
 mod rows;
 mod settings;
 #[cfg(test)]
 mod tests;
+mod work;
 mod writer;
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, PoisonError, RwLock, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use durawasm_core::Timestamp;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use durawasm_core::{HistoryEvent, Timestamp};
+use tokio::sync::{Semaphore, oneshot};
 
 pub(crate) use backup::{LAYOUT, Restoring};
 pub use gate::SyncGate;
@@ -54,17 +61,20 @@ pub use open::OpenError;
 use self::disk::Disk;
 use self::durable::Durable;
 use self::prepare::Prepared;
+use self::queue::Note;
 use self::rows::Rows;
 use self::settings::Setting;
-use self::writer::{Job, Work, Writer};
+use self::work::{Job, Work};
+use self::writer::Writer;
 use super::meters::StoreMeters;
 use super::{
     AppRecord, BackupError, BackupRows, BoxFuture, Commit, CommitError, Committed, Counts, HubName, HubRecord,
-    InstanceNumber, InstanceRecord, ListQuery, Mail, MailId, NewMail, Page, PayloadParts, Payloads, RecordedHistory,
-    Revision, ScheduleKey, ScheduleState, Snapshot, Store, StoreError, TimerRow,
+    HubUsage, InstanceNumber, InstanceRecord, ListQuery, Mail, MailId, NewMail, Page, PayloadParts, Payloads,
+    RecordedHistory, Revision, ScheduleKey, ScheduleState, Snapshot, Store, StoreError, TimerRow, Usage,
 };
+use crate::fair::{Gate, Lane, Permit};
 
-/// Commits that may wait for the writer; further ones wait for a place before they are queued.
+/// Work that may wait for the writer; more waits for a place before it is queued, hubs in turn.
 const QUEUE: usize = 4096;
 
 /// How to run a [`SledStore`].
@@ -74,6 +84,8 @@ pub struct SledOptions {
     pub cache_bytes: u64,
     /// Added to every sync, for benchmarks that imitate a slower disk.
     pub sync_delay: Option<Duration>,
+    /// While syncs take longer than this, commits are decided and written before those before them are synced.
+    pub slow_sync: Duration,
     /// Lets a test hold back syncs or make one fail.
     pub sync_gate: Option<SyncGate>,
     /// What may be written while a backup reads the rows, in bytes; more ends the backup.
@@ -82,7 +94,13 @@ pub struct SledOptions {
 
 impl Default for SledOptions {
     fn default() -> Self {
-        Self { cache_bytes: 32 << 20, sync_delay: None, sync_gate: None, backup_aside_bytes: backup::ASIDE_BYTES }
+        Self {
+            cache_bytes: 32 << 20,
+            sync_delay: None,
+            slow_sync: Duration::from_micros(400),
+            sync_gate: None,
+            backup_aside_bytes: backup::ASIDE_BYTES,
+        }
     }
 }
 
@@ -105,8 +123,9 @@ struct Shared {
 /// [`SledStore::failed`]: only opening it anew shows what is on the disk.
 pub struct SledStore {
     shared: Arc<Shared>,
-    places: Arc<Semaphore>,
-    jobs: Option<mpsc::Sender<Job>>,
+    places: Arc<Gate>,
+    lanes: RwLock<HashMap<HubName, Arc<Lane>>>,
+    jobs: Option<mpsc::Sender<Note>>,
     writer: Option<JoinHandle<()>>,
 }
 
@@ -131,9 +150,13 @@ impl SledStore {
             meters: StoreMeters::default(),
             _lock: lock,
         });
-        let (sender, jobs) = mpsc::channel();
-        let mut writer =
-            Writer::new(shared.clone(), jobs, Disk::new(shared.clone(), (data, sidecar, journal), meta.sequence), meta);
+        let (sender, notes) = mpsc::channel();
+        let mut writer = Writer::new(
+            shared.clone(),
+            (sender.clone(), notes),
+            Disk::new(shared.clone(), (data, sidecar, journal), meta.sequence),
+            meta,
+        );
         collect::remembered(&shared.tree)
             .and_then(|tasks| writer.recover(tasks))
             .map_err(|error| open::store_error(path, error))?;
@@ -141,8 +164,8 @@ impl SledStore {
             std::thread::Builder::new().name("store-writer".into()).spawn(move || writer.run()).map_err(|source| {
                 OpenError::Io { what: "cannot start the writer thread for", path: path.into(), source }
             })?;
-        let places = Arc::new(Semaphore::new(QUEUE));
-        Ok(Self { shared, places, jobs: Some(sender), writer: Some(thread) })
+        let places = Gate::of_places(QUEUE);
+        Ok(Self { shared, places, lanes: RwLock::default(), jobs: Some(sender), writer: Some(thread) })
     }
 
     /// Why the store has stopped, if it has: a write or a sync failed, and the process should end and be started
@@ -152,21 +175,31 @@ impl SledStore {
         self.shared.durable.failed()
     }
 
-    async fn place(&self) -> Result<OwnedSemaphorePermit, StoreError> {
+    /// A place in the queue, for work of this hub; an empty name stands for what is no hub's.
+    async fn place(&self, hub: &str) -> Result<Permit, StoreError> {
         self.shared.durable.check()?;
-        self.places.clone().acquire_owned().await.map_err(|_| self.stopped())
+        let lane = self.lane(hub);
+        Ok(self.places.acquire(&lane).await)
+    }
+
+    fn lane(&self, hub: &str) -> Arc<Lane> {
+        if let Some(lane) = self.lanes.read().unwrap_or_else(PoisonError::into_inner).get(hub) {
+            return Arc::clone(lane);
+        }
+        let mut lanes = self.lanes.write().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(lanes.entry(hub.into()).or_insert_with(Lane::new))
     }
 
     async fn set(&self, setting: Setting) -> Result<(), CommitError> {
-        let place = self.place().await?;
+        let place = self.place("").await?;
         let (reply, answer) = oneshot::channel();
         self.send(Work::Set(setting, reply), Some(place))?;
         answer.await.map_err(|_| self.stopped())?
     }
 
-    fn send(&self, work: Work, place: Option<OwnedSemaphorePermit>) -> Result<(), StoreError> {
+    fn send(&self, work: Work, place: Option<Permit>) -> Result<(), StoreError> {
         let Some(jobs) = &self.jobs else { return Err(self.stopped()) };
-        jobs.send(Job { work, place }).map_err(|_| self.stopped())
+        jobs.send(Note::Job(Job { work, place })).map_err(|_| self.stopped())
     }
 
     fn stopped(&self) -> StoreError {
@@ -198,7 +231,10 @@ impl SledStore {
 
 impl Drop for SledStore {
     fn drop(&mut self) {
-        self.jobs = None;
+        if let Some(jobs) = self.jobs.take() {
+            // An error: the writer has ended already.
+            drop(jobs.send(Note::Closed));
+        }
         if let Some(writer) = self.writer.take()
             && writer.join().is_err()
         {
@@ -213,7 +249,28 @@ impl std::fmt::Debug for SledStore {
     }
 }
 
+/// Bytes that events take in a history.
+pub(super) fn events_bytes(events: &[HistoryEvent]) -> Result<u64, StoreError> {
+    let mut pieces = encoding::Pieces::new(0);
+    Ok(encoding::encode_events(events, &mut pieces)?.len() as u64 + pieces.outside)
+}
+
 impl Store for SledStore {
+    fn usage(&self, hub: &HubName) -> BoxFuture<'_, Result<HubUsage, StoreError>> {
+        let hub = hub.clone();
+        Box::pin(async move { self.answer(counts::usage(&self.shared.tree, &hub)).await })
+    }
+
+    fn add_usage(&self, hub: &HubName, more: Usage) -> BoxFuture<'_, Result<(), CommitError>> {
+        let hub = hub.clone();
+        Box::pin(async move {
+            let place = self.place(&hub).await?;
+            let (reply, answer) = oneshot::channel();
+            self.send(Work::Charge(hub, more, reply), Some(place))?;
+            answer.await.map_err(|_| self.stopped())?
+        })
+    }
+
     fn meters(&self) -> Option<StoreMeters> {
         Some(self.shared.meters.clone())
     }
@@ -225,7 +282,7 @@ impl Store for SledStore {
     fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, CommitError>> {
         Box::pin(async move {
             let timed = self.shared.meters.begin();
-            let place = self.place().await?;
+            let place = self.place(&commit.record.hub).await?;
             let prepared = Prepared::new(commit)?;
             let (reply, answer) = oneshot::channel();
             self.send(Work::Commit(Box::new(prepared), reply), Some(place))?;
@@ -238,7 +295,7 @@ impl Store for SledStore {
     fn commit_all(&self, commits: Vec<Commit>) -> BoxFuture<'_, Result<Vec<Committed>, CommitError>> {
         Box::pin(async move {
             let timed = self.shared.meters.begin();
-            let place = self.place().await?;
+            let place = self.place(commits.first().map_or("", |commit| &commit.record.hub)).await?;
             let prepared = commits.into_iter().map(Prepared::new).collect::<Result<Vec<_>, _>>()?;
             let (reply, answer) = oneshot::channel();
             self.send(Work::CommitAll(prepared, reply), Some(place))?;
@@ -316,7 +373,7 @@ impl Store for SledStore {
 
     fn purge(&self, number: InstanceNumber, revision: Revision) -> BoxFuture<'_, Result<(), CommitError>> {
         Box::pin(async move {
-            let place = self.place().await?;
+            let place = self.place("").await?;
             let (reply, answer) = oneshot::channel();
             self.send(Work::Purge(purge::Purge { number: number.0, revision }, reply), Some(place))?;
             answer.await.map_err(|_| self.stopped())?.map(drop)
@@ -355,7 +412,7 @@ impl Store for SledStore {
         answer: Option<(HubName, NewMail)>,
     ) -> BoxFuture<'_, Result<MailId, CommitError>> {
         Box::pin(async move {
-            let place = self.place().await?;
+            let place = self.place("").await?;
             let answer = answer.map(|(hub, mail)| encoding::encode_mail(&hub, &mail)).transpose()?;
             let (reply, done) = oneshot::channel();
             self.send(Work::AnswerMail(taken, answer, reply), Some(place))?;
@@ -369,7 +426,7 @@ impl Store for SledStore {
 
     fn put_app(&self, app: AppRecord, expected: u32) -> BoxFuture<'_, Result<(), CommitError>> {
         Box::pin(async move {
-            let place = self.place().await?;
+            let place = self.place(&app.hub).await?;
             let (reply, answer) = oneshot::channel();
             self.send(Work::PutApp(Box::new(app), expected, reply), Some(place))?;
             answer.await.map_err(|_| self.stopped())?
@@ -391,7 +448,7 @@ impl Store for SledStore {
         after: Option<ScheduleState>,
     ) -> BoxFuture<'_, Result<(), CommitError>> {
         Box::pin(async move {
-            let place = self.place().await?;
+            let place = self.place(&key.hub).await?;
             let (reply, answer) = oneshot::channel();
             let change = Box::new(group::ScheduleChange { key, before, after });
             self.send(Work::PutSchedule(change, reply), Some(place))?;
@@ -412,7 +469,12 @@ impl Store for SledStore {
     }
 
     fn remove_hub(&self, hub: &HubName, expected: u32) -> BoxFuture<'_, Result<(), CommitError>> {
-        Box::pin(self.set(Setting::NoHub(hub.clone(), expected)))
+        let hub = hub.clone();
+        Box::pin(async move {
+            self.set(Setting::NoHub(hub.clone(), expected)).await?;
+            self.lanes.write().unwrap_or_else(PoisonError::into_inner).remove(&hub);
+            Ok(())
+        })
     }
 
     fn forget_timers(&self, after: Option<TimerRow>) -> BoxFuture<'_, Result<Option<TimerRow>, StoreError>> {

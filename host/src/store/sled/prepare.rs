@@ -4,7 +4,8 @@
 use durawasm_core::{InstanceId, Payload, Status, TaskId, Timestamp};
 
 use super::encoding::{self, HistoryRow, PieceData, PieceRow, Pieces};
-use crate::store::{Commit, Expect, HubName, MailId, PayloadChanges, StoreError};
+use crate::store::usage::Stored;
+use crate::store::{Commit, Expect, HubName, MailId, PayloadChanges, StoreError, Usage};
 
 /// Input, output and custom status, by their slots.
 pub(super) const SLOTS: [u8; 3] = [0, 1, 2];
@@ -49,6 +50,11 @@ pub(super) struct Prepared {
     /// Encoded.
     pub(super) mail_sent: Vec<Vec<u8>>,
     pub(super) mail_taken: Vec<MailId>,
+    /// What the commit adds to the history.
+    pub(super) history_bytes: u64,
+    /// The new size of each of `slots`.
+    pub(super) payloads: Stored,
+    pub(super) usage: Usage,
 }
 
 impl Prepared {
@@ -64,6 +70,7 @@ impl Prepared {
             timers_cleared,
             mail_sent,
             mail_taken,
+            usage,
         } = commit;
         let mail_sent =
             mail_sent.iter().map(|mail| encoding::encode_mail(&record.hub, mail)).collect::<Result<_, _>>()?;
@@ -72,10 +79,13 @@ impl Prepared {
             Expect::Revision(revision) => revision.saturating_add(1),
         };
         let mut pieces = Pieces::new(revision);
+        let (mut history_bytes, mut sizes) = (0, Stored::default());
+        sizes.change(&payloads);
         let history = if events.is_empty() {
             None
         } else {
             let events = encoding::encode_events(&events, &mut pieces)?;
+            history_bytes = events.len() as u64 + pieces.outside;
             Some(history_row(events, &mut pieces)?)
         };
         let slots = slot_rows(&payloads, &mut pieces)?;
@@ -109,6 +119,9 @@ impl Prepared {
             timers_cleared,
             mail_sent,
             mail_taken,
+            history_bytes,
+            payloads: sizes,
+            usage,
         })
     }
 

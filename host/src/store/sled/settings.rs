@@ -30,7 +30,7 @@ impl Touched {
             Setting::NoHub(name, expected) => (keys::hub_chunks(name), *expected),
             Setting::NoApp(hub, app, expected) => (keys::app_chunks(hub, app), *expected),
         };
-        if self.keys.contains(&from) {
+        if self.has_key(&from) {
             return Ok(None);
         }
         let found = match setting {
@@ -50,6 +50,9 @@ impl Touched {
             for (chunk, part) in (0u32..).zip(bytes.chunks(MAX_VALUE)) {
                 changes.push((keys::hub(&hub.name, chunk), Some(part.to_vec())));
             }
+        }
+        if let Setting::NoHub(name, _) = setting {
+            changes.push((keys::usage(name), None));
         }
         self.keys.insert(from);
         Ok(Some(changes))

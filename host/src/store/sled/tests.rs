@@ -444,3 +444,43 @@ async fn acknowledged_commits_are_in_every_copy() {
         writer.await.unwrap();
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_commit_does_not_wait_for_thousands_of_another_hub() {
+    let directory = TempDir::new().unwrap();
+    let (store, gate) = gated(directory.path());
+    gate.hold();
+    let done = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let mut storm = tokio::task::JoinSet::new();
+    for id in 0..3_000 {
+        let (store, done) = (store.clone(), done.clone());
+        storm.spawn(async move {
+            store.commit(start(&format!("storm{id}"))).await.unwrap();
+            done.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        });
+    }
+    stopped_at(&gate).await;
+    // All but those at the gate wait in the queue.
+    while store.lane("hub").held() < 3_000 {
+        tokio::task::yield_now().await;
+    }
+    let quiet = start("quiet");
+    let quiet = Commit { record: crate::store::InstanceRecord { hub: Arc::from("other"), ..quiet.record }, ..quiet };
+    let before = tokio::spawn({
+        let (store, done) = (store.clone(), done.clone());
+        async move {
+            store.commit(quiet).await.unwrap();
+            done.load(std::sync::atomic::Ordering::SeqCst)
+        }
+    });
+    while store.lane("other").held() == 0 {
+        tokio::task::yield_now().await;
+    }
+    gate.release();
+    let before = before.await.unwrap();
+    assert!(before < 2_000, "the group under way, and a part of one: {before}");
+    while let Some(ended) = storm.join_next().await {
+        ended.unwrap();
+    }
+    assert_eq!(done.load(std::sync::atomic::Ordering::SeqCst), 3_000);
+}

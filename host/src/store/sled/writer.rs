@@ -1,88 +1,34 @@
 //! The one thread that writes. It gathers what waits into a group, checks each commit against the store, applies the
 //! group in batches, each durable before it is visible, and then acknowledges.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
-use std::time::{Duration, Instant};
-
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use std::sync::mpsc::{Receiver, Sender};
+use std::time::Instant;
 
 use super::collect::Task;
 use super::counts::{self, Counting};
 use super::disk::Disk;
 use super::encoding::{self, MetaRow};
-use super::group::{Decision, Next, ScheduleChange, Touched};
+use super::flight::Flights;
+use super::group::{Decision, Next, Touched};
 use super::prepare::{MAIL_INLINE, Prepared};
-use super::purge::Purge;
+use super::queue::{Note, Queue};
+use super::read::failed;
 use super::rows::Changes;
-use super::settings::Setting;
+use super::work::{Answer, Answered, Job, Work};
 use super::{Shared, keys, mail};
-use crate::store::{AppRecord, CommitError, Committed, MailId, StoreError, TimerRow};
+use crate::store::{CommitError, Committed, MailId, StoreError};
 
-/// Commits in one group, at most: what is lost by waiting grows beyond it, what is won by sharing a sync no longer.
-const GROUP_JOBS: usize = 1024;
-/// Bytes of large payloads in one group, at which no more is added.
-const GROUP_BYTES: usize = 4 << 20;
 /// Rows in one batch: readers wait while a batch is applied, so it takes a few milliseconds at most.
 const BATCH_ROWS: usize = 512;
 /// Bytes in one batch.
 const BATCH_BYTES: usize = 1 << 20;
 /// Rows removed with each group.
 const GARBAGE_ROWS: usize = 256;
-/// How long a group waits for those who were acknowledged a moment ago and will soon be back.
-const GATHER: Duration = Duration::from_micros(300);
 /// sled leaves evicted pages to epoch garbage, which grows without bound unless somebody collects it; each call
 /// collects a part.
 const EPOCH_FLUSHES: usize = 4;
-
-/// Work for the writer.
-#[derive(Debug)]
-pub(super) enum Work {
-    /// A commit.
-    Commit(Box<Prepared>, oneshot::Sender<Result<Committed, CommitError>>),
-    /// Several commits, all or none.
-    CommitAll(Vec<Prepared>, oneshot::Sender<Result<Vec<Committed>, CommitError>>),
-    /// A message that is taken, and the encoded answer to it.
-    AnswerMail(MailId, Option<Vec<u8>>, oneshot::Sender<Result<MailId, CommitError>>),
-    /// An app's record and the generation it replaces.
-    PutApp(Box<AppRecord>, u32, oneshot::Sender<Result<(), CommitError>>),
-    /// Where a timer function is in its schedule.
-    PutSchedule(Box<ScheduleChange>, oneshot::Sender<Result<(), CommitError>>),
-    /// A change of a hub's record, or the end of an app's.
-    Set(Setting, oneshot::Sender<Result<(), CommitError>>),
-    /// An instance to remove.
-    Purge(Purge, oneshot::Sender<Result<Committed, CommitError>>),
-    /// Timers of instances that are gone.
-    Forget(Vec<TimerRow>),
-}
-
-/// Work, and the place in the queue that it takes until it is done.
-#[derive(Debug)]
-pub(super) struct Job {
-    pub(super) work: Work,
-    pub(super) place: Option<OwnedSemaphorePermit>,
-}
-
-/// An answer that waits for the sync.
-enum Answer {
-    Commit(oneshot::Sender<Result<Committed, CommitError>>, Result<Committed, CommitError>),
-    CommitAll(oneshot::Sender<Result<Vec<Committed>, CommitError>>, Result<Vec<Committed>, CommitError>),
-    Mail(oneshot::Sender<Result<MailId, CommitError>>, Result<MailId, CommitError>),
-    Row(oneshot::Sender<Result<(), CommitError>>, Result<(), CommitError>),
-}
-
-impl Answer {
-    /// Nobody listens any more if the caller was dropped; the commit stands all the same.
-    fn send(self) {
-        match self {
-            Self::Commit(reply, result) => drop(reply.send(result)),
-            Self::CommitAll(reply, result) => drop(reply.send(result)),
-            Self::Mail(reply, result) => drop(reply.send(result)),
-            Self::Row(reply, result) => drop(reply.send(result)),
-        }
-    }
-}
 
 /// Rows that are applied together.
 #[derive(Default)]
@@ -98,23 +44,45 @@ impl Batch {
         self.changes.extend(changes);
     }
 
+    fn is_empty(&self) -> bool {
+        self.changes.is_empty() && self.counting.is_empty()
+    }
+
     fn is_full(&self) -> bool {
         self.changes.len() >= BATCH_ROWS || self.bytes >= BATCH_BYTES
     }
 }
 
+/// Rows in their order, and those among them that count.
+type CountedRows = (Changes, BTreeMap<Vec<u8>, Option<Vec<u8>>>);
+
+/// What came of a piece of work.
+enum Decided {
+    /// None: nobody waits for an answer.
+    Answer(Option<Answer>),
+    /// It must wait for the next group.
+    Later(Work),
+}
+
 /// The thread's state.
 pub(super) struct Writer {
     pub(super) shared: Arc<Shared>,
-    pub(super) jobs: Receiver<Job>,
+    pub(super) queue: Queue,
+    /// What threads that sync answer to.
+    pub(super) notes: Sender<Note>,
     pub(super) disk: Disk,
     pub(super) meta: MetaRow,
     pub(super) garbage: VecDeque<Task>,
-    later: Vec<Job>,
+    pub(super) later: Vec<Job>,
+    pub(super) flights: Flights,
+    /// Something has landed since work that was put off was looked at.
+    pub(super) has_landed: bool,
     batch: Batch,
+    /// The writer had nothing to do before the group came.
+    pub(super) was_idle: bool,
     /// Answers of the last group, and when they went out.
-    acknowledged: usize,
-    acknowledged_at: Instant,
+    pub(super) acknowledged: usize,
+    pub(super) acknowledged_at: Instant,
 }
 
 /// Tells everybody when the thread ends by a panic, for instance one inside sled.
@@ -129,164 +97,160 @@ impl Drop for Watch {
 }
 
 impl Writer {
-    pub(super) fn new(shared: Arc<Shared>, jobs: Receiver<Job>, disk: Disk, meta: MetaRow) -> Self {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        (sender, notes): (Sender<Note>, Receiver<Note>),
+        disk: Disk,
+        meta: MetaRow,
+    ) -> Self {
         Self {
             shared,
-            jobs,
+            queue: Queue::new(notes),
+            notes: sender,
             disk,
             meta,
             garbage: VecDeque::new(),
             later: Vec::new(),
+            flights: Flights::default(),
+            has_landed: false,
             batch: Batch::default(),
+            was_idle: true,
             acknowledged: 0,
             acknowledged_at: Instant::now(),
         }
     }
 
-    /// Works until nobody can send any more, or until writing fails. What waits then is dropped, and with it the
+    /// Works until the store is closed, or until writing fails. What waits then is dropped, and with it the
     /// reply channels: their owners find the reason in the published state.
     pub(super) fn run(mut self) {
         let _watch = Watch(self.shared.clone());
-        while let Some(group) = self.gather() {
-            if let Err(error) = self.write(group) {
-                self.shared.durable.fail(&error.to_string());
-                return;
+        loop {
+            match self.gather().and_then(|group| group.map(|group| self.write(group)).transpose()) {
+                Ok(Some(())) => {}
+                Ok(None) => break,
+                Err(error) => {
+                    self.shared.durable.fail(&error.to_string());
+                    return;
+                }
             }
         }
         // A failure has been reported, and costs the next start some work, nothing else.
         drop(self.disk.close(self.meta));
     }
 
-    /// The next group; empty if there is only garbage to remove; none if the store is closed.
-    fn gather(&mut self) -> Option<Vec<Job>> {
-        let mut group = std::mem::take(&mut self.later);
-        if group.is_empty() {
-            if self.garbage.is_empty() {
-                group.push(self.jobs.recv().ok()?);
-            } else {
-                match self.jobs.try_recv() {
-                    Ok(job) => group.push(job),
-                    Err(TryRecvError::Empty) => return Some(group),
-                    Err(TryRecvError::Disconnected) => return None,
-                }
-            }
-        }
-        let mut bytes: usize = group.iter().map(job_bytes).sum();
-        // A lone commit never waits. Others wait for as long as a sync takes, if that spares one.
-        let until =
-            (group.len() > 1 || self.acknowledged > 1).then(|| self.acknowledged_at + GATHER.min(self.disk.sync_took));
-        while group.len() < GROUP_JOBS && bytes < GROUP_BYTES {
-            let job = match self.jobs.try_recv() {
-                Ok(job) => job,
-                Err(TryRecvError::Disconnected) => break,
-                Err(TryRecvError::Empty) => {
-                    let wait = until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()));
-                    if group.len() < 2 || group.len() >= self.acknowledged || wait.is_zero() {
-                        break;
-                    }
-                    match self.jobs.recv_timeout(wait) {
-                        Ok(job) => job,
-                        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
-                    }
-                }
-            };
-            bytes += job_bytes(&job);
-            group.push(job);
-        }
-        Some(group)
-    }
-
-    /// Writes a group and answers it. An error is final: whether the rows are on the disk is unknown.
+    /// Writes a group and answers it, unless it flies. An error is final: whether the rows are on the disk is unknown.
     fn write(&mut self, group: Vec<Job>) -> Result<(), StoreError> {
-        let mut touched = Touched::default();
-        let mut answers = Vec::with_capacity(group.len());
-        let mut places = Vec::with_capacity(group.len());
+        let mut touched = Touched::after(self.flights.touched());
+        let mut answered = Answered::default();
+        let (size, mut plain) = (group.len(), true);
         for Job { work, place } in group {
-            match work {
-                Work::Commit(prepared, reply) => match self.commit(&prepared, &mut touched)? {
-                    Some(result) => answers.push(Answer::Commit(reply, result)),
-                    None => {
-                        self.later.push(Job { work: Work::Commit(prepared, reply), place });
-                        continue;
-                    }
-                },
-                Work::CommitAll(prepared, reply) => match self.commit_all(&prepared, &mut touched)? {
-                    Some(result) => answers.push(Answer::CommitAll(reply, result)),
-                    None => {
-                        self.later.push(Job { work: Work::CommitAll(prepared, reply), place });
-                        continue;
-                    }
-                },
-                Work::AnswerMail(taken, answer, reply) => {
-                    match self.answer_mail(taken, answer.as_deref(), &mut touched)? {
-                        Some(result) => answers.push(Answer::Mail(reply, result)),
-                        None => {
-                            self.later.push(Job { work: Work::AnswerMail(taken, answer, reply), place });
-                            continue;
-                        }
-                    }
+            plain &= work.is_plain();
+            match self.decide_work(work, &mut touched)? {
+                Decided::Answer(answer) => {
+                    answered.answers.extend(answer);
+                    answered.places.push(place);
                 }
-                Work::PutApp(app, expected, reply) => match touched.put_app(&self.shared.tree, &app, expected) {
-                    Ok(Some(changes)) => {
-                        self.add(changes)?;
-                        answers.push(Answer::Row(reply, Ok(())));
-                    }
-                    Ok(None) => {
-                        self.later.push(Job { work: Work::PutApp(app, expected, reply), place });
-                        continue;
-                    }
-                    Err(error) => answers.push(Answer::Row(reply, Err(error))),
-                },
-                Work::PutSchedule(change, reply) => match touched.put_schedule(&self.shared.tree, &change) {
-                    Ok(Some(changes)) => {
-                        self.add(changes)?;
-                        answers.push(Answer::Row(reply, Ok(())));
-                    }
-                    Ok(None) => {
-                        self.later.push(Job { work: Work::PutSchedule(change, reply), place });
-                        continue;
-                    }
-                    Err(error) => answers.push(Answer::Row(reply, Err(error))),
-                },
-                Work::Set(setting, reply) => match touched.set(&self.shared.tree, &setting) {
-                    Ok(Some(changes)) => {
-                        self.add(changes)?;
-                        answers.push(Answer::Row(reply, Ok(())));
-                    }
-                    Ok(None) => {
-                        self.later.push(Job { work: Work::Set(setting, reply), place });
-                        continue;
-                    }
-                    Err(error) => answers.push(Answer::Row(reply, Err(error))),
-                },
-                Work::Purge(purge, reply) => match touched.purge(&self.shared.tree, purge) {
-                    Ok(Some(decision)) => {
-                        answers.push(Answer::Commit(reply, Ok(decision.committed)));
-                        self.batch.counting.add(decision.counted);
-                        self.add(decision.changes)?;
-                        self.garbage.extend(decision.garbage);
-                    }
-                    Ok(None) => {
-                        self.later.push(Job { work: Work::Purge(purge, reply), place });
-                        continue;
-                    }
-                    Err(error) => answers.push(Answer::Commit(reply, Err(error))),
-                },
-                Work::Forget(timers) => {
-                    self.add(timers.iter().map(|timer| (keys::timer(timer), None)).collect())?;
-                }
+                Decided::Later(work) => self.later.push(Job { work, place }),
             }
-            places.push(place);
         }
         self.remove_garbage(&touched)?;
+        // Somebody who is alone gets nothing from it.
+        let is_alone = size == 1 && self.was_idle && self.acknowledged <= 1 && self.flights.is_empty();
+        if plain && !is_alone && !self.batch.is_empty() && self.may_fly() {
+            return self.take_off(touched, answered);
+        }
         self.apply_pending()?;
+        self.answer(answered);
+        Ok(())
+    }
+
+    /// Answers what is durable.
+    pub(super) fn answer(&mut self, Answered { answers, places }: Answered) {
         self.acknowledged = answers.len();
         if !answers.is_empty() {
             self.shared.meters.grouped(answers.len());
         }
         answers.into_iter().for_each(Answer::send);
+        drop(places);
         self.acknowledged_at = Instant::now();
         collect_evicted();
+    }
+
+    /// Decides a piece of work. An error is final.
+    fn decide_work(&mut self, work: Work, touched: &mut Touched) -> Result<Decided, StoreError> {
+        let done = |answer| Ok(Decided::Answer(Some(answer)));
+        match work {
+            Work::Commit(prepared, reply) => match self.commit(&prepared, touched)? {
+                Some(result) => done(Answer::Commit(reply, result)),
+                None => Ok(Decided::Later(Work::Commit(prepared, reply))),
+            },
+            Work::CommitAll(prepared, reply) => match self.commit_all(&prepared, touched)? {
+                Some(result) => done(Answer::CommitAll(reply, result)),
+                None => Ok(Decided::Later(Work::CommitAll(prepared, reply))),
+            },
+            Work::AnswerMail(taken, answer, reply) => match self.answer_mail(taken, answer.as_deref(), touched)? {
+                Some(result) => done(Answer::Mail(reply, result)),
+                None => Ok(Decided::Later(Work::AnswerMail(taken, answer, reply))),
+            },
+            Work::PutApp(app, expected, reply) => {
+                let decided = touched.put_app(&self.shared.tree, &app, expected);
+                match self.change(decided)? {
+                    Some(result) => done(Answer::Row(reply, result)),
+                    None => Ok(Decided::Later(Work::PutApp(app, expected, reply))),
+                }
+            }
+            Work::PutSchedule(change, reply) => {
+                let decided = touched.put_schedule(&self.shared.tree, &change);
+                match self.change(decided)? {
+                    Some(result) => done(Answer::Row(reply, result)),
+                    None => Ok(Decided::Later(Work::PutSchedule(change, reply))),
+                }
+            }
+            Work::Set(setting, reply) => {
+                let decided = touched.set(&self.shared.tree, &setting);
+                match self.change(decided)? {
+                    Some(result) => done(Answer::Row(reply, result)),
+                    None => Ok(Decided::Later(Work::Set(setting, reply))),
+                }
+            }
+            Work::Purge(purge, reply) => match touched.purge(&self.shared.tree, purge) {
+                Ok(Some(decision)) => {
+                    let committed = decision.committed;
+                    self.take(decision)?;
+                    done(Answer::Commit(reply, Ok(committed)))
+                }
+                Ok(None) => Ok(Decided::Later(Work::Purge(purge, reply))),
+                Err(error) => done(Answer::Commit(reply, Err(error))),
+            },
+            Work::Charge(hub, usage, reply) => {
+                let mut counted = counts::Counted::default();
+                counted.uses(&hub, usage);
+                self.batch.counting.add(counted);
+                done(Answer::Row(reply, Ok(())))
+            }
+            Work::Forget(timers) => {
+                self.add(timers.iter().map(|timer| (keys::timer(timer), None)).collect())?;
+                Ok(Decided::Answer(None))
+            }
+        }
+    }
+
+    /// Takes a change of rows as it was decided. None: it must wait for the next group. The outer error is final.
+    fn change(
+        &mut self,
+        decided: Result<Option<Changes>, CommitError>,
+    ) -> Result<Option<Result<(), CommitError>>, StoreError> {
+        match decided {
+            Ok(Some(changes)) => self.add(changes).map(|()| Some(Ok(()))),
+            Ok(None) => Ok(None),
+            Err(error) => Ok(Some(Err(error))),
+        }
+    }
+
+    fn take(&mut self, Decision { changes, garbage, counted, .. }: Decision) -> Result<(), StoreError> {
+        self.batch.counting.add(counted);
+        self.add(changes)?;
+        self.garbage.extend(garbage);
         Ok(())
     }
 
@@ -297,10 +261,9 @@ impl Writer {
         touched: &mut Touched,
     ) -> Result<Option<Result<Committed, CommitError>>, StoreError> {
         match self.decide(prepared, touched)? {
-            Some(Ok(Decision { committed, changes, garbage, counted })) => {
-                self.batch.counting.add(counted);
-                self.add(changes)?;
-                self.garbage.extend(garbage);
+            Some(Ok(decision)) => {
+                let committed = decision.committed;
+                self.take(decision)?;
                 Ok(Some(Ok(committed)))
             }
             Some(Err(error)) => Ok(Some(Err(error))),
@@ -436,14 +399,36 @@ impl Writer {
         self.apply(batch)
     }
 
+    /// Lands what is in flight, and makes this batch durable and then visible.
     fn apply(&mut self, batch: Batch) -> Result<(), StoreError> {
-        if batch.changes.is_empty() {
+        if batch.is_empty() {
             return Ok(());
         }
+        self.land_all()?;
+        let (rows, _) = self.rows_of(batch)?;
+        self.apply_rows(rows)
+    }
+
+    /// The rows that the group has left to write, and the store is after them: the next ones in the journal.
+    pub(super) fn next_rows(&mut self) -> Result<CountedRows, StoreError> {
+        let batch = std::mem::take(&mut self.batch);
+        self.rows_of(batch)
+    }
+
+    fn rows_of(&mut self, batch: Batch) -> Result<CountedRows, StoreError> {
+        let counts = counts::rows(batch.counting, |key| match self.flights.count(key) {
+            Some(row) => Ok(row.clone().map(sled::IVec::from)),
+            None => self.shared.tree.get(key).map_err(failed),
+        })?;
         self.meta.sequence += 1;
         let mut rows = batch.changes;
-        rows.extend(counts::rows(&self.shared.tree, batch.counting)?);
+        rows.extend(counts.iter().cloned());
         rows.push((keys::META.to_vec(), Some(encoding::encode(&self.meta)?)));
+        Ok((rows, counts.into_iter().collect()))
+    }
+
+    /// Nothing is in flight.
+    pub(super) fn apply_rows(&mut self, rows: Changes) -> Result<(), StoreError> {
         let _writing = self.shared.aside.batch(&rows);
         self.disk.apply(rows, self.meta)
     }
@@ -452,6 +437,7 @@ impl Writer {
     /// all in the store yet.
     fn remove_garbage(&mut self, touched: &Touched) -> Result<(), StoreError> {
         let Some(task) = self.garbage.front().copied() else { return Ok(()) };
+        self.land_all()?;
         if task.number().is_some_and(|number| touched.has(number)) {
             self.garbage.rotate_left(1);
             return Ok(());
@@ -503,14 +489,5 @@ impl Writer {
 pub(super) fn collect_evicted() {
     for _ in 0..EPOCH_FLUSHES {
         crossbeam_epoch::pin().flush();
-    }
-}
-
-fn job_bytes(job: &Job) -> usize {
-    match &job.work {
-        Work::Commit(prepared, _) => prepared.piece_bytes(),
-        Work::CommitAll(all, _) => all.iter().map(Prepared::piece_bytes).sum(),
-        Work::AnswerMail(_, answer, _) => answer.as_ref().map_or(0, Vec::len),
-        Work::PutApp(..) | Work::PutSchedule(..) | Work::Set(..) | Work::Purge(..) | Work::Forget(_) => 0,
     }
 }

@@ -40,5 +40,6 @@ durawasm::app!(
     raw::million_tasks,
     raw::million_timers,
     raw::result_twice,
+    raw::served_forever,
     raw::unknown_task,
 );

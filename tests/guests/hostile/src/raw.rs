@@ -54,6 +54,14 @@ pub(crate) async fn empty_all(_ctx: OrchestrationContext) -> Result<()> {
     Ok(())
 }
 
+/// Waits again and again for what is over at once, so that it never runs for long and never stops.
+#[durawasm::orchestrator(name = "ServedForever")]
+pub(crate) async fn served_forever(_ctx: OrchestrationContext) -> Result<()> {
+    loop {
+        host::when_all(&[]);
+    }
+}
+
 /// Makes a million activity calls without ever waiting.
 #[durawasm::orchestrator(name = "MillionTasks")]
 pub(crate) async fn million_tasks(_ctx: OrchestrationContext) -> Result<()> {

@@ -8,14 +8,13 @@ use crate::bench::server::Server;
 use crate::guests;
 
 /// Ends at once: what is measured is its start, and not what piles up behind it.
-const ORCHESTRATION: &str = "Configuration";
+const ORCHESTRATION: &str = "Identity";
 const INPUT: &str = r#""nowhere""#;
 
 /// Both ways on one server, one after the other, so many at a time.
 pub(super) async fn starts(server: &Server, args: &Args, connections: usize) -> anyhow::Result<Figures> {
-    for example in ["http-start", "instance-management"] {
-        server.deploy(example, &guests::example(example)).await?;
-    }
+    server.deploy("http-start", &guests::example("http-start")).await?;
+    server.deploy("flow", &guests::guest("flow")).await?;
     let by_function =
         Request::new("POST", &format!("/api/orchestrators/{ORCHESTRATION}"), ("application/json", INPUT.as_bytes()));
     let mut measured = Vec::new();

@@ -3,7 +3,10 @@
 mod client;
 mod events;
 mod hello;
+mod hostile;
+mod hubs;
 mod many;
+mod polyglot;
 mod sequence;
 mod sleep;
 
@@ -18,6 +21,7 @@ use crate::bench::load::{Expected, Load, split};
 use crate::bench::report::Figures;
 use crate::bench::server::{Program, Server};
 use crate::guests;
+pub(super) use polyglot::Language;
 
 /// Connections that start many instances or raise many events.
 const FEEDERS: usize = 16;
@@ -43,6 +47,14 @@ pub(super) enum Case {
     Client { connections: usize },
     /// W1 alone or beside hostile guests.
     Neighbour { hostile: bool },
+    /// A quiet hub, alone and beside a hostile one.
+    Hostile,
+    /// A quiet hub alone and beside another one's storm.
+    Storm,
+    /// Thousands of idle hubs.
+    Hubs,
+    /// What an orchestrator costs in this language.
+    Polyglot(Language),
     /// Lists and purges.
     Many,
     /// Coming and going.
@@ -53,7 +65,7 @@ pub(super) enum Case {
 pub(super) fn cases(args: &Args) -> Vec<Case> {
     let hello = |delayed| args.connections.iter().map(move |&connections| Case::Hello { connections, delayed });
     let starts = args.connections.iter().map(|&connections| Case::Client { connections });
-    let kinds: [(Workload, Vec<Case>); 11] = [
+    let kinds: [(Workload, Vec<Case>); 15] = [
         (Workload::W1, hello(false).collect()),
         (Workload::Delayed, hello(true).collect()),
         (Workload::Finished, vec![Case::Finished]),
@@ -63,6 +75,10 @@ pub(super) fn cases(args: &Args) -> Vec<Case> {
         (Workload::W5, vec![Case::Sequence]),
         (Workload::W6, starts.collect()),
         (Workload::Neighbour, vec![Case::Neighbour { hostile: false }, Case::Neighbour { hostile: true }]),
+        (Workload::Hostile, vec![Case::Hostile]),
+        (Workload::Storm, vec![Case::Storm]),
+        (Workload::Hubs, vec![Case::Hubs]),
+        (Workload::Polyglot, Language::ALL.map(Case::Polyglot).to_vec()),
         (Workload::Many, vec![Case::Many]),
         (Workload::Churn, vec![Case::Churn]),
     ];
@@ -83,6 +99,10 @@ impl Case {
             Self::Client { connections } => format!("W6, {connections} starts at a time"),
             Self::Neighbour { hostile: false } => "W1, 16 at a time, alone".to_owned(),
             Self::Neighbour { hostile: true } => "W1, 16 at a time, hostile neighbours".to_owned(),
+            Self::Hostile => "W1, 4 at a time, alone and beside a hostile hub".to_owned(),
+            Self::Storm => "W1, 4 at a time, alone and beside a storm of another hub".to_owned(),
+            Self::Hubs => "idle hubs".to_owned(),
+            Self::Polyglot(language) => language.name().to_owned(),
             Self::Many => "Lists and purges of many".to_owned(),
             Self::Churn => "Started, run and purged, 20 rounds".to_owned(),
         }
@@ -101,6 +121,10 @@ impl Case {
             Self::Sequence => sequence::sequence(&server).await,
             Self::Client { connections } => client::starts(&server, args, connections).await,
             Self::Neighbour { hostile } => hello::beside(&server, args, hostile).await,
+            Self::Hostile => hostile::beside(&server, args).await,
+            Self::Storm => hubs::storm(&server, args).await,
+            Self::Hubs => hubs::idle(&mut server, program, args).await,
+            Self::Polyglot(language) => polyglot::language(&server, program, language).await,
             Self::Many => many::many(&server, args).await,
             Self::Churn => many::churn(&server, args).await,
         }

@@ -1,5 +1,6 @@
 //! Python apps: `function_app.py` with decorated functions, or a folder with `function.json` for each function.
 
+mod cache;
 mod requirements;
 mod sdk;
 
@@ -32,6 +33,10 @@ pub(super) fn detect(folder: &Path) -> Option<String> {
 pub(super) async fn build(app: &App, progress: &Progress) -> Result<Bytes, String> {
     let venv = toolchain(progress).await?;
     let (sdk, packages) = (sdk_folder().await?, requirements::install(&app.folder, &venv, progress).await?);
+    let place = cache::Place::of(&app.folder, [&venv, &sdk, &packages])?;
+    if let Some(component) = place.as_ref().and_then(cache::Place::find) {
+        return Ok(component);
+    }
     progress.now("making the component");
     let made = tempfile::tempdir().map_err(|error| format!("no temporary folder: {error}"))?;
     let file = made.path().join("app.wasm");
@@ -45,7 +50,12 @@ pub(super) async fn build(app: &App, progress: &Progress) -> Result<Bytes, Strin
         progress.note(said_by_author(&text));
         return Err("the build failed; fix it and save, it is built again then".to_owned());
     }
-    tokio::fs::read(&file).await.map(Bytes::from).map_err(|error| format!("componentize-py made no component: {error}"))
+    let component = tokio::fs::read(&file).await;
+    let component = component.map_err(|error| format!("componentize-py made no component: {error}"))?;
+    if let Some(place) = place {
+        place.keep(&component);
+    }
+    Ok(Bytes::from(component))
 }
 
 /// What the loading of the app said about it, between two marks; all of the output when it did not come that far.

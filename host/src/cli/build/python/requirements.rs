@@ -22,9 +22,10 @@ pub(super) async fn install(app: &Path, venv: &Path, progress: &Progress) -> Res
         read => read.map_err(|error| format!("cannot read {}: {error}", file.display()))?,
     };
     let wanted = wanted(&text);
-    // Relative paths in the file make the folder count.
-    let place = app.to_string_lossy();
-    let inputs = if wanted.is_empty() { vec![""] } else { vec![wanted.as_str(), &place] };
+    // Relative paths in the file make the folder count, and what they name.
+    let (place, named) = (app.to_string_lossy(), named(app, &wanted));
+    let mut inputs = if wanted.is_empty() { vec![""] } else { vec![wanted.as_str(), &place] };
+    inputs.extend(named.iter().map(String::as_str));
     tools::folder("python-packages", &inputs, async |folder| {
         let packages = folder.join("lib/site-packages");
         tools::create(&packages)?;
@@ -57,9 +58,43 @@ fn wanted(text: &str) -> String {
     lines.map(|line| format!("{line}\n")).collect()
 }
 
+/// How deep files that name further ones are followed; pip says what is wrong with those that name themselves.
+const DEPTH: usize = 8;
+
+/// The texts of the files that the lines name with `-r` and `-c`, and of those that these name.
+fn named(folder: &Path, lines: &str) -> Vec<String> {
+    let mut texts = Vec::new();
+    let mut open = vec![(folder.to_owned(), lines.to_owned(), 0)];
+    while let Some((folder, lines, depth)) = open.pop() {
+        for line in lines.lines().map(str::trim) {
+            let flags = ["--requirement", "--constraint", "-r", "-c"];
+            let Some(rest) = flags.iter().find_map(|flag| line.strip_prefix(flag)) else { continue };
+            let file = folder.join(rest.trim_start_matches(['=', ' ']).trim());
+            // One that is not there is for pip to complain about.
+            let Ok(text) = std::fs::read_to_string(&file) else { continue };
+            texts.push(text.clone());
+            if depth < DEPTH {
+                open.push((file.parent().unwrap_or(&folder).to_owned(), text, depth + 1));
+            }
+        }
+    }
+    texts
+}
+
 #[cfg(test)]
 mod tests {
-    use super::wanted;
+    use super::{named, wanted};
+
+    #[test]
+    fn files_that_are_named_count() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("more.txt"), "idna==3.10\n-c limits.txt\n").unwrap();
+        std::fs::write(folder.path().join("limits.txt"), "idna<4\n").unwrap();
+        let texts = named(folder.path(), "-r more.txt\n-r missing.txt\nsix\n");
+        assert_eq!(texts, ["idna==3.10\n-c limits.txt\n", "idna<4\n"]);
+        std::fs::write(folder.path().join("loop.txt"), "-r loop.txt\n").unwrap();
+        assert_eq!(named(folder.path(), "--requirement=loop.txt").len(), 9);
+    }
 
     #[test]
     fn what_the_sdk_provides_is_left_out() {

@@ -69,6 +69,8 @@ struct TriggerRow<'a> {
     unmonitored: Option<bool>,
     #[n(6)]
     run_on_startup: Option<bool>,
+    #[n(7)]
+    streams: Option<bool>,
 }
 
 const HTTP: u8 = 1;
@@ -177,9 +179,10 @@ impl<'a> TriggerRow<'a> {
             level: None,
             unmonitored: None,
             run_on_startup: None,
+            streams: None,
         };
         match &trigger.kind {
-            TriggerKind::Http(HttpTrigger { route, methods, level }) => Self {
+            TriggerKind::Http(HttpTrigger { route, methods, level, streams }) => Self {
                 kind: HTTP,
                 place: Some(route),
                 methods: Some(methods.iter().map(String::as_str).collect()),
@@ -188,6 +191,7 @@ impl<'a> TriggerRow<'a> {
                     AuthLevel::Function => FUNCTION,
                     AuthLevel::Admin => ADMIN,
                 }),
+                streams: streams.then_some(true),
                 ..empty
             },
             TriggerKind::Manual => empty,
@@ -214,6 +218,7 @@ impl<'a> TriggerRow<'a> {
                     // Unknown is no reason to let more people in.
                     Some(_) | None => return Err(corrupt("the level of an HTTP function is unknown")),
                 },
+                streams: self.streams.unwrap_or(false),
             }),
             MANUAL => TriggerKind::Manual,
             TIMER => TriggerKind::Timer(TimerTrigger {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use durawasm_core::history::Ending;
 use durawasm_core::model::Outcome;
-use durawasm_core::{EventKind, ExecutionStarted, Failure, HistoryEvent, InstanceId, Payload, TaskId, Timestamp};
+use durawasm_core::{EventKind, ExecutionStarted, Failure, Fuel, HistoryEvent, InstanceId, Payload, TaskId, Timestamp};
 use minicbor::{Decode, Encode};
 
 use super::parts::{AwaitedByRow, FailureRow, RetryRow, payload_row};
@@ -84,6 +84,11 @@ pub(super) struct EventRow<'a> {
     /// An answer that is not the result.
     #[b(22)]
     answer: Option<PayloadRow<'a>>,
+    /// What the code had used, and what counted it.
+    #[n(23)]
+    fuel: Option<u64>,
+    #[n(24)]
+    fuel_code: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
@@ -107,6 +112,8 @@ struct StartedRow<'a> {
     scheduled_at: Option<Time>,
     #[n(8)]
     completes_early: Option<bool>,
+    #[b(9)]
+    trace_state: Option<&'a str>,
 }
 
 /// The numbers of the kinds.
@@ -187,6 +194,8 @@ impl<'a> EventRow<'a> {
             cut: None,
             tasks: None,
             answer: None,
+            fuel: None,
+            fuel_code: None,
         }
     }
 
@@ -277,9 +286,9 @@ impl<'a> EventRow<'a> {
             EventKind::ExecutionTerminated { reason } => {
                 Self::of_reason(at, kind::EXECUTION_TERMINATED, reason.as_deref())
             }
-            EventKind::OrchestratorReturned { ending } => Self::of_ending(at, ending, pieces),
-            EventKind::EpisodeCompleted { waits_served } => {
-                Self { waits_served: Some(*waits_served), ..Self::empty(at, kind::EPISODE_COMPLETED) }
+            EventKind::OrchestratorReturned { ending, fuel } => Self::of_ending(at, ending, pieces).with_fuel(*fuel),
+            EventKind::EpisodeCompleted { waits_served, fuel } => {
+                Self { waits_served: Some(*waits_served), ..Self::empty(at, kind::EPISODE_COMPLETED) }.with_fuel(*fuel)
             }
             EventKind::ExecutionCompleted { status, outcome } => {
                 Self { status: Some(*status as u8), ..Self::of_outcome(at, kind::EXECUTION_COMPLETED, outcome, pieces) }
@@ -353,6 +362,7 @@ impl<'a> EventRow<'a> {
                 parent_instance_id: started.parent_instance_id.as_deref(),
                 version: started.version.as_deref(),
                 trace_parent: started.trace_parent.as_deref(),
+                trace_state: started.trace_state.as_deref(),
                 awaited_by: started.awaited_by.as_ref().map(AwaitedByRow::new),
                 depth: (started.depth > 0).then_some(started.depth),
                 scheduled_at: started.scheduled_at.map(Time),
@@ -368,6 +378,10 @@ impl<'a> EventRow<'a> {
             Ok(output) => Self { payload: payload_row(output.as_ref(), pieces), ..Self::empty(at, kind) },
             Err(failure) => Self { failure: Some(FailureRow::new(failure, pieces)), ..Self::empty(at, kind) },
         }
+    }
+
+    fn with_fuel(self, fuel: Option<Fuel>) -> Self {
+        Self { fuel: fuel.map(|fuel| fuel.total), fuel_code: fuel.map(|fuel| fuel.code), ..self }
     }
 
     fn of_ending(at: Timestamp, ending: &'a Ending, pieces: &mut Pieces) -> Self {
@@ -461,10 +475,13 @@ impl<'a> EventRow<'a> {
             kind::EXECUTION_SUSPENDED => EventKind::ExecutionSuspended { reason: self.reason() },
             kind::EXECUTION_RESUMED => EventKind::ExecutionResumed { reason: self.reason() },
             kind::EXECUTION_TERMINATED => EventKind::ExecutionTerminated { reason: self.reason() },
-            kind::ORCHESTRATOR_RETURNED => EventKind::OrchestratorReturned { ending: self.load_ending(pieces)? },
-            kind::EPISODE_COMPLETED => {
-                EventKind::EpisodeCompleted { waits_served: self.needed(self.waits_served, "count of waits")? }
+            kind::ORCHESTRATOR_RETURNED => {
+                EventKind::OrchestratorReturned { ending: self.load_ending(pieces)?, fuel: self.load_fuel() }
             }
+            kind::EPISODE_COMPLETED => EventKind::EpisodeCompleted {
+                waits_served: self.needed(self.waits_served, "count of waits")?,
+                fuel: self.load_fuel(),
+            },
             kind::EXECUTION_COMPLETED => EventKind::ExecutionCompleted {
                 status: status(self.needed(self.status, "status")?)?,
                 outcome: self.outcome(pieces)?,
@@ -485,11 +502,17 @@ impl<'a> EventRow<'a> {
             version: started.version.map(str::to_owned),
             tags: tags(&self.tags),
             trace_parent: started.trace_parent.map(str::to_owned),
+            trace_state: started.trace_state.map(str::to_owned),
             awaited_by: started.awaited_by.as_ref().map(AwaitedByRow::load),
             depth: started.depth.unwrap_or(0),
             scheduled_at: started.scheduled_at.map(|at| at.0),
             completes_early: started.completes_early.unwrap_or(false),
         })))
+    }
+
+    fn load_fuel(&self) -> Option<Fuel> {
+        let (total, code) = (self.fuel?, self.fuel_code?);
+        Some(Fuel { total, code })
     }
 
     fn load_ending(&self, pieces: &mut dyn LoadPieces) -> Result<Ending, StoreError> {

@@ -68,6 +68,10 @@ struct LimitsRow {
     component_bytes: Option<u64>,
     #[n(5)]
     concurrent_activities: Option<u64>,
+    #[n(6)]
+    stored_bytes: Option<u64>,
+    #[n(7)]
+    fuel_per_second: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
@@ -161,6 +165,8 @@ impl<'a> ConfigRow<'a> {
             apps,
             component_bytes,
             concurrent_activities,
+            stored_bytes,
+            fuel_per_second,
         } = config.limits;
         let limits = LimitsRow {
             open_instances,
@@ -169,6 +175,8 @@ impl<'a> ConfigRow<'a> {
             apps,
             component_bytes,
             concurrent_activities,
+            stored_bytes,
+            fuel_per_second,
         };
         Self {
             env: config.env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
@@ -191,6 +199,8 @@ impl<'a> ConfigRow<'a> {
             apps,
             component_bytes,
             concurrent_activities,
+            stored_bytes,
+            fuel_per_second,
         } = self.limits;
         let limits = HubLimits {
             open_instances,
@@ -199,6 +209,8 @@ impl<'a> ConfigRow<'a> {
             apps,
             component_bytes,
             concurrent_activities,
+            stored_bytes,
+            fuel_per_second,
         };
         HubConfig {
             env: self.env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),

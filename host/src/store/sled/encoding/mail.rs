@@ -54,6 +54,8 @@ struct MailRow<'a> {
     failure: Option<FailureRow<'a>>,
     #[b(15)]
     reason: Option<&'a str>,
+    #[b(16)]
+    trace_state: Option<&'a str>,
 }
 
 /// The numbers of the kinds.
@@ -81,6 +83,7 @@ pub(in crate::store::sled) fn encode_mail(hub: &HubName, mail: &NewMail) -> Resu
         awaited_by: None,
         depth: None,
         trace_parent: None,
+        trace_state: None,
         again: None,
         failure: None,
         reason: None,
@@ -96,6 +99,7 @@ pub(in crate::store::sled) fn encode_mail(hub: &HubName, mail: &NewMail) -> Resu
             awaited_by: start.awaited_by.as_ref().map(AwaitedByRow::new),
             depth: Some(start.depth),
             trace_parent: start.trace_parent.as_deref(),
+            trace_state: start.trace_state.as_deref(),
             again: start.again.then_some(true),
             ..empty
         },
@@ -138,6 +142,7 @@ pub(in crate::store::sled) fn decode_mail(id: MailId, bytes: &[u8]) -> Result<Ma
             awaited_by,
             depth: row.depth.unwrap_or(0),
             trace_parent: row.trace_parent.map(str::to_owned),
+            trace_state: row.trace_state.map(str::to_owned),
             again: row.again.unwrap_or(false),
         })),
         kind::CHILD_ENDED => Letter::ChildEnded {

@@ -12,6 +12,7 @@ mod parts;
 mod record;
 #[cfg(test)]
 mod tests;
+mod usage;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,6 +30,7 @@ pub(super) use event::{HistoryRow, decode_events, encode_events};
 pub(super) use hub::{decode_hub, encode_hub};
 pub(super) use mail::{MailHead, decode_mail, encode_mail};
 pub(super) use record::{Head, decode_head, decode_record, encode_body, encode_record};
+pub(super) use usage::{decode_usage, encode_usage};
 
 /// Payloads up to this many bytes lie in the row itself.
 pub(super) const INLINE: usize = 1024;
@@ -149,6 +151,8 @@ pub(super) struct Pieces {
     next: u32,
     /// Payloads up to this many bytes stay in the row.
     inline: usize,
+    /// Bytes of the events' payloads that do not.
+    pub(super) outside: u64,
 }
 
 /// The content of a piece.
@@ -172,12 +176,12 @@ impl PieceData {
 impl Pieces {
     /// For the commit that makes this revision.
     pub(super) fn new(revision: u64) -> Self {
-        Self { revision, list: Vec::new(), next: 0, inline: INLINE }
+        Self { revision, list: Vec::new(), next: 0, inline: INLINE, outside: 0 }
     }
 
     /// For rows that hold all of their payloads: no pieces come of it.
     pub(super) fn none() -> Self {
-        Self { revision: 0, list: Vec::new(), next: 0, inline: usize::MAX }
+        Self { revision: 0, list: Vec::new(), next: 0, inline: usize::MAX, outside: 0 }
     }
 
     /// A payload of an event.
@@ -185,6 +189,7 @@ impl Pieces {
         if payload.len() <= self.inline {
             return PayloadRow { text: Some(payload), piece: None };
         }
+        self.outside += payload.len() as u64;
         let piece = match self.shared(payload) {
             Some(piece) => piece,
             None => self.push(PieceData::Text(payload.clone())),

@@ -6,6 +6,7 @@ use durawasm_core::{Status, Timestamp};
 use minicbor::{Decode, Encode};
 
 use super::{TagsRow, Time, corrupt, decode, encode, status, tags, tags_row};
+use crate::store::usage::Stored;
 use crate::store::{Digest, InstanceNumber, InstanceRecord, StoreError};
 
 /// What decisions need.
@@ -19,6 +20,8 @@ pub(in crate::store::sled) struct Head {
     pub(in crate::store::sled) created: Timestamp,
     /// The class under which the index by status has it; none: it has no row there.
     pub(in crate::store::sled) class: Option<u8>,
+    /// Bytes that the hub stores for it. Of an instance that is older than this, what was written since.
+    pub(in crate::store::sled) stored: Stored,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Encode, Decode)]
@@ -36,6 +39,14 @@ struct HeadRow {
     created: Time,
     #[n(5)]
     class: Option<u8>,
+    #[n(6)]
+    history_bytes: Option<u64>,
+    #[n(7)]
+    input_bytes: Option<u64>,
+    #[n(8)]
+    output_bytes: Option<u64>,
+    #[n(9)]
+    custom_status_bytes: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
@@ -84,17 +95,38 @@ pub(in crate::store::sled) fn encode_body(record: &InstanceRecord) -> Result<Vec
 
 /// The whole row: head, then body.
 pub(in crate::store::sled) fn encode_record(head: &Head, body: &[u8]) -> Result<Vec<u8>, StoreError> {
-    let Head { revision, history_from, status, ready, created, class } = *head;
-    let status = status as u8;
-    let mut row = encode(&HeadRow { revision, history_from, status, ready, created: Time(created), class })?;
+    let Head { revision, history_from, status, ready, created, class, stored } = *head;
+    let [input, output, custom_status] = stored.payloads;
+    let bytes = |bytes: u64| (bytes > 0).then_some(bytes);
+    let mut row = encode(&HeadRow {
+        revision,
+        history_from,
+        status: status as u8,
+        ready,
+        created: Time(created),
+        class,
+        history_bytes: bytes(stored.history),
+        input_bytes: bytes(input),
+        output_bytes: bytes(output),
+        custom_status_bytes: bytes(custom_status),
+    })?;
     row.extend_from_slice(body);
     Ok(row)
 }
 
 /// The head of a record's row.
 pub(in crate::store::sled) fn decode_head(row: &[u8]) -> Result<Head, StoreError> {
-    let HeadRow { revision, history_from, status: number, ready, created, class } = decode(row, "an instance record")?;
-    Ok(Head { revision, history_from, status: status(number)?, ready, created: created.0, class })
+    let row: HeadRow = decode(row, "an instance record")?;
+    let payloads = [row.input_bytes, row.output_bytes, row.custom_status_bytes].map(Option::unwrap_or_default);
+    Ok(Head {
+        revision: row.revision,
+        history_from: row.history_from,
+        status: status(row.status)?,
+        ready: row.ready,
+        created: row.created.0,
+        class: row.class,
+        stored: Stored { history: row.history_bytes.unwrap_or_default(), payloads },
+    })
 }
 
 /// Head and record of a record's row.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use durawasm_core::history::Ending;
-use durawasm_core::{Cause, EventKind, Failure, HistoryEvent, Payload, RetryPolicy, Status, TaskId, Timestamp};
+use durawasm_core::{Cause, EventKind, Failure, Fuel, HistoryEvent, Payload, RetryPolicy, Status, TaskId, Timestamp};
 use minicbor::Encode;
 use proptest::prelude::*;
 
@@ -73,6 +73,10 @@ fn retry() -> impl Strategy<Value = RetryPolicy> {
     )
 }
 
+fn fuel() -> impl Strategy<Value = Option<Fuel>> {
+    proptest::option::of((any::<u64>(), any::<u64>()).prop_map(|(total, code)| Fuel { total, code }))
+}
+
 fn kind() -> impl Strategy<Value = EventKind> {
     let task = || any::<u32>().prop_map(TaskId);
     let input = || proptest::option::of(payload());
@@ -93,9 +97,12 @@ fn kind() -> impl Strategy<Value = EventKind> {
         (task(), input()).prop_map(|(task, result)| EventKind::TaskCompleted { task, result }),
         (task(), time()).prop_map(|(task, fire_at)| EventKind::TimerCreated { task, fire_at }),
         (".*", input()).prop_map(|(name, input)| EventKind::EventRaised { name, input }),
-        outcome().prop_map(|outcome| EventKind::OrchestratorReturned { ending: Ending::Returned(outcome) }),
+        (outcome(), fuel())
+            .prop_map(|(outcome, fuel)| EventKind::OrchestratorReturned { ending: Ending::Returned(outcome), fuel }),
+        (any::<u32>(), fuel()).prop_map(|(waits_served, fuel)| EventKind::EpisodeCompleted { waits_served, fuel }),
         (input(), any::<bool>()).prop_map(|(input, keep_events)| EventKind::OrchestratorReturned {
-            ending: Ending::ContinuedAsNew { input, keep_events }
+            ending: Ending::ContinuedAsNew { input, keep_events },
+            fuel: None,
         }),
         (0..8_u8, outcome()).prop_map(|(status, outcome)| EventKind::ExecutionCompleted {
             status: Status::from_number(status).unwrap(),
@@ -191,7 +198,15 @@ fn the_encoding_stays_as_it_is() {
 fn records_come_back() {
     let body = super::encode_body(&record("a")).unwrap();
     let (status, created) = (Status::Failed, Timestamp::MIN);
-    let head = super::Head { revision: 9, history_from: 4, status, ready: true, created, class: Some(3) };
+    let head = super::Head {
+        revision: 9,
+        history_from: 4,
+        status,
+        ready: true,
+        created,
+        class: Some(3),
+        stored: Default::default(),
+    };
     let row = super::encode_record(&head, &body).unwrap();
     let (found_head, found) = decode_record(7, &row).unwrap();
     assert_eq!((found_head, super::decode_head(&row).unwrap()), (head, head));

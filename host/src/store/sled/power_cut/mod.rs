@@ -23,6 +23,9 @@ use crate::store::{Committed, Store as _};
 /// How long the recorded process runs: it commits some thousand times.
 const RUN: Duration = Duration::from_millis(700);
 
+/// What a sync takes on a slow disk, in microseconds.
+const SLOW: u32 = 1_000;
+
 /// Builds the library that stands between a process and its disk.
 fn shim(directory: &Path) -> PathBuf {
     let library = directory.join("disk.so");
@@ -45,18 +48,27 @@ fn files(directory: &Path) -> BTreeMap<String, Vec<u8>> {
     files
 }
 
-/// Runs the committing process on a data directory and records it.
-fn record(library: &Path, data: &Path) -> Recording {
+/// Runs the committing process on a data directory and records it. `slow`: microseconds that a sync takes longer.
+fn record(library: &Path, data: &Path, slow: u32) -> Recording {
     let before = files(data);
     let path = data.with_extension("recording");
     drop(fs::remove_file(&path));
-    let mut child = crash::process(data)
+    let mut process = crash::process(data);
+    if slow > 0 {
+        // What is large is written otherwise.
+        process.env(crash::SMALL, "1");
+    }
+    let mut child = process
         .env("LD_PRELOAD", library)
         .env("DISK_DIRECTORY", data)
         .env("DISK_RECORD", &path)
+        .env("DISK_SLOW", slow.to_string())
         .stdout(Stdio::null())
         .spawn()
         .unwrap();
+    while !path.exists() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
     std::thread::sleep(RUN);
     child.kill().unwrap();
     child.wait().unwrap();
@@ -91,16 +103,28 @@ async fn check(path: &Path, before: &Known, said: &str, what: &str) -> Known {
 
 #[tokio::test]
 async fn what_was_acknowledged_survives_power_cuts() {
+    cut_power(0).await;
+}
+
+/// There, commits are decided and written while earlier ones are being synced.
+#[tokio::test]
+async fn what_was_acknowledged_survives_power_cuts_of_a_slow_disk() {
+    assert!(cut_power(SLOW).await > 0, "no syncs side by side");
+}
+
+/// How many syncs were side by side with another.
+async fn cut_power(slow: u32) -> usize {
     let directory = TempDir::new().unwrap();
     let library = shim(directory.path());
     let (data, image) = (directory.path().join("data"), directory.path().join("image"));
     fs::create_dir(&data).unwrap();
     let mut random = random();
     let mut before = Known::new();
-    let mut acknowledged = 0;
+    let (mut acknowledged, mut side_by_side) = (0, 0);
     for round in 0..rounds(2) {
         // The first process finds nothing, each further one what a power cut has left.
-        let recording = record(&library, &data);
+        let recording = record(&library, &data, slow);
+        side_by_side += recording.side_by_side;
         // Opening is the shortest part, and the one in which sled changes the most.
         let opening = recording.len().min(40);
         let mut cuts: Vec<_> = (0..20).map(|n| random.usize(..=[recording.len(), opening][n % 2])).collect();
@@ -121,4 +145,5 @@ async fn what_was_acknowledged_survives_power_cuts() {
         before = there;
     }
     assert!(acknowledged > 0, "no process had acknowledged anything");
+    side_by_side
 }

@@ -43,6 +43,8 @@ pub(super) struct Recording {
     /// Names and contents at the beginning, all durable.
     names: BTreeMap<String, Inode>,
     contents: Vec<Vec<u8>>,
+    /// Syncs of a file that began while another of the same file was under way.
+    pub(super) side_by_side: usize,
 }
 
 /// How much of what was not synced is left.
@@ -76,6 +78,7 @@ impl Recording {
         }
         recording.names = now.clone();
         let (mut begun, mut inodes, mut rest) = (BTreeMap::new(), recording.contents.len(), bytes);
+        let mut under_way = Vec::new();
         while let Some((kind, path, number, data)) = record(&mut rest) {
             let inode = now.get(&path).copied();
             let entry = match kind {
@@ -99,9 +102,14 @@ impl Recording {
                 b'm' => Entry::Named(Naming::MakeDirectory(path)),
                 b's' => {
                     begun.insert(number, recording.entries.len());
+                    recording.side_by_side += usize::from(under_way.iter().any(|(of, _)| *of == path));
+                    under_way.push((path, number));
                     continue;
                 }
-                b'S' => Entry::Synced(inode, begun[&number]),
+                b'S' => {
+                    under_way.retain(|(_, begun)| *begun != number);
+                    Entry::Synced(inode, begun[&number])
+                }
                 b'a' => Entry::Said(data.to_vec()),
                 other => panic!("a record of the kind {other}"),
             };

@@ -1,6 +1,7 @@
-//! Activities that a JavaScript orchestrator calls, and an orchestrator that calls a JavaScript activity.
+//! Activities that orchestrators in Python and JavaScript call, and orchestrators that call theirs.
 
 use durawasm::prelude::*;
+use serde::Deserialize;
 
 /// The sum of some numbers.
 #[durawasm::activity(name = "PG_Sum")]
@@ -15,9 +16,24 @@ fn digest(_ctx: ActivityContext, text: String) -> Result<String> {
     Ok(format!("{:016x}", text.bytes().fold(0xcbf2_9ce4_8422_2325, step)))
 }
 
+/// Rust calls JavaScript.
 #[durawasm::orchestrator(name = "PG_Letter")]
 async fn letter(ctx: OrchestrationContext, to: String) -> Result<String> {
     ctx.call_activity("PG_Salutation", to).await
 }
 
-durawasm::app!(sum, digest, letter);
+/// What the activity in Python gives.
+#[derive(Deserialize)]
+struct Statistics {
+    mean: f64,
+    median: f64,
+}
+
+/// Rust calls Python.
+#[durawasm::orchestrator(name = "PG_Report")]
+async fn report(ctx: OrchestrationContext, numbers: Vec<f64>) -> Result<String> {
+    let Statistics { mean, median } = ctx.call_activity("PG_Statistics", numbers).await?;
+    Ok(format!("mean {mean}, median {median}"))
+}
+
+durawasm::app!(sum, digest, letter, report);

@@ -1,0 +1,25 @@
+//! The databases of this app: whatever takes JSON documents by `POST`, where the hub's configuration says.
+
+use durawasm::prelude::*;
+use serde::Serialize;
+use wstd::http::{Body, Client, Request};
+use wstd::runtime::block_on;
+
+/// Saves a document in the database whose URL is the setting of this name.
+pub fn save(setting: &str, document: &impl Serialize) -> Result<()> {
+    let Ok(url) = std::env::var(setting) else {
+        durawasm::bail!("cannot connect to the database: the setting {setting} is missing");
+    };
+    let request = Request::post(&url).header("content-type", "application/json");
+    let request = request.body(Body::from(serde_json::to_vec(document)?));
+    let request = request.map_err(|error| no_connection(setting, &url, &error))?;
+    let answer = block_on(Client::new().send(request)).map_err(|error| no_connection(setting, &url, &error))?;
+    if !answer.status().is_success() {
+        durawasm::bail!("the database at {url} has not taken the document: {}", answer.status());
+    }
+    Ok(())
+}
+
+fn no_connection(setting: &str, url: &str, error: &dyn std::fmt::Display) -> Error {
+    Error::new("NoConnection", format!("cannot connect to the database: {setting} is '{url}': {error}"))
+}

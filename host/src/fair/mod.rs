@@ -1,0 +1,11 @@
+//! Sharing what is scarce between hubs: places that are given to hubs in turn, in the order of arrival within a hub.
+//!
+//! Taking and giving back a place is one atomic operation each while nobody waits.
+
+mod gate;
+mod slices;
+mod turns;
+
+pub(crate) use gate::{Gate, Lane, Permit};
+pub(crate) use slices::Slices;
+pub(crate) use turns::Turns;
