@@ -239,6 +239,10 @@ impl Target {
         let url = if base.ends_with(PATH) { base.to_owned() } else { format!("{base}{PATH}") };
         let uri: Uri = url.parse().map_err(|error| wrong(&format!("{error}")))?;
         let target = exchange::target(&uri).map_err(|error| wrong(&error.to_string()))?;
+        // To a rule that would be any host.
+        if target.host.contains('*') {
+            return Err(wrong("its host is none"));
+        }
         let host = if target.host.contains(':') { format!("[{}]", target.host) } else { target.host };
         let rule = format!("{host}:{}", target.port).parse().map_err(|_| wrong("its host is none"))?;
         let egress = Egress::new(Rules::new(vec![rule]), authorities)?;
