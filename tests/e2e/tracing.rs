@@ -260,6 +260,29 @@ async fn what_a_function_starts_is_a_part_of_its_trace_and_what_begins_one_has_i
     assert_eq!(failed[0].status.as_ref().unwrap().message, "out of tea");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_that_streams_is_a_part_of_its_callers_trace() {
+    let collector = Collector::new().await;
+    let exporter = collector.exporter();
+    let host = host(&memory(), &exporter).await;
+    host.deploy("streaming", guests::guest("streaming")).await;
+    let parent = format!("00-{TRACE}-{CALLER}-01");
+    let answer = host.send_adding("POST", "/api/echo", &[("traceparent", &parent)], "tea".to_owned()).await;
+    assert_eq!((answer.status.as_u16(), answer.text().as_str()), (200, "tea"));
+    // The response may end before its function does.
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while collector.spans().is_empty() {
+        assert!(Instant::now() < deadline, "nothing is told");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    exporter.close().await;
+    let spans = collector.spans();
+    let [function] = spans.as_slice() else { panic!("{:?}", names(&spans)) };
+    assert_eq!((hex(&function.trace_id).as_str(), hex(&function.parent_span_id).as_str()), (TRACE, CALLER));
+    assert_eq!((of(function, "http.request.method").as_str(), &function.status), ("POST", &None));
+    assert!(function.name.starts_with("function "), "{}", function.name);
+}
+
 /// Waits until so many results have come and the guest waits in memory.
 async fn parked(host: &Host, results: usize) {
     let come = |status: &Value| {
