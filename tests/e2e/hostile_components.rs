@@ -224,7 +224,6 @@ stopped! {
 
 /// As an activity, which sees the real WASI: what it does fails its call, and no more.
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "not seen to end yet"]
 async fn activities_are_stopped_in_the_same_way() {
     let text = "(data (i32.const 1024) \"\\ff\")";
     for (run, words) in [

@@ -93,7 +93,7 @@ async fn dev_serves_apps_of_several_languages_and_what_is_saved_in_them() {
     dev.arg("dev").arg(&folder).args(["--listen", &listen, "--store", &format!("sled:{}", data.path().display())]);
     dev.env("CARGO_TARGET_DIR", std::path::absolute(root().join("target/examples")).unwrap());
     let child = dev.stdout(Stdio::null()).stderr(Stdio::inherit()).spawn().unwrap();
-    let program = Program { child, url: format!("http://{listen}"), http: reqwest::Client::new() };
+    let program = Program { child, url: format!("http://{listen}"), http: durawasm_tests::tls::http() };
     until(&program, ("PG_Letter", json!("Ada")), json!("Dear Ada,")).await;
     let source = folder.join("polyglot-js/src/functions/invoice.js");
     let text = fs::read_to_string(&source).unwrap();

@@ -37,7 +37,6 @@ fn no_panics(seed: u64) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "not seen to pass yet"]
 async fn host_functions_survive_any_call() {
     watch_panics();
     let mut seeds = random();
@@ -51,7 +50,11 @@ async fn wild(seed: u64) {
     let mut world = World::new("wild", guests::guest("wild"), &[]).await.evicting(3);
     let mut random = fastrand::Rng::with_seed(seed);
     for id in ["wild-1", "wild-2"] {
-        world.start("Wild", id, &json!([random.u64(..), 40])).await;
+        let input = json!([random.u64(..), 40]).to_string();
+        let path = format!("/runtime/webhooks/durabletask/orchestrators/Wild/{id}");
+        let started = world.request("POST", &path, &input).await;
+        // The first one may have started the second as its child.
+        assert!([202, 409].contains(&started.status.as_u16()), "seed {seed}: {}", started.text());
     }
     let input = json!({ "input": [random.u64(..), 12] }).to_string();
     let answer = world.request("POST", "/admin/functions/WildFunction", &input).await;
