@@ -14,11 +14,13 @@ use tokio::task::JoinHandle;
 use crate::api::{self, ApiSettings, ApiState, EngineSlot, Stopping};
 use crate::engine::executor::Executor;
 use crate::engine::guest_client::Outside;
+use crate::engine::spans::SpanSink;
 use crate::engine::verdict::{self, Verdict};
 use crate::engine::{self, Engine, Settings};
 use crate::listener;
 use crate::machine::{self, Allowed, Needed};
 use crate::net::egress::Egress;
+use crate::net::otlp::{Exporter, OtlpOptions};
 use crate::net::rules::Rules;
 use crate::origin::{Origin, Pages};
 use crate::restore;
@@ -75,6 +77,8 @@ pub struct ServerOptions {
     pub egress: Rules,
     /// Certificates that TLS trusts beside the public ones; a file of PEM.
     pub egress_ca: Option<PathBuf>,
+    /// Where spans go; none: none are made.
+    pub otlp: Option<OtlpOptions>,
     /// What the paths of HTTP functions begin with, see [`ApiSettings::route_prefix`].
     pub route_prefix: String,
     /// Added to every sync of the store; for benchmarks that imitate a slower disk.
@@ -89,6 +93,7 @@ pub struct Server {
     folder: Option<DataFolder>,
     stop: watch::Sender<bool>,
     surface: ApiState,
+    exporter: Option<Arc<Exporter>>,
 }
 
 impl Server {
@@ -97,7 +102,10 @@ impl Server {
     /// # Errors
     /// For people: why this address cannot be served.
     pub async fn start(options: ServerOptions) -> Result<Self, String> {
-        let settings = Settings { retention: options.retention, ..Settings::default() };
+        let exporter = options.otlp.as_ref().map(|otlp| Exporter::start(otlp, options.egress_ca.as_deref()));
+        let exporter = exporter.transpose()?;
+        let spans = exporter.clone().map(|exporter| exporter as Arc<dyn SpanSink>);
+        let settings = Settings { retention: options.retention, spans, ..Settings::default() };
         check_machine(machine::allowed(), &settings, &wasm::Limits::default())?;
         let address = resolve(&options.listen).await?;
         check_exposure(address, &options)?;
@@ -126,7 +134,7 @@ impl Server {
         let http = tokio::spawn(listener::serve(listener, router, stopping));
         let opening =
             tokio::spawn(open_engine((options.store, options.sync_delay), (settings, egress), (slot, outside)));
-        Ok(Self { address, http, opening, folder: None, stop, surface: state })
+        Ok(Self { address, http, opening, folder: None, stop, surface: state, exporter })
     }
 
     /// Its HTTP surface.
@@ -152,7 +160,8 @@ impl Server {
         Ok(engine)
     }
 
-    /// Takes no more requests, lets those in flight end for at most 10 seconds, stops the engine. Starts that wait for
+    /// Takes no more requests, lets those in flight end for at most 10 seconds, stops the engine and sends the spans that
+    /// wait, for at most 3 seconds. Starts that wait for
     /// their instance are answered with its links at once.
     ///
     /// # Errors
@@ -162,6 +171,9 @@ impl Server {
         let ended = self.http.await;
         engine.stop();
         engine.write_usage().await;
+        if let Some(exporter) = self.exporter {
+            exporter.close().await;
+        }
         ended.map_err(|error| format!("the listener failed: {error}"))
     }
 }
@@ -355,6 +367,7 @@ mod tests {
                 cors_origins: pages.to_vec(),
                 egress: Rules::default(),
                 egress_ca: None,
+                otlp: None,
                 route_prefix: "api".to_owned(),
                 sync_delay: None,
             };

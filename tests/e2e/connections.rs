@@ -25,6 +25,7 @@ async fn server() -> Server {
         cors_origins: Vec::<Pages>::new(),
         egress: Rules::default(),
         egress_ca: None,
+        otlp: None,
         route_prefix: "api".to_owned(),
         sync_delay: None,
     };

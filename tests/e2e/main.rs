@@ -58,5 +58,6 @@ mod streaming;
 mod surface;
 mod tenants;
 mod timers;
+mod tracing;
 mod versions;
 mod wild;

@@ -184,6 +184,12 @@ impl Orchestration {
         self.ledger.execution_at(usize::MAX)
     }
 
+    /// When its code began to run; none: its time has not come.
+    #[must_use]
+    pub fn began(&self) -> Option<Timestamp> {
+        self.ledger.began
+    }
+
     /// Which call of the parent waits for the outcome.
     #[must_use]
     pub fn awaited_by(&self) -> Option<&AwaitedBy> {

@@ -3,8 +3,7 @@
 
 use axum::http::{HeaderMap, HeaderValue};
 
-/// Characters of `version-traceid-parentid-flags`.
-const LENGTH: usize = 55;
+use crate::engine::spans::known_part;
 
 /// The `traceparent` of a request.
 pub(super) fn parent(headers: &HeaderMap) -> Option<String> {
@@ -32,24 +31,6 @@ pub(super) fn state(headers: &HeaderMap) -> Option<String> {
     }
     let state = members.join(",");
     (state.len() <= LONGEST_STATE).then_some(state)
-}
-
-/// The four fields that this version of the format knows. A later version may append others, after a hyphen.
-fn known_part(text: &str) -> Option<&str> {
-    let known = text.get(..LENGTH)?;
-    let mut fields = known.split('-');
-    let (Some(version), Some(trace), Some(span), Some(flags), None) =
-        (fields.next(), fields.next(), fields.next(), fields.next(), fields.next())
-    else {
-        return None;
-    };
-    let lengths = (version.len(), trace.len(), span.len(), flags.len()) == (2, 32, 16, 2);
-    let hex = |field: &str| field.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'a'..=b'f'));
-    let ids = [trace, span].iter().all(|id| id.bytes().any(|byte| byte != b'0'));
-    let rest = text.get(LENGTH..).unwrap_or_default();
-    let complete = rest.is_empty() || (version != "00" && rest.starts_with('-'));
-    let valid = lengths && version != "ff" && [version, trace, span, flags].into_iter().all(hex) && ids && complete;
-    valid.then_some(known)
 }
 
 #[cfg(test)]

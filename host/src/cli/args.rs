@@ -14,6 +14,7 @@ use super::keys::KeyVerb;
 use super::moves::MoveArgs;
 use super::replay::ReplayArgs;
 use crate::engine::routes::Route;
+use crate::net::otlp::OtlpOptions;
 use crate::net::rules::{Rule, Rules};
 use crate::origin::{Origin, Pages};
 use crate::server::{ServerOptions, StoreChoice};
@@ -150,6 +151,21 @@ pub(super) struct ServeArgs {
     /// How the log is written
     #[arg(long, env = "DURAWASM_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub(super) log_format: LogFormat,
+    /// An OpenTelemetry collector that takes spans as OTLP over HTTP in protobuf, such as http://127.0.0.1:4318 [default: none]
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT", value_name = "URL")]
+    otlp_endpoint: Option<String>,
+    /// A header for the collector, the value percent-encoded where it has commas or spaces; may be repeated
+    #[arg(
+        long = "otlp-header",
+        env = "OTEL_EXPORTER_OTLP_HEADERS",
+        hide_env_values = true,
+        value_name = "NAME=VALUE",
+        value_delimiter = ','
+    )]
+    otlp_headers: Vec<String>,
+    /// What the server is called in traces
+    #[arg(long, env = "OTEL_SERVICE_NAME", default_value = "durawasm", value_name = "NAME")]
+    otlp_service_name: String,
     /// For benchmarks: microseconds added to every sync, as a slower disk would
     #[arg(long, hide = true, value_name = "MICROSECONDS")]
     bench_sync_delay_us: Option<u64>,
@@ -163,6 +179,13 @@ impl ServeArgs {
     }
 
     pub(super) fn options(self) -> ServerOptions {
+        // Set but empty is not set.
+        let endpoint = self.otlp_endpoint.filter(|endpoint| !endpoint.is_empty());
+        let otlp = endpoint.map(|endpoint| OtlpOptions {
+            endpoint,
+            headers: self.otlp_headers,
+            service_name: self.otlp_service_name,
+        });
         ServerOptions {
             listen: self.listen,
             store: self.store,
@@ -173,6 +196,7 @@ impl ServeArgs {
             cors_origins: self.cors_origins,
             egress: Rules::new(self.egress),
             egress_ca: self.egress_ca,
+            otlp,
             route_prefix: self.route_prefix,
             sync_delay: self.bench_sync_delay_us.map(Duration::from_micros),
         }

@@ -16,7 +16,7 @@ use super::args::Cli;
 /// What only the command line says.
 const NOT_IN_FILES: [&str; 4] = ["config", "print-config", "help", "version"];
 /// What is not printed.
-const SECRETS: [&str; 1] = ["admin-key"];
+const SECRETS: [&str; 2] = ["admin-key", "otlp-header"];
 /// What is printed in the place of a secret.
 const HIDDEN: &str = "***";
 
@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn flags_are_worth_more_than_the_file_and_that_more_than_defaults() {
         let file = "listen = \"127.0.0.1:1\"\nstore = \"memory\"\ntrust-proxy = true\negress = [\"a.example\", \"*\"]\n\
-                    retention = \"30d\"\nadmin-key = \"s3cret \\\"of some\\\" length\"\n";
+                    retention = \"30d\"\notlp-header = [\"a=s3cret\"]\nadmin-key = \"s3cret \\\"of some\\\" length\"\n";
         let shown = merged(file, &["--listen", "127.0.0.1:2"]).unwrap();
         for line in [
             "listen = \"127.0.0.1:2\" # flag",
@@ -161,6 +161,8 @@ mod tests {
             "egress = [\"a.example\", \"*\"] # file",
             "retention = \"30d\" # file",
             "admin-key = \"***\" # file",
+            "otlp-header = [\"***\"] # file",
+            "otlp-service-name = \"durawasm\" # default",
             "route-prefix = \"api\" # default",
             "log-format = \"text\" # default",
             "# public-url is not set",
@@ -168,7 +170,7 @@ mod tests {
             assert!(shown.lines().any(|found| found == line), "{line} is not in:\n{shown}");
         }
         assert!(!shown.contains("s3cret"), "{shown}");
-        let settled = shown.lines().filter(|line| !line.contains("admin-key")).collect::<Vec<_>>().join("\n");
+        let settled = shown.lines().filter(|line| !line.contains("***")).collect::<Vec<_>>().join("\n");
         assert!(merged(&settled, &[]).is_ok(), "what is shown can be read again:\n{shown}");
     }
 

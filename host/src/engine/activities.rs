@@ -13,8 +13,9 @@ use super::Inner;
 use super::actor::InFlight;
 use super::executor::{ActivityLog, ActivityRun, HostFault, Pulse};
 use super::guest_client::GuestClient;
-use super::http::{HttpEnd, HttpRun};
+use super::http::{self, HttpEnd, HttpRun};
 use super::meters::{GuestRole, Kind};
+use super::spans::{Attribute, Open, Place, SpanError, SpanKind, with_trace_parent};
 use super::usage::Meter;
 use crate::store::{InstanceRecord, Usage};
 
@@ -26,7 +27,12 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 impl Inner {
     /// Runs an attempt whose scheduling is durable.
-    pub(super) fn run_activity(self: &Arc<Self>, caller: &InstanceRecord, call: ActivityCall) -> InFlight {
+    pub(super) fn run_activity(
+        self: &Arc<Self>,
+        caller: &InstanceRecord,
+        call: ActivityCall,
+        place: Option<Place>,
+    ) -> InFlight {
         let engine = Arc::clone(self);
         let caller = caller.clone();
         let pulse = Arc::new(Pulse::default());
@@ -35,9 +41,14 @@ impl Inner {
         let run = tokio::spawn(async move {
             let mut used = Usage::default();
             let ended = if call.name == HTTP_ACTIVITY {
-                engine.call_http(&caller, &call, &mut used).await
+                engine.call_http((&caller, &call), place, &mut used).await
             } else {
-                let outcome = engine.attempt((&caller, call), &its_pulse, &mut used).await;
+                let name = ("activity", call.name.as_str());
+                let mut span = engine.open_task((SpanKind::Activity, name), &caller, (task.0, attempt), place);
+                let outcome = engine.attempt((&caller, call), &its_pulse, &mut used, &mut span).await;
+                if let Some(span) = span {
+                    span.ended(outcome.as_ref().err().map(SpanError::of));
+                }
                 Message::ActivityEnded { task, attempt, outcome, heartbeat: its_pulse.last() }
             };
             engine.post_for(caller.number, &caller.execution_id, (ended, used));
@@ -51,15 +62,26 @@ impl Inner {
     }
 
     /// Makes an attempt of an orchestrator's HTTP call. The message that brings its end.
-    async fn call_http(&self, caller: &InstanceRecord, call: &ActivityCall, used: &mut Usage) -> Message {
+    async fn call_http(
+        &self,
+        (caller, call): (&InstanceRecord, &ActivityCall),
+        place: Option<Place>,
+        used: &mut Usage,
+    ) -> Message {
         let (task, attempt) = (call.task, call.attempt);
+        let mut span = self.open_http_call(caller, call, place);
         let Some(busy) = self.hubs.enter(&caller.hub) else {
-            return Message::ActivityEnded { task, attempt, outcome: Err(hub_deleted(caller)), heartbeat: None };
+            let failure = hub_deleted(caller);
+            if let Some(span) = span {
+                span.ended(Some(SpanError::of(&failure)));
+            }
+            return Message::ActivityEnded { task, attempt, outcome: Err(failure), heartbeat: None };
         };
         let run = HttpRun {
             hub: caller.hub.clone(),
             call: call.input.clone(),
             idempotency_key: idempotency_key(caller, call),
+            trace_parent: span.as_ref().and_then(Open::trace_parent),
             timeout: self.timeout_of(call),
         };
         let mut pause = FIRST_PAUSE;
@@ -67,6 +89,7 @@ impl Inner {
         let end = loop {
             let permit = self.places.http_calls.acquire(&busy.hub().lanes().http_calls).await;
             turn.begins();
+            span.iter_mut().for_each(Open::begins);
             let meter = Meter::new(&Arc::default());
             // A panic is the host's fault and not the call's.
             let end = AssertUnwindSafe(self.executor.call_http(run.clone())).catch_unwind().await;
@@ -81,6 +104,9 @@ impl Inner {
             pause = (pause * 2).min(LONGEST_PAUSE);
         };
         turn.ended(!matches!(end, HttpEnd::Ended(Err(_))));
+        if let Some(span) = span {
+            http::tell(span, &end);
+        }
         match end {
             HttpEnd::Ended(outcome) => Message::ActivityEnded { task, attempt, outcome, heartbeat: None },
             HttpEnd::Postponed { answer, next, again } => {
@@ -90,12 +116,26 @@ impl Inner {
         }
     }
 
+    fn open_http_call(&self, caller: &InstanceRecord, call: &ActivityCall, place: Option<Place>) -> Option<Open> {
+        self.settings.spans.as_ref().and(place)?;
+        let (method, host) = http::method_and_host(call.input.as_deref());
+        let (kind, task) = ((SpanKind::HttpCall, ("HTTP", method.as_str())), (call.task.0, call.attempt));
+        let mut span = self.open_task(kind, caller, task, place)?;
+        span.add("http.request.method", Attribute::text(&method));
+        if let Some(host) = host {
+            span.add("server.address", Attribute::text(&host));
+        }
+        Some(span)
+    }
+
     async fn attempt(
         self: &Arc<Self>,
         (caller, call): (&InstanceRecord, ActivityCall),
         pulse: &Arc<Pulse>,
         used: &mut Usage,
+        span: &mut Option<Open>,
     ) -> Outcome {
+        let trace_parent = span.as_ref().and_then(Open::trace_parent);
         let Some(busy) = self.hubs.enter(&caller.hub) else {
             return Err(hub_deleted(caller));
         };
@@ -117,10 +157,10 @@ impl Inner {
                 attempt: call.attempt,
                 idempotency_key: idempotency_key(caller, &call),
                 last_heartbeat: call.heartbeat.clone(),
-                env: busy.env(),
+                env: with_trace_parent(busy.env(), trace_parent.as_deref()),
                 pulse: Arc::clone(pulse),
                 log: Arc::clone(&log),
-                client: GuestClient::new(self, &caller.hub),
+                client: GuestClient::new(self, &caller.hub).traced(trace_parent.clone()),
                 stops: Arc::clone(&self.meters.stops),
                 fuel: Arc::clone(&fuel.gauge),
                 timeout,
@@ -129,6 +169,7 @@ impl Inner {
             let lanes = busy.hub().lanes();
             let permit = self.places.activities.acquire(&lanes.activities).await;
             turn.begins();
+            span.iter_mut().for_each(Open::begins);
             let meter = Meter::new(&fuel.gauge);
             let run = self.places.slices.paced(&lanes.slices, self.executor.run_activity(run));
             // A panic of the host is a fault like another. The guest it met is gone with its future.

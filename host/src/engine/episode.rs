@@ -19,6 +19,7 @@ use super::commit::numbered;
 use super::executor::{GuestRole, OrchestratorRun, RunEnd};
 use super::moves::Change;
 use super::session::Session;
+use super::spans::{self, Place};
 use super::waiters::{End, Waiter};
 use crate::fair::Permit;
 use crate::store::{
@@ -37,6 +38,8 @@ pub(super) struct Live {
     pub(super) failed_history: Option<Vec<HistoryEvent>>,
     /// Who waits for the end of an instance that is about to be started.
     pub(super) waiter: Option<Arc<Waiter>>,
+    /// The episode that runs or has run since the last commit, if somebody wants to know.
+    pub(super) ran: Option<spans::Ran>,
     /// What its episodes have used that no commit has charged.
     pub(super) used: Usage,
     /// Of a guest in the middle of an episode.
@@ -163,17 +166,19 @@ impl Inner {
                 false
             }
         });
-        if !record.status.is_terminal() {
-            self.act(actor, &record, activities.collect());
-        }
+        let activities: Vec<_> = activities.collect();
         let failed_history = (record.status == Status::Failed).then_some(history);
         let session = Arc::new(Session::new(orchestration));
+        if !record.status.is_terminal() && !activities.is_empty() {
+            self.act(actor, &record, activities, self.place_of(&session));
+        }
         Ok(Some(Box::new(Live {
             record,
             session,
             guest: None,
             failed_history,
             waiter: None,
+            ran: None,
             used: Usage::default(),
             place: None,
         })))
@@ -315,6 +320,7 @@ impl Inner {
             live.place = Some(self.places.episodes.acquire(&hub.lanes().episodes).await);
         }
         self.meters.episodes.inc();
+        self.episode_runs(live);
         let session = Arc::clone(&live.session);
         if live.guest.is_none() && session.is_replaying() {
             self.meters.replays.inc();
@@ -383,7 +389,12 @@ impl Inner {
         // What a guest logged that the host could not carry on, it logs again.
         let logged = live.session.take_log();
         let logged = if host_fault { Default::default() } else { logged };
+        if host_fault {
+            live.ran = None;
+        }
         if decision == Decision::default() && !host_fault {
+            // A replay that came to nothing new.
+            live.ran = None;
             self.logs.append(live.record.number, logged);
             let used = std::mem::take(&mut live.used);
             if let Some(hub) = self.hubs.get(&live.record.hub).filter(|_| !used.is_nothing()) {
@@ -393,6 +404,8 @@ impl Inner {
             return Ok(());
         }
         let expect = Expect::Revision(live.record.revision);
+        let spans = self.span_step(live);
+        let place = spans.as_ref().map(spans::Step::place);
         let (commit, effects) = self.commit_of(live, decision, (expect, mail));
         let commit =
             Commit { record: InstanceRecord { ready: commit.record.ready || host_fault, ..commit.record }, ..commit };
@@ -402,13 +415,14 @@ impl Inner {
         let quiet = self.hubs.commits(&live.record.hub).await;
         let Committed { number, revision, first_mail } = self.store.commit(commit).await?;
         drop(quiet);
+        self.tell_step(spans);
         self.logs.append(number, logged);
         live.record = InstanceRecord { number, revision, ..record };
         if fresh {
             actor.forget_activities();
             self.wake(number);
         }
-        self.act(actor, &live.record, effects);
+        self.act(actor, &live.record, effects, place);
         self.post_mail(sent(first_mail));
         if live.record.status.is_terminal() {
             self.waiters.ended(number, end);
@@ -416,13 +430,19 @@ impl Inner {
         Ok(())
     }
 
-    /// Does what a durable decision asks for.
-    pub(super) fn act(self: &Arc<Self>, actor: &Arc<Actor>, record: &InstanceRecord, effects: Vec<Effect>) {
+    /// Does what a durable decision asks for, as a part of the span at this place.
+    pub(super) fn act(
+        self: &Arc<Self>,
+        actor: &Arc<Actor>,
+        record: &InstanceRecord,
+        effects: Vec<Effect>,
+        place: Option<Place>,
+    ) {
         for effect in effects {
             match effect {
                 Effect::RunActivity(call) => {
                     let task = call.task;
-                    actor.started(task, self.run_activity(record, call));
+                    actor.started(task, self.run_activity(record, call, place));
                 }
                 Effect::SetTimer { task, due } => self.timers.set(record.number, task, (due, self.now())),
                 Effect::ClearTimer { task, due } => self.timers.clear(record.number, task, due),

@@ -7,9 +7,11 @@ use durawasm_core::{Failure, Payload};
 use super::apps::Triggered;
 use super::executor::{FunctionAnswer, FunctionCall, FunctionRun, HostFault, HttpRequest, HttpResponse, StreamedCall};
 use super::guest_client::GuestClient;
+use super::hubs::Busy;
 use super::meters::{GuestRole, Kind};
 use super::quota::QuotaExceeded;
 use super::routes::RouteParams;
+use super::spans::{Attribute, Open, SpanError, SpanKind, with_trace_parent};
 use super::usage::FunctionMeter;
 use super::{Engine, Inner};
 use crate::store::{AuthLevel, Digest, HubName};
@@ -118,6 +120,40 @@ impl Inner {
         call: FunctionCall,
     ) -> Result<FunctionAnswer, FunctionError> {
         let busy = self.hubs.enter(hub).ok_or(FunctionError::Unknown)?;
+        let span = self.open_function(hub, &name, &call);
+        let trace_parent = span.as_ref().and_then(Open::trace_parent);
+        let answer = self.call_in((hub, &busy), (digest, name), call, trace_parent).await;
+        if let Some(span) = span {
+            tell(span, answer.as_ref());
+        }
+        answer
+    }
+
+    fn open_function(&self, hub: &HubName, name: &str, call: &FunctionCall) -> Option<Open> {
+        self.settings.spans.as_ref()?;
+        let request = match call {
+            FunctionCall::Http(request) | FunctionCall::Streamed(StreamedCall { request, .. }) => Some(request),
+            FunctionCall::Trigger(_) => None,
+        };
+        let headers = request.map(|request| request.headers.as_slice()).unwrap_or_default();
+        let mut contexts = headers.iter().filter(|(name, _)| name == "traceparent");
+        // Sent twice it says nothing reliable.
+        let parent = contexts.next().filter(|_| contexts.next().is_none()).map(|(_, value)| value.trim());
+        let mut span = self.open_span(SpanKind::Function, ("function", name), parent)?;
+        span.add("durawasm.hub", Attribute::text(hub));
+        if let Some(request) = request {
+            span.add("http.request.method", Attribute::text(&request.method));
+        }
+        Some(span)
+    }
+
+    async fn call_in(
+        self: &Arc<Self>,
+        (hub, busy): (&HubName, &Busy),
+        (digest, name): (Digest, String),
+        call: FunctionCall,
+        trace_parent: Option<String>,
+    ) -> Result<FunctionAnswer, FunctionError> {
         busy.hub().check_fuel(self.now())?;
         let mut turn = self.meters.turn(Kind::Function);
         // A queue without an end would only turn every answer into a timeout.
@@ -131,7 +167,7 @@ impl Inner {
         let Ok(_permit) = permit.await else { return Err(FunctionError::Busy) };
         turn.begins();
         let timeout = self.settings.function_timeout;
-        let client = GuestClient::new(self, hub);
+        let client = GuestClient::new(self, hub).traced(trace_parent.clone());
         let client = match &call {
             FunctionCall::Http(request) | FunctionCall::Streamed(StreamedCall { request, .. }) => {
                 client.answering(&request.origin)
@@ -143,7 +179,7 @@ impl Inner {
             digest,
             name,
             invocation_id: uuid::Uuid::now_v7().to_string(),
-            env: busy.env(),
+            env: with_trace_parent(busy.env(), trace_parent.as_deref()),
             client,
             stops: Arc::clone(&self.meters.stops),
             fuel: Arc::clone(&fuel.gauge),
@@ -163,4 +199,24 @@ impl Inner {
             }
         }
     }
+}
+
+/// Ends the span of a call.
+fn tell(mut span: Open, answer: Result<&FunctionAnswer, &FunctionError>) {
+    let error = match answer {
+        // How a response that streams began, its caller knows.
+        Ok(FunctionAnswer::Trigger(_) | FunctionAnswer::Streamed) => None,
+        Ok(FunctionAnswer::Http(response)) => {
+            span.add("http.response.status_code", Attribute::Number(response.status.into()));
+            (response.status >= 500).then(|| SpanError::new(&response.status.to_string(), ""))
+        }
+        Err(FunctionError::Failed(failure)) => Some(SpanError::of(failure)),
+        Err(error @ FunctionError::Timeout) => Some(SpanError::new("Timeout", &error.to_string())),
+        Err(error @ FunctionError::Quota(_)) => Some(SpanError::new("QuotaExceeded", &error.to_string())),
+        Err(error @ FunctionError::Busy) => Some(SpanError::new("Busy", &error.to_string())),
+        Err(error @ (FunctionError::Unknown | FunctionError::Host(_))) => {
+            Some(SpanError::new("HostFault", &error.to_string()))
+        }
+    };
+    span.ended(error);
 }

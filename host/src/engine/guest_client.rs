@@ -15,6 +15,8 @@ pub struct GuestClient {
     hub: HubName,
     /// Of the request that is answered, if one is.
     origin: Option<Arc<str>>,
+    /// W3C trace context of what uses it.
+    trace_parent: Option<String>,
 }
 
 /// How the outside sees instances: implemented by the HTTP surface.
@@ -52,12 +54,23 @@ pub struct ManagementPayload {
 
 impl GuestClient {
     pub(super) fn new(inner: &Arc<Inner>, hub: &HubName) -> Self {
-        Self { engine: Engine { inner: Arc::clone(inner) }, hub: hub.clone(), origin: None }
+        Self { engine: Engine { inner: Arc::clone(inner) }, hub: hub.clone(), origin: None, trace_parent: None }
     }
 
     /// The same for a function that answers a request: links have the origin by which the request came.
     pub(super) fn answering(self, origin: &str) -> Self {
         Self { origin: Some(Arc::from(origin)), ..self }
+    }
+
+    /// The same for what has a span.
+    pub(super) fn traced(self, trace_parent: Option<String>) -> Self {
+        Self { trace_parent, ..self }
+    }
+
+    /// W3C trace context of what uses it, for the instances that it starts.
+    #[must_use]
+    pub fn trace_parent(&self) -> Option<String> {
+        self.trace_parent.clone()
     }
 
     /// The hub whose instances it manages.

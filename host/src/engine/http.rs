@@ -10,6 +10,7 @@ use durawasm_core::model::Outcome;
 use durawasm_core::{Payload, SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::spans::{Attribute, Open, SpanError};
 use crate::store::HubName;
 
 /// Headers by name. A name that comes more than once has a list.
@@ -119,6 +120,8 @@ pub struct HttpRun {
     pub call: Option<Payload>,
     /// `{execution id}:{task}:{attempt}`.
     pub idempotency_key: String,
+    /// W3C trace context of the attempt, for a call that brings none of its own.
+    pub trace_parent: Option<String>,
     /// After this the attempt is stopped and fails.
     pub timeout: Duration,
 }
@@ -165,6 +168,37 @@ impl Again {
 const SHORTEST_WAIT: i64 = 1;
 /// Seconds: a year.
 const LONGEST_WAIT: i64 = 366 * 86_400;
+
+/// What a span says of a call: method and host. Paths and queries may hold keys.
+pub(super) fn method_and_host(call: Option<&str>) -> (String, Option<String>) {
+    #[derive(Deserialize)]
+    struct Head {
+        method: String,
+        uri: String,
+    }
+    let Ok(head) = serde_json::from_str::<Head>(call.unwrap_or_default()) else { return (String::new(), None) };
+    let url = url::Url::parse(&head.uri).ok();
+    (head.method, url.and_then(|url| url.host_str().map(str::to_owned)))
+}
+
+/// Ends the span of an attempt.
+pub(super) fn tell(mut span: Open, end: &HttpEnd) {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Head {
+        status_code: u16,
+    }
+    let answer = match end {
+        HttpEnd::Ended(Err(failure)) => return span.ended(Some(SpanError::of(failure))),
+        HttpEnd::Ended(Ok(answer)) | HttpEnd::Postponed { answer, .. } => answer.as_deref().unwrap_or_default(),
+    };
+    let status = serde_json::from_str(answer).ok().map(|head: Head| head.status_code);
+    if let Some(status) = status {
+        span.add("http.response.status_code", Attribute::Number(status.into()));
+    }
+    let failed = status.filter(|status| *status >= 400);
+    span.ended(failed.map(|status| SpanError::new(&status.to_string(), "")));
+}
 
 #[cfg(test)]
 mod tests {

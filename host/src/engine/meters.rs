@@ -12,6 +12,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
 use super::executor::FuelGauge;
+use super::spans::SpanSink;
 use super::{Engine, Inner};
 use crate::store::{HubName, Store};
 
@@ -232,7 +233,7 @@ impl PlaceFamilies {
 }
 
 impl Meters {
-    pub(super) fn new(store: &dyn Store, refusals: &Refusals) -> Self {
+    pub(super) fn new(store: &dyn Store, refusals: &Refusals, spans: Option<&dyn SpanSink>) -> Self {
         let mut registry = Registry::with_prefix("durawasm");
         let (starts, episodes, replays) = (Counter::default(), Counter::default(), Counter::default());
         registry.register("starts", "Instances that were started", starts.clone());
@@ -248,6 +249,9 @@ impl Meters {
         registry.register("quota_refusals", text, refusals.shown.clone());
         if let Some(meters) = store.meters() {
             meters.register(&mut registry);
+        }
+        if let Some(spans) = spans {
+            spans.register(&mut registry);
         }
         Self {
             starts,

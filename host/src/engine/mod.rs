@@ -34,6 +34,7 @@ pub mod routes;
 mod routing;
 mod schedules;
 pub mod session;
+pub mod spans;
 mod start;
 pub mod streams;
 mod timers;
@@ -100,6 +101,8 @@ pub struct Settings {
     pub retention: Option<Duration>,
     /// How much is kept of what functions log.
     pub logs: LogLimits,
+    /// Takes the spans of traces; none: none are made.
+    pub spans: Option<Arc<dyn spans::SpanSink>>,
 }
 
 impl Default for Settings {
@@ -116,6 +119,7 @@ impl Default for Settings {
             start_patience: Duration::from_millis(2),
             retention: None,
             logs: LogLimits::default(),
+            spans: None,
         }
     }
 }
@@ -189,7 +193,7 @@ impl Engine {
         let apps = apps::Apps::load(&*store).await?;
         let hubs = hubs::Hubs::load(&*store, apps.hubs()).await?;
         let mailroom = mail::Mailroom::open(&store).await?;
-        let meters = meters::Meters::new(&*store, &hubs.refusals());
+        let meters = meters::Meters::new(&*store, &hubs.refusals(), settings.spans.as_deref());
         let inner = Arc::new(Inner {
             meters,
             logs: Arc::new(logs::Logs::new(settings.logs, clock())),

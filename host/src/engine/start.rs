@@ -15,6 +15,7 @@ use super::commit::numbered;
 use super::episode::{Live, UNNUMBERED};
 use super::hubs::Starting;
 use super::session::Session;
+use super::spans::{Attribute, Open, Place, SpanError, SpanKind};
 use super::waiters::{End, Waiter};
 use crate::store::{
     self, CommitError, Committed, Expect, FunctionKind, HubName, InstanceRecord, MailId, StoreError, Usage,
@@ -82,6 +83,26 @@ impl Inner {
     /// `waiter`: who waits for the instance's end.
     pub(super) async fn start(
         self: Arc<Self>,
+        mut request: StartRequest,
+        waiter: Option<Arc<Waiter>>,
+    ) -> Result<InstanceId, StartError> {
+        let span = self.open_start(&mut request);
+        let answer = Arc::clone(&self).start_one(request, waiter).await;
+        tell_start(span, answer.as_ref());
+        answer
+    }
+
+    /// The span of a start. The instance keeps its place.
+    fn open_start(&self, request: &mut StartRequest) -> Option<Open> {
+        let name = ("start", request.function.as_str());
+        let mut open = self.open_span(SpanKind::Start, name, request.trace_parent.as_deref())?;
+        open.add("durawasm.hub", Attribute::text(&request.hub));
+        request.trace_parent = open.trace_parent();
+        Some(open)
+    }
+
+    async fn start_one(
+        self: Arc<Self>,
         request: StartRequest,
         waiter: Option<Arc<Waiter>>,
     ) -> Result<InstanceId, StartError> {
@@ -112,13 +133,14 @@ impl Inner {
     /// Several starts in one commit. First episodes come after it.
     pub(super) async fn start_many(
         self: Arc<Self>,
-        requests: Vec<StartRequest>,
+        mut requests: Vec<StartRequest>,
     ) -> Result<Vec<InstanceId>, StartError> {
         if requests.len() > STARTS_AT_ONCE {
             return Err(StartError::TooMany { count: requests.len(), limit: STARTS_AT_ONCE });
         }
         let (mut commits, mut ids, mut timers) = (Vec::new(), Vec::new(), Vec::new());
         let all = self.enter_all(&requests).await?;
+        let spans: Vec<_> = requests.iter_mut().filter_map(|request| self.open_start(request)).collect();
         for request in &requests {
             let reuse = match request.reuse {
                 Reuse::Never => store::Reuse::Never,
@@ -148,6 +170,7 @@ impl Inner {
         }
         let committed = self.store.commit_all(commits).await.map_err(refused)?;
         self.meters.starts.inc_by(ids.len() as u64);
+        spans.into_iter().for_each(|span| span.ended(None));
         for (Committed { number, .. }, effects) in committed.into_iter().zip(timers) {
             for effect in effects {
                 if let Effect::SetTimer { task, due } = effect {
@@ -181,7 +204,7 @@ impl Inner {
         let mut tries = 0;
         loop {
             let request = StartRequest { reuse: Reuse::Terminal, ..request.clone() };
-            let (hub, start) = (request.hub.clone(), Arc::clone(&self).start(request, waiter.clone()));
+            let (hub, start) = (request.hub.clone(), Arc::clone(&self).start_one(request, waiter.clone()));
             let existing = match Box::pin(start).await {
                 Err(StartError::Exists { id, .. }) if tries < REPLACEMENTS => id,
                 answer => return answer,
@@ -245,6 +268,9 @@ impl Inner {
     pub(super) fn born(&self, hub: &HubName, birth: Birth, found: Found) -> Box<Live> {
         let now = self.now();
         let (parent_instance_id, awaited_by) = birth.parent.unzip();
+        let awaited_by = awaited_by.flatten();
+        let waiting = awaited_by.as_ref().map(|awaited_by| awaited_by.execution_id.as_str());
+        let trace_parent = self.trace_parent_of_child(birth.trace_parent, waiting);
         let started = ExecutionStarted {
             name: birth.name,
             instance_id: birth.id,
@@ -253,9 +279,9 @@ impl Inner {
             parent_instance_id,
             version: birth.version.or(found.label).filter(|label| !label.is_empty()),
             tags: birth.tags,
-            trace_parent: birth.trace_parent,
+            trace_parent,
             trace_state: birth.trace_state,
-            awaited_by: awaited_by.flatten(),
+            awaited_by,
             depth: birth.depth,
             scheduled_at: birth.scheduled_at,
             completes_early: found.options.completes_early,
@@ -285,6 +311,7 @@ impl Inner {
             guest: None,
             failed_history: None,
             waiter: None,
+            ran: None,
             used: Usage::default(),
             place: None,
         })
@@ -330,6 +357,8 @@ impl Inner {
         (expect, mail, first): (Expect, Vec<MailId>, First),
     ) -> Result<(), CommitError> {
         let input = live.session.started().input;
+        let spans = if first == First::Done { self.span_step(&mut live) } else { None };
+        let place = self.place_of(&live.session);
         let logged = if first == First::Done { live.session.take_log() } else { Default::default() };
         let (mut commit, effects) = if first == First::Done {
             self.commit_of(&mut live, decision, (expect, mail))
@@ -348,12 +377,13 @@ impl Inner {
         let loads = self.actors.loads();
         let Committed { number, revision, first_mail } = self.store.commit(commit).await?;
         self.meters.starts.inc();
+        self.tell_step(spans);
         self.logs.append(number, logged);
         live.record = InstanceRecord { number, revision, ..record };
         if let Some(waiter) = live.waiter.take() {
             self.waiters.add(number, &waiter);
         }
-        self.take_up((live, end), (effects, first, fresh), loads).await;
+        self.take_up((live, end), (effects, first, fresh), loads, place).await;
         // Not before the instance has its actor: what comes back to it would load it beside this one.
         self.post_mail(sent(first_mail));
         Ok(())
@@ -366,6 +396,7 @@ impl Inner {
         (live, end): (Box<Live>, End),
         (effects, first, fresh): (Vec<Effect>, First, bool),
         loads: u64,
+        place: Option<Place>,
     ) {
         let number = live.record.number;
         if live.record.status.is_terminal() {
@@ -382,7 +413,7 @@ impl Inner {
             // Somebody may have loaded it, taken it further and let it go before it had its actor.
             let is_untouched = self.actors.loads() == loads || self.is_current(&record).await;
             if is_untouched {
-                self.act(&actor, &record, effects);
+                self.act(&actor, &record, effects, place);
                 if first == First::Running || fresh {
                     self.wake(number);
                 }
@@ -424,6 +455,17 @@ fn start_only(
         mail_sent: Vec::new(),
         mail_taken,
         usage: Usage::default(),
+    }
+}
+
+fn tell_start(span: Option<Open>, answer: Result<&InstanceId, &StartError>) {
+    let Some(mut span) = span else { return };
+    match answer {
+        Ok(id) => {
+            span.add("durawasm.instance.id", Attribute::text(id));
+            span.ended(None);
+        }
+        Err(error) => span.ended(Some(SpanError::new("StartRefused", &error.to_string()))),
     }
 }
 

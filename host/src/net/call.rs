@@ -58,6 +58,9 @@ pub async fn attempt(egress: &Egress, run: HttpRun, limit: usize) -> HttpEnd {
     ended.unwrap_or_else(|failure| HttpEnd::Ended(Err(failure)))
 }
 
+/// W3C trace context.
+const TRACE_PARENT: &str = "traceparent";
+
 fn bad(message: impl Into<String>) -> Failure {
     Failure::new("InvalidHttpRequest", message).non_retriable()
 }
@@ -91,7 +94,7 @@ fn shown(call: &HttpCall, url: &Url) -> String {
     format!("{} {}://{host}{port}{}", shortened(&call.method), url.scheme(), shortened(url.path()))
 }
 
-fn request(call: &HttpCall, url: &Url) -> Result<Request<Full<Bytes>>, Failure> {
+fn request(call: &HttpCall, url: &Url, trace_parent: Option<&str>) -> Result<Request<Full<Bytes>>, Failure> {
     let method = Method::from_bytes(call.method.as_bytes())
         .map_err(|_| bad(format!("'{}' is no HTTP method", shortened(&call.method))))?;
     let mut url = url.clone();
@@ -106,6 +109,11 @@ fn request(call: &HttpCall, url: &Url) -> Result<Request<Full<Bytes>>, Failure> 
     let mut request = Request::builder().method(method).uri(url.as_str());
     if !call.headers.keys().any(|name| USER_AGENT == *name.to_ascii_lowercase()) {
         request = request.header(USER_AGENT, concat!("durawasm/", env!("CARGO_PKG_VERSION")));
+    }
+    if let Some(parent) = trace_parent
+        && !call.headers.keys().any(|name| name.eq_ignore_ascii_case(TRACE_PARENT))
+    {
+        request = request.header(TRACE_PARENT, parent);
     }
     for (name, values) in &call.headers {
         if OURS.contains(&name.to_ascii_lowercase().as_str()) {
@@ -124,7 +132,7 @@ async fn exchange(
     (call, url): (&HttpCall, &Url),
     limit: usize,
 ) -> Result<(Parts, Bytes), Failure> {
-    let request = request(call, url)?;
+    let request = request(call, url, run.trace_parent.as_deref())?;
     let what = || shown(call, url);
     let (response, carrier) = exchange::send(egress, &run.hub, request).await.map_err(|error| match error {
         ExchangeError::BadRequest(why) => bad(format!("{} cannot be sent: {why}", what())),
@@ -331,7 +339,7 @@ mod tests {
             r#"{"method":"GET","uri":"http://a.b","headers":{"x":"1\r\ny: 2"}}"#,
             r#"{"method":"GET","uri":"http://a.b","contentBase64":"?"}"#,
         ] {
-            let failure = read(Some(bad)).and_then(|(call, url)| request(&call, &url).map(|_| ())).unwrap_err();
+            let failure = read(Some(bad)).and_then(|(call, url)| request(&call, &url, None).map(|_| ())).unwrap_err();
             assert!(failure.non_retriable, "{bad}");
         }
     }

@@ -45,7 +45,7 @@ fn start_request(client: &GuestClient, request: wit::StartRequest, limit: usize)
             wit::Reuse::Terminal => Reuse::Terminal,
             wit::Reuse::Any => Reuse::Any,
         },
-        trace_parent: None,
+        trace_parent: client.trace_parent(),
         trace_state: None,
         scheduled_at: options.scheduled_at.as_deref().map(convert::timestamp).transpose()?,
     })
