@@ -559,6 +559,12 @@ async fn hello_world_manual_start_and_get_status() {
     let running = logged("\"instanceId\":\"goes-on\",".to_owned()).await;
     assert!(running.contains("\"Running\"") && running.contains("\"historyEvents\""), "{running}");
     assert!(!running.contains("ExecutionCompleted"), "{running}");
+    std::fs::write(&log, "").unwrap();
+    call("GetStatus", json!(["goes-on", "nobody", id])).await;
+    logged("\"instanceId\":\"goes-on\",".to_owned()).await;
+    logged("there is no instance 'nobody'".to_owned()).await;
+    logged(begin).await;
+    std::fs::write(&log, "").unwrap();
     call("GetStatus", json!("nobody")).await;
     logged("there is no instance 'nobody'".to_owned()).await;
 }
