@@ -138,7 +138,8 @@ pub(super) fn function_row(target: &TargetArgs, function: &Value) -> Vec<String>
             format!("{methods} {}", of("invokeUrl"))
         }
         "manual" => {
-            let hub = if target.hub == DEFAULT_HUB { String::new() } else { format!("?taskHub={}", encode(&target.hub)) };
+            let hub =
+                if target.hub == DEFAULT_HUB { String::new() } else { format!("?taskHub={}", encode(&target.hub)) };
             format!("POST {}/admin/functions/{}{hub}", target.url.trim_end_matches('/'), encode(&name))
         }
         "timer" => of("schedule"),

@@ -6,11 +6,11 @@ use reqwest::Method;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use super::apps::function_row;
 use super::args::{
     ActivitiesArg, DeployArgs, EventArgs, HistoryArgs, InstanceArgs, ReasonArgs, RestartArgs, ReuseArg, RewindArgs,
     StartArgs, StatusArgs, TargetArgs, TerminateArgs, VersionArg,
 };
-use super::apps::function_row;
 use super::client::{Answer, Body, Client};
 use super::{CliError, moves, show};
 use crate::api::encode;
