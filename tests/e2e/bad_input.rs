@@ -103,3 +103,29 @@ async fn one_id_is_started_once() {
     assert_eq!(host.ended("single").await["output"], json!([1, 2]));
     assert_eq!(host.send("POST", path, Value::Null.to_string()).await.status, 202, "the ended id is free again");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn events_have_names_that_can_be_kept() {
+    let host = Host::new().await;
+    host.deploy("flow", guests::guest("flow")).await;
+    let base = "/runtime/webhooks/durabletask/instances";
+    let id = host.start("Program", json!({"step": {"event": "Go"}})).await;
+    let raise = async |name: &str| host.send("POST", &format!("{base}/{id}/raiseEvent/{name}"), "1").await;
+    let long = "%C3%A9".repeat(257);
+    for (name, words) in
+        [(long.as_str(), "longer than 256 characters"), ("G%00o", "control characters"), ("%0A", "control")]
+    {
+        let refused = raise(name).await;
+        assert_eq!(refused.status, 400, "{name}: {}", refused.text());
+        let message = refused.json()["Message"].as_str().unwrap().to_owned();
+        assert!(message.starts_with("The name of an event ") && message.contains(words), "{message}");
+    }
+    let unknown = host.send("POST", &format!("{base}/nobody/raiseEvent/G%00o"), "1").await;
+    assert_eq!(unknown.status, 404, "whether there is an instance comes first");
+    let status = host.status(&id).await;
+    let events = status["historyEvents"].as_array().unwrap();
+    assert!(events.iter().all(|event| event["EventType"] != "EventRaised"), "bad input changes nothing: {status}");
+    assert_eq!(raise(&"%C3%A9".repeat(256)).await.status, 202);
+    assert_eq!(raise("Go").await.status, 202);
+    assert_eq!(host.ended(&id).await["output"], 1);
+}

@@ -3,6 +3,8 @@
 use durawasm_host::api::ApiSettings;
 use durawasm_tests::{Host, guests};
 
+use crate::tenants::{self, Server};
+
 const KEY: &str = "a key of more than 16 bytes";
 
 async fn host() -> Host {
@@ -28,6 +30,29 @@ async fn wrong_requests_get_the_status_that_fits() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_head_is_what_a_get_begins_with() {
+    let host = host().await;
+    host.deploy("hostile", guests::guest("hostile")).await;
+    for path in ["/api/GetAllStatus", "/api/deeds/method"] {
+        let (get, head) = (host.send("GET", path, "").await, host.send("HEAD", path, "").await);
+        assert_eq!((head.status, head.text().as_str()), (get.status, ""), "{path}");
+        assert_eq!(head.headers["content-length"].to_str().unwrap(), get.body.len().to_string(), "{path}");
+        assert_eq!(head.headers.get("content-type"), get.headers.get("content-type"), "{path}");
+    }
+    // The function is asked for what it knows.
+    assert_eq!(host.send("HEAD", "/api/deeds/method", "").await.headers["x-method"], "GET");
+    assert_eq!(host.send("HEAD", "/api/deeds/panic", "").await.status, 500);
+    for (method, path, allow) in [
+        ("HEAD", "/api/orchestrators/Sum/x", "POST"),
+        ("PUT", "/api/GetAllStatus", "GET, HEAD, POST"),
+        ("DELETE", "/api/orchestrators/Sum/x", "POST"),
+    ] {
+        let wrong = host.send(method, path, "").await;
+        assert_eq!((wrong.status.as_u16(), wrong.headers["allow"].to_str().unwrap()), (405, allow), "{method} {path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_server_with_a_key_asks_for_it_as_the_function_says() {
     let open = host().await;
     let host =
@@ -38,6 +63,30 @@ async fn a_server_with_a_key_asks_for_it_as_the_function_says() {
     let key = [("host", "localhost:7071"), ("x-functions-key", KEY)];
     assert_eq!(host.send_with("POST", "/api/orchestrators/Sum/k", &key, "").await.status, 202);
     assert_eq!(host.send("POST", "/admin/functions/RaiseEvent", "").await.status, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_function_for_admins_opens_with_no_key_of_functions() {
+    let server = Server::new().await;
+    server.admin("PUT /admin/hubs/default/apps/hostile", guests::guest("hostile")).await;
+    let named = server.key("default", "named", &["function:HttpForAdmins", "function:HttpDeed"]).await;
+    let manages = server.key("default", "manages", &["manage"]).await;
+    let reads = server.key("default", "reads", &["read", "deploy"]).await;
+    let app = server.admin("GET /admin/hubs/default/apps/hostile", "").await.json();
+    let functions = app["functions"].as_array().unwrap();
+    let url = functions.iter().find(|function| function["name"] == "HttpForAdmins").unwrap()["invokeUrl"].clone();
+    assert!(url.as_str().unwrap().ends_with("/api/admins"), "{url}: what opens it is in no URL");
+    for (key, for_admins, other) in [
+        (tenants::KEY, 200, 200),
+        (manages.as_str(), 200, 200),
+        (named.as_str(), 403, 200),
+        (reads.as_str(), 403, 403),
+        ("wrong", 401, 401),
+        ("", 401, 401),
+    ] {
+        let status = async |path: &str| server.patient(&format!("GET {path}"), key).await.status.as_u16();
+        assert_eq!((status("/api/admins").await, status("/api/deeds/method").await), (for_admins, other), "{key}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

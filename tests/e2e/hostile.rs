@@ -61,6 +61,7 @@ hostile! {
     waiting_for_nothing_is_refused: "EmptyAny" => ["empty list"];
     a_busy_wait_for_time_is_stopped: "SpinOnClock" => ["calls of the host", "durable timer"];
     an_activity_call_in_an_orchestrator_is_refused: "WrongRole" => ["activity"];
+    a_client_call_in_an_orchestrator_is_refused: "CallsClient" => ["client", "terminate"];
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -148,6 +148,8 @@ async fn connections_and_links_survive_what_functions_answer() {
     assert!(ask("GET /api/deeds/body-of-204", "\r\n\r\n").await.starts_with("HTTP/1.1 204"));
     let head = ask("HEAD /api/fine", "\r\n\r\n").await;
     assert!(head.starts_with("HTTP/1.1 200") && head.ends_with("\r\n\r\n"), "{head}");
+    let head = ask("HEAD /api/deeds/method", "\r\n\r\n").await;
+    assert!(head.contains("\r\ncontent-length: 5\r\n") && head.ends_with("\r\n\r\n"), "{head}");
     assert!(ask("GET /api/deeds/bad-value", "\r\n\r\n").await.starts_with("HTTP/1.1 500"));
     let fine = ask("GET /api/fine", "\r\n\r\n0").await;
     assert!(fine.starts_with("HTTP/1.1 200"), "{fine}");

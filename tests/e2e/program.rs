@@ -179,6 +179,20 @@ async fn tenants_on_the_command_line() {
     assert!(code == Some(0) && key.starts_with("dwk_") && err.contains("again"), "{err}");
     let tenant = async |args: &[&str]| verb(&program, &[args, &["--hub", "acme", "--key", key.trim()]].concat()).await;
     assert_eq!(tenant(&deploy[..4]).await.0, Some(0));
+    let manages = data.path().join("manages.wasm");
+    std::fs::write(&manages, guests::example("instance-management")).unwrap();
+    let (code, out, err) = tenant(&["deploy", manages.to_str().unwrap(), "--app", "manages"]).await;
+    assert_eq!(code, Some(0), "{err}");
+    for (name, how) in [
+        ("GetAllStatus", format!("GET, POST {}/hubs/acme/api/GetAllStatus", program.url)),
+        ("GetStatus", format!("POST {}/admin/functions/GetStatus?taskHub=acme", program.url)),
+        ("HelloWorld", "HelloWorld".to_owned()),
+    ] {
+        let shown = out.lines().any(|line| line.split_whitespace().nth(1) == Some(name) && line.ends_with(&how));
+        assert!(shown, "{name} is called by {how}: {out}");
+    }
+    assert!(tenant(&["app", "show", "manages"]).await.1.contains("?taskHub=acme"));
+    assert_eq!(tenant(&["app", "delete", "manages"]).await.0, Some(0));
     let (_, out, _) = tenant(&["app", "versions", "hello", "--json"]).await;
     let digest = json(&out)["versions"][0]["digest"].as_str().unwrap().to_owned();
     let (code, out, err) = tenant(&["app", "activate", "hello", "--digest", &digest[..10]]).await;

@@ -99,6 +99,34 @@ async fn http_start_single() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn http_start() {
+    let host = host().await;
+    // Each call starts another one, whether those before go on or have ended.
+    let mut ids = std::collections::BTreeSet::new();
+    for function in ["E1_HelloSequence", "E1_HelloSequence", "Sum", "Sum"] {
+        let links = is_check_status(&host.send("POST", &format!("/api/orchestrators/{function}"), "").await);
+        let id = links["id"].as_str().unwrap().to_owned();
+        assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
+        let asked = path_of(&links["statusQueryGetUri"]);
+        if function == "Sum" {
+            let running = host.send("GET", &asked, "").await;
+            assert_eq!((running.status.as_u16(), &running.json()["output"]), (202, &Value::Null));
+        } else {
+            assert_eq!(end(&host.ended(&id).await), json!(["Completed", GREETINGS]));
+            assert_eq!(host.send("GET", &asked, "").await.status, 200);
+        }
+        ids.insert(id);
+    }
+    assert_eq!(ids.len(), 4);
+    let links = is_check_status(&host.send("POST", "/api/orchestrators/HelloWorld", "\"Ada\"").await);
+    assert_eq!(host.ended(links["id"].as_str().unwrap()).await["output"], "Hello Ada!");
+    for (function, body) in [("Sum", "{"), ("Nobody", "")] {
+        let refused = host.send("POST", &format!("/api/orchestrators/{function}"), body).await;
+        assert_eq!(refused.status, 400, "{}", refused.text());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn http_start_once() {
     let host = host().await;
     let once = |function: &str| format!("/api/orchestrators/{function}/only/once");
@@ -210,12 +238,15 @@ async fn links_have_the_origin_of_the_request() {
 #[tokio::test(flavor = "multi_thread")]
 async fn get_all_status() {
     let host = host().await;
+    // Some end and some do not.
     for number in 0..250 {
-        host.start("HelloWorld", json!(number.to_string())).await;
+        let function = if number % 10 == 0 { "Sum" } else { "HelloWorld" };
+        host.start(function, json!(number.to_string())).await;
     }
     for method in ["GET", "POST"] {
         let all = host.send(method, "/api/GetAllStatus", "").await;
         assert_eq!(all.status, 200, "{}", all.text());
+        assert_eq!(all.headers["content-type"], "application/json; charset=utf-8");
         let all = all.json();
         let ids: std::collections::HashSet<_> =
             all.as_array().unwrap().iter().map(|one| one["instanceId"].as_str()).collect();
@@ -223,6 +254,8 @@ async fn get_all_status() {
         for field in ["name", "runtimeStatus", "createdTime", "lastUpdatedTime", "input", "output", "customStatus"] {
             assert!(all[0].get(field).is_some(), "{field}: {}", all[0]);
         }
+        let running = all.as_array().unwrap().iter().filter(|one| one["name"] == "Sum");
+        assert_eq!(running.filter(|one| one["runtimeStatus"] == "Running").count(), 25);
     }
 }
 
@@ -239,6 +272,7 @@ async fn query_status() {
         async move {
             let answer = host.send("GET", &path, "").await;
             assert_eq!(answer.status, 200, "{}", answer.text());
+            assert_eq!(answer.headers["content-type"], "application/json; charset=utf-8");
             let ids = answer.json().as_array().unwrap().iter().map(|one| one["instanceId"].clone()).collect::<Vec<_>>();
             json!(ids)
         }
@@ -323,6 +357,9 @@ async fn raise_event() {
     assert_eq!(end(&done), json!(["Completed", 6]), "the event brought an array");
     let event = crate::scenario::event(&done, "EventRaised");
     assert_eq!((&event["Name"], &event["Input"]), (&json!("MyEvent"), &json!("[1,2,3]")));
+    // One that has ended stays as it is.
+    by_hand(&host, "RaiseEvent", json!(waiting)).await;
+    assert_eq!(host.status(&waiting).await, done);
     // Nobody there: the event is gone, and the next instance of that id does not get it.
     by_hand(&host, "RaiseEvent", json!("nobody")).await;
     assert_eq!(host.send("POST", "/api/orchestrators/Sum/nobody", "").await.status, 202);
@@ -400,6 +437,16 @@ async fn send_instance_info() {
     assert_eq!(end(&done), json!(["Completed", "now"]));
     let purge = outsider.delete(url("purgeHistoryDeleteUri")).send().await.unwrap();
     assert_eq!(purge.json::<Value>().await.unwrap(), json!({"instancesDeleted": 1}));
+}
+
+/// The database that the example itself stands for.
+#[tokio::test(flavor = "multi_thread")]
+async fn take_document() {
+    let host = host().await;
+    let taken = host.send("POST", "/api/documents", r#"{"what":"a boat"}"#).await;
+    assert_eq!((taken.status.as_u16(), taken.text().as_str()), (201, ""));
+    assert_eq!(host.send("POST", "/api/documents", "{").await.status, 400);
+    assert_eq!(host.send("GET", "/api/documents", "").await.status, 405);
 }
 
 /// How often each person was asked.
@@ -505,6 +552,19 @@ async fn hello_world_manual_start_and_get_status() {
     assert_eq!(has("\"Completed\""), [true; 3], "{shown:?}");
     assert_eq!(has("\"historyEvents\""), [false, true, true], "{shown:?}");
     assert_eq!(has("\"Result\":\"Hello Ada!\""), [false, false, true], "{shown:?}");
+    // One that goes on.
+    assert_eq!(program.start("Sum", "goes-on", Value::Null).await, 202);
+    std::fs::write(&log, "").unwrap();
+    call("GetStatus", json!({"instanceId": "goes-on", "showHistory": true})).await;
+    let running = logged("\"instanceId\":\"goes-on\",".to_owned()).await;
+    assert!(running.contains("\"Running\"") && running.contains("\"historyEvents\""), "{running}");
+    assert!(!running.contains("ExecutionCompleted"), "{running}");
+    std::fs::write(&log, "").unwrap();
+    call("GetStatus", json!(["goes-on", "nobody", id])).await;
+    logged("\"instanceId\":\"goes-on\",".to_owned()).await;
+    logged("there is no instance 'nobody'".to_owned()).await;
+    logged(begin).await;
+    std::fs::write(&log, "").unwrap();
     call("GetStatus", json!("nobody")).await;
     logged("there is no instance 'nobody'".to_owned()).await;
 }

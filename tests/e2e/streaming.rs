@@ -93,6 +93,38 @@ async fn the_response_begins_before_the_request_has_ended() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn trailers_go_both_ways() {
+    let program = Program::serve_with("memory", &[]).await;
+    program.deploy("streaming", guests::guest("streaming")).await;
+    let address = program.url.strip_prefix("http://").unwrap().to_owned();
+    let answer = async |te: &str, trailers: &str| {
+        let mut stream = TcpStream::connect(&address).await.unwrap();
+        let request = format!(
+            "POST /api/stream/trailers HTTP/1.1\r\nhost: localhost\r\n{te}connection: close\r\n\
+             transfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n{trailers}\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    };
+    let three = "x-sum: 7\r\nx-twice: a\r\nx-twice: b\r\n";
+    let with = answer("te: trailers\r\n", three).await;
+    assert!(with.starts_with("HTTP/1.1 200 OK\r\n") && with.contains("\r\ntrailer: x-sum, x-twice\r\n"), "{with}");
+    assert!(with.ends_with(&format!("3\r\nabc\r\n0\r\n{three}\r\n")), "{with}");
+    // A client that does not ask for them gets none, and one that sends none gets its body all the same.
+    for (te, trailers) in [("", three), ("te: trailers\r\n", "")] {
+        let without = answer(te, trailers).await;
+        assert!(without.ends_with("3\r\nabc\r\n0\r\n\r\n"), "{without}");
+    }
+    // A request with so many has no end, and a response with so many none either.
+    let many = answer("te: trailers\r\n", &"x-sum: 7\r\n".repeat(101)).await;
+    assert!(!many.contains("\r\n0\r\n"), "{many}");
+    let host = host(Duration::from_secs(60)).await;
+    assert_eq!(read(deed(&host, "many-trailers").await.into_body()).await, ("half ".to_owned(), false));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_breaks_before_the_head_is_an_error_and_after_it_a_cut() {
     let host = host(Duration::from_secs(3)).await;
     for (before, status) in
@@ -131,6 +163,9 @@ async fn clients_that_go_or_hold_on_cost_others_nothing() {
     // What it does after its response is its own.
     assert_eq!(read(deed(&host, "afterwards").await.into_body()).await, ("done".to_owned(), true));
     host.until("afterwards", "started", |status| status["runtimeStatus"] == "Running").await;
+    // Who asks for the head only is not sent the rest, and the place is free again.
+    let head = host.begin("HEAD", "/api/stream/forever", &LOCAL, "").await;
+    assert_eq!((head.status().as_u16(), read(head.into_body()).await), (200, (String::new(), true)));
     let gzip = [("host", "localhost:7071"), ("accept-encoding", "gzip")];
     let large = host.begin("GET", "/api/stream/count", &gzip, "").await;
     assert!(!large.headers().contains_key("content-encoding"), "compressing would hold pieces back");

@@ -472,6 +472,7 @@ async fn pages_of_other_origins_are_let_in_only_when_named() {
     let allowed = sharing.send_with("OPTIONS", &path, &preflight, "").await;
     assert_eq!(allowed.status, 200);
     assert!(allowed.headers["access-control-allow-headers"].to_str().unwrap().contains("x-functions-key"));
+    assert!(allowed.headers["access-control-allow-methods"].to_str().unwrap().contains("PATCH"));
     let other = [page[0], ("origin", "https://evil.example")];
     let answer = sharing.send_with("GET", &path, &other, "").await;
     assert_eq!((answer.status.as_u16(), answer.headers.get("access-control-allow-origin")), (403, None));

@@ -2,8 +2,16 @@
 
 use durawasm::prelude::*;
 use serde::Serialize;
+use serde_json::Value;
 use wstd::http::{Body, Client, Request};
 use wstd::runtime::block_on;
+
+/// A database to try this with: it takes a document and shows it in the log.
+#[durawasm::http(name = "TakeDocument", route = "documents", methods = ["POST"], auth = "anonymous")]
+pub fn take_document(ctx: FunctionContext, request: HttpRequest) -> Result<HttpResponse> {
+    durawasm::info!(ctx, "document: {}", request.json::<Value>()?);
+    Ok(HttpResponse::new(201))
+}
 
 /// Saves a document in the database whose URL is the setting of this name.
 pub fn save(setting: &str, document: &impl Serialize) -> Result<()> {

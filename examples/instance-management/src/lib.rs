@@ -6,6 +6,7 @@ mod orchestrations;
 mod purchase;
 
 durawasm::app!(
+    database::take_document,
     manage::hello_world_manual_start,
     manage::start_many,
     manage::get_status,

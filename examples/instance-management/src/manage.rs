@@ -46,6 +46,8 @@ pub fn start_many(ctx: FunctionContext, request: HttpRequest) -> Result<HttpResp
 pub enum Wanted {
     /// Its status.
     Id(String),
+    /// Those of several.
+    Several(Vec<String>),
     /// Its status with the history, with or without the results in it.
     #[serde(rename_all = "camelCase")]
     Detailed {
@@ -57,18 +59,23 @@ pub enum Wanted {
     },
 }
 
-/// Logs the status of an instance.
+/// Logs the status of an instance, or of several.
 #[durawasm::manual(name = "GetStatus")]
 pub fn get_status(ctx: FunctionContext, wanted: Wanted) -> Result<()> {
-    let (instance_id, history, output) = match wanted {
-        Wanted::Id(instance_id) => (instance_id, false, false),
+    let client = ctx.client();
+    let (ids, found) = match wanted {
+        Wanted::Id(id) => (vec![id.clone()], vec![client.get_status(&id).send()?]),
+        Wanted::Several(ids) => (ids.clone(), client.get_statuses(ids)?),
         Wanted::Detailed { instance_id, show_history, show_history_output } => {
-            (instance_id, show_history, show_history_output)
+            let question = client.get_status(&instance_id).show_history(show_history);
+            (vec![instance_id], vec![question.show_history_output(show_history_output).send()?])
         }
     };
-    match ctx.client().get_status(&instance_id).show_history(history).show_history_output(output).send()? {
-        Some(status) => ctx.info(serde_json::to_string(&status)?),
-        None => durawasm::warn!(ctx, "there is no instance '{instance_id}'"),
+    for (id, status) in ids.iter().zip(found) {
+        match status {
+            Some(status) => ctx.info(serde_json::to_string(&status)?),
+            None => durawasm::warn!(ctx, "there is no instance '{id}'"),
+        }
     }
     Ok(())
 }

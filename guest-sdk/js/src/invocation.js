@@ -4,6 +4,7 @@ import { host } from "./host.js";
 import { decode, encode } from "./json.js";
 import { remember } from "./client-of.js";
 import { DurableClient } from "./client.js";
+import { DurableError } from "./errors.js";
 import { HttpRequest, toResponse } from "./http.js";
 import { logger } from "./log.js";
 
@@ -25,9 +26,18 @@ function contextOf(entry, invocationId) {
 
 const nameOf = (binding) => (typeof binding === "string" ? binding : binding.name);
 
-/** Starts what a function left in an output for the durable client: `{FunctionName, Input, InstanceId}` or several. */
-export async function startOutputs(values) {
-    const requests = values.flat().filter((each) => each !== undefined && each !== null);
+const startsOf = (value) => [value].flat().filter((each) => each !== undefined && each !== null);
+
+/**
+ * Starts what a function left in its outputs (their names and values) for the durable client: `{FunctionName, Input, InstanceId}`
+ * or several. Starts in an output that is not declared are an error: otherwise nobody would learn that nothing was started.
+ */
+export async function startOutputs(outputs, isClient) {
+    const lost = outputs.find(([name, value]) => !isClient(name) && startsOf(value).some((each) => each.FunctionName ?? each.functionName));
+    if (lost) {
+        throw new DurableError(`nothing was started: the output '${lost[0]}' is no declared binding of type durableClient and direction out`);
+    }
+    const requests = outputs.filter(([name]) => isClient(name)).flatMap(([, value]) => startsOf(value));
     if (requests.length > 0) {
         const request = (each) => ({
             name: each.FunctionName ?? each.functionName,
@@ -39,7 +49,7 @@ export async function startOutputs(values) {
 }
 
 async function finish(entry, outputs) {
-    await startOutputs((entry.outputs ?? []).map((binding) => outputs.get(binding.name)));
+    await startOutputs([...outputs], (name) => (entry.outputs ?? []).some((binding) => binding.name === name));
 }
 
 /** Runs an activity; the text of its result. */

@@ -99,7 +99,8 @@ async function invoke({ name, bindings, by, run }, input, current) {
     const ends = typeof returned?.then === "function" || run.length < 1 || !/\bdone\s*\(|\.(send|json|end)\s*\(/.test(Function.prototype.toString.call(run));
     const result = ends ? await returned : await done;
     const outputs = bindings.filter((binding) => binding.direction === "out");
-    await startOutputs(outputs.filter((binding) => hasClient([binding])).map((binding) => context.bindings[binding.name]));
+    const isClient = (output) => outputs.some((binding) => binding.name === output && hasClient([binding]));
+    await startOutputs(Object.entries(context.bindings).filter(([output]) => output !== by?.name), isClient);
     return isHttp ? httpResult(context, outputs, result) : result;
 }
 

@@ -5,6 +5,7 @@ import test from "node:test";
 import { QueuedPromise, flush } from "../src/engines/promise.js";
 import { toFailure } from "../src/errors.js";
 import { Headers, HttpResponse, toResponse } from "../src/http.js";
+import { registerFolder } from "../src/legacy.js";
 import { line } from "../src/log.js";
 import { find } from "../src/registry.js";
 import * as df from "../src/index.js";
@@ -107,6 +108,25 @@ test("lines of the log", () => {
     assert.equal(line(["%s is %d, %j %%", "a", "5", { b: 1 }, "rest"]), 'a is 5, {"b":1} % rest');
     assert.equal(line(["plain", undefined, null, 5n, { n: 6n }]), 'plain undefined null 5 {"n":"6n"}');
     assert.match(line([new TypeError("no")]), /^TypeError: no\n/);
+});
+
+test("starts in an output that is not declared are an error, and other values are none", async () => {
+    const starter = { name: "starter", type: "orchestrationClient", direction: "in" };
+    let left;
+    registerFolder("Undeclared", { bindings: [starter] }, async (context) => void (context.bindings.starter = left));
+    const called = (value) => {
+        left = value;
+        return find(["manual"], "Undeclared").handler(null, {});
+    };
+    for (const value of [{ FunctionName: "F" }, [{ functionName: "F", input: 1 }]]) {
+        await assert.rejects(() => called(value), /nothing was started: the output 'starter' is no declared binding of type durableClient/);
+    }
+    for (const value of [undefined, null, "text", [1, null], { name: "F" }]) {
+        await called(value);
+    }
+    // What it was called with is no output.
+    registerFolder("Given", { bindings: [{ name: "order", type: "manualTrigger", direction: "in" }] }, async () => "done");
+    assert.equal(await find(["manual"], "Given").handler({ FunctionName: "F" }, {}), "done");
 });
 
 test("timer functions tell all of their schedule", () => {

@@ -103,6 +103,22 @@ impl DurableClient {
         GetStatus { instance_id: instance_id.to_owned(), parts }
     }
 
+    /// Asks for several instances, each with its input; in their order, and none where there is no such instance.
+    ///
+    /// ```no_run
+    /// # use durawasm::prelude::*;
+    /// # fn example(client: DurableClient) -> Result<()> {
+    /// let found = client.get_statuses(["nightly", "weekly"])?.into_iter().flatten().count();
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn get_statuses<I: AsRef<str>>(
+        self,
+        instance_ids: impl IntoIterator<Item = I>,
+    ) -> Result<Vec<Option<InstanceStatus>>, ClientError> {
+        instance_ids.into_iter().map(|id| self.get_status(id.as_ref()).send()).collect()
+    }
+
     /// All instances that match, however many: it asks the host for one page after the other.
     ///
     /// ```no_run

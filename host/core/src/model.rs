@@ -4,6 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+use jiff::fmt::temporal::Pieces;
+use jiff::tz::TimeZone;
+
 /// JSON as text, exactly as it came. Shared, because one payload is seen by history, ledger, guest and store.
 pub type Payload = Arc<str>;
 
@@ -50,6 +54,39 @@ pub fn check_instance_id(id: &str) -> Result<(), String> {
     match id.chars().find(|c| matches!(c, '/' | '\\' | '#' | '?') || c.is_control()) {
         Some(bad) => Err(format!("contains {bad:?}; '/', '\\', '#', '?' and control characters are not allowed")),
         None => Ok(()),
+    }
+}
+
+/// The rules for names of events and tags, and of functions that somebody calls.
+///
+/// # Errors
+/// Which rule the name breaks, as the end of a sentence that begins with the name of what.
+pub fn check_name(name: &str) -> Result<(), String> {
+    if name.is_empty() {
+        return Err("is empty".to_owned());
+    }
+    if name.chars().nth(NAME_CHARS).is_some() {
+        return Err(format!("is longer than {NAME_CHARS} characters"));
+    }
+    if name.chars().any(char::is_control) {
+        return Err(format!("has control characters: {name:?}"));
+    }
+    Ok(())
+}
+
+/// Why a text is no time that can be kept, as the end of a sentence that begins with the text.
+#[must_use]
+pub fn why_no_time(text: &str) -> String {
+    let is_out_of_range = Pieces::parse(text).is_ok_and(|pieces| {
+        pieces.time().is_some_and(|time| {
+            let utc = TimeZone::UTC.to_timestamp(pieces.date().to_datetime(time));
+            pieces.offset().is_some() || utc.is_err()
+        })
+    });
+    if is_out_of_range {
+        format!("is out of range: the last time is {}", Timestamp::MAX.strftime("%Y-%m-%dT%H:%M:%SZ"))
+    } else {
+        "is not a time like 2026-01-31T12:00:00Z".to_owned()
     }
 }
 

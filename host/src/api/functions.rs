@@ -9,11 +9,13 @@ use axum::body::Body;
 use axum::http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, RETRY_AFTER, TRANSFER_ENCODING, UPGRADE};
 use axum::http::request::Parts;
 use axum::http::uri::PathAndQuery;
-use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::response::Response;
 use bytes::Bytes;
 use durawasm_core::Payload;
 use futures_util::{StreamExt, TryStreamExt};
+use http_body_util::{BodyStream, StreamBody};
+use hyper::body::Frame;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -23,7 +25,7 @@ use super::guard::{self, Locks};
 use super::query::Query;
 use super::route::Base;
 use super::{ApiSettings, ApiState, Call, DEFAULT_HUB, body, layers, links, route, wire};
-use crate::engine::executor::{BrokenOff, HttpRequest, HttpResponse, StreamedResponse};
+use crate::engine::executor::{BrokenOff, HttpRequest, HttpResponse, Piece, StreamedResponse};
 use crate::engine::functions::{FunctionError, HttpFunction, HttpMatch};
 use crate::store::{AuthLevel, HttpTrigger, HubName, HubRecord, HubState};
 
@@ -103,8 +105,10 @@ pub(super) async fn serve(state: ApiState, parts: Parts, body: Body) -> Result<R
     engine.admit_request(&hub).map_err(|exceeded| ApiError::Quota(Base::Root, exceeded))?;
     let query = parts.uri.query().unwrap_or_default();
     let origin = links::origin(&state.settings, &parts);
+    // A function that knows nothing of `HEAD` need not learn of it.
+    let method = if function.as_get { &Method::GET } else { &parts.method };
     let request = HttpRequest {
-        method: parts.method.as_str().to_owned(),
+        method: method.as_str().to_owned(),
         url: format!("{origin}{}", parts.uri.path_and_query().map_or("/", PathAndQuery::as_str)),
         origin,
         headers: headers(&parts),
@@ -113,17 +117,16 @@ pub(super) async fn serve(state: ApiState, parts: Parts, body: Body) -> Result<R
         body: Bytes::new(),
     };
     let name = function.name.clone();
-    if function.streams {
-        let arriving = body.into_data_stream().map_err(|error| BrokenOff(error.to_string())).boxed();
-        return match engine.stream_http(&hub, function, (request, arriving)).await {
-            Ok(response) => Ok(streamed(&name, response)),
-            Err(FunctionError::Quota(exceeded)) => Err(ApiError::Quota(Base::Root, exceeded)),
-            Err(error) => Ok(failed(&name, &error)),
-        };
-    }
-    let request = HttpRequest { body: body::bytes(body, state.settings.payload_limit).await?, ..request };
-    match engine.call_http(&hub, function, request).await {
-        Ok(response) => Ok(sent(&name, response)),
+    let answer = if function.streams {
+        let arriving = BodyStream::new(body).map(piece).boxed();
+        engine.stream_http(&hub, function, (request, arriving)).await.map(|response| streamed(&name, response))
+    } else {
+        let request = HttpRequest { body: body::bytes(body, state.settings.payload_limit).await?, ..request };
+        engine.call_http(&hub, function, request).await.map(|response| sent(&name, response))
+    };
+    match answer {
+        Ok(response) if parts.method == Method::HEAD => Ok(wire::head_of(response)),
+        Ok(response) => Ok(response),
         Err(FunctionError::Quota(exceeded)) => Err(ApiError::Quota(Base::Root, exceeded)),
         Err(error) => Ok(failed(&name, &error)),
     }
@@ -146,6 +149,9 @@ fn other_methods(
     }
     if let Some(error) = refused.filter(|_| methods.is_empty()) {
         return Err(error);
+    }
+    if methods.contains(Method::GET.as_str()) {
+        methods.insert(Method::HEAD.as_str());
     }
     let methods: Vec<_> = methods.into_iter().collect();
     let mut response = wire::empty(StatusCode::METHOD_NOT_ALLOWED);
@@ -194,19 +200,49 @@ fn headers(parts: &Parts) -> Vec<(String, String)> {
 /// The guest's response. What belongs to the connection is ours.
 fn sent(name: &str, answer: HttpResponse) -> Response {
     const OURS: [HeaderName; 4] = [CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE];
-    let headers = answer.headers.into_iter().map(|(name, value)| (name, Bytes::from(value)));
-    let response = with_head((answer.status, headers), &OURS, Body::from(answer.body));
+    let response = with_head((answer.status, answer.headers), &OURS, Body::from(answer.body));
     response.unwrap_or_else(|what| unsendable(name, &what))
 }
 
 /// The beginning of the guest's response; the rest follows as the guest makes it. A length that it promises is kept: the
-/// response is cut if it writes another one.
+/// response is cut if it writes another one. Trailers are sent as HTTP/1.1 has them: to a client that says `TE: trailers`, those
+/// that the header `Trailer` of the response names.
 fn streamed(name: &str, answer: StreamedResponse) -> Response {
     const OURS: [HeaderName; 3] = [CONNECTION, TRANSFER_ENCODING, UPGRADE];
-    let response = with_head((answer.status, answer.headers), &OURS, Body::from_stream(answer.body));
+    let body = Body::new(StreamBody::new(answer.body.map_ok(frame)));
+    let response = with_head((answer.status, answer.headers), &OURS, body);
     let mut response = response.unwrap_or_else(|what| unsendable(name, &what));
     response.extensions_mut().insert(layers::AsItComes);
     response
+}
+
+/// A piece of a request's body.
+fn piece(frame: Result<Frame<Bytes>, axum::Error>) -> Result<Piece, BrokenOff> {
+    match frame.map_err(|error| BrokenOff(error.to_string()))?.into_data() {
+        Ok(bytes) => Ok(Piece::Data(bytes)),
+        Err(frame) => {
+            let trailers = frame.into_trailers().unwrap_or_default();
+            let pair = |(name, value): (&HeaderName, &HeaderValue)| {
+                (name.as_str().to_owned(), Bytes::copy_from_slice(value.as_bytes()))
+            };
+            Ok(Piece::Trailers(trailers.iter().map(pair).collect()))
+        }
+    }
+}
+
+/// A piece of a response's body. Trailers that cannot be sent are left out: the response is whole without them.
+fn frame(piece: Piece) -> Frame<Bytes> {
+    let trailers = match piece {
+        Piece::Data(bytes) => return Frame::data(bytes),
+        Piece::Trailers(trailers) => trailers,
+    };
+    let mut map = HeaderMap::new();
+    for (name, value) in trailers {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::from_maybe_shared(value)) {
+            map.append(name, value);
+        }
+    }
+    Frame::trailers(map)
 }
 
 /// A response with the guest's head. The error says what of that cannot be sent.
@@ -269,7 +305,7 @@ struct ManualCall<'a> {
         ("name" = String, Path, description = "The manual or timer function."),
         ("taskHub" = Option<String>, Query, description = "The task hub. Default: `default`."),
     ),
-    request_body(content = serde_json::Value, content_type = "application/json", description = "`{\"input\": …}`: any JSON. \
+    request_body(content = Option<serde_json::Value>, content_type = "application/json", description = "`{\"input\": …}`: any JSON. \
         None: no input. A timer function is given its status instead."),
     responses(
         (status = 202, description = "It runs. Empty."),

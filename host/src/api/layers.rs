@@ -47,7 +47,7 @@ pub(super) fn cors(settings: &ApiSettings) -> Option<CorsLayer> {
     let continuation = named("x-ms-continuation-token");
     let layer = CorsLayer::new()
         .allow_origin(origins)
-        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
+        .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
         .allow_headers([
             AUTHORIZATION,
             CONTENT_TYPE,

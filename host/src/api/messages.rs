@@ -5,6 +5,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts as Head;
 use axum::response::Response;
 use durawasm_core::Message;
+use durawasm_core::model::check_name;
 
 use super::error::{ApiError, ErrorBody};
 use super::{Call, body, wire};
@@ -18,13 +19,14 @@ use crate::engine::Parts;
     tag = "instances",
     params(
         ("id" = String, Path, description = "The instance."),
-        ("event" = String, Path, description = "The event's name; upper and lower case are the same."),
+        ("event" = String, Path, max_length = 256, description = "The event's name, without control \
+            characters; upper and lower case are the same."),
     ),
-    request_body(content = serde_json::Value, content_type = "application/json", description = "What comes with the \
+    request_body(content = Option<serde_json::Value>, content_type = "application/json", description = "What comes with the \
         event: any JSON, at most 4 MiB. None: null."),
     responses(
         (status = 202, description = "Delivered, durably. Empty."),
-        (status = 400, description = "The content type is not `application/json`, or the body is not JSON.",
+        (status = 400, description = "The content type is not `application/json`, or the body is not JSON; a bad name.",
             body = ErrorBody),
         (status = 404, description = "No such instance. Empty."),
         (status = 408, description = "The body did not arrive within 30 seconds.", body = ErrorBody),
@@ -35,13 +37,14 @@ use crate::engine::Parts;
             body = ErrorBody),
     ),
 )]
-// Order of checks: existence, ended, content type, JSON. The engine checks the first two again, atomically.
+// Order of checks: existence, ended, name, content type, JSON. The engine checks the first two again, atomically.
 pub(super) async fn raise_event(call: Call) -> Result<Response, ApiError> {
     let (id, name) = (call.param(0).to_owned(), call.param(1).to_owned());
     let view = call.engine.instance(&call.hub, &id, Parts::default()).await?.ok_or(ApiError::NoSuchInstance)?;
     if view.record.status.is_terminal() {
         return Err(ApiError::Gone);
     }
+    check_name(&name).map_err(|wrong| ApiError::BadRequest(format!("The name of an event {wrong}.")))?;
     if !says_json(&call.parts) {
         return Err(ApiError::BadRequest("Only application/json request content is supported".to_owned()));
     }

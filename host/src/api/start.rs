@@ -5,12 +5,12 @@ use std::time::Duration;
 use axum::http::header::{LOCATION, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
-use durawasm_core::model::{NAME_CHARS, TAG_BYTES, TAG_VALUE_CHARS, TAGS, Tags, tags_fit};
+use durawasm_core::model::{NAME_CHARS, TAG_BYTES, TAG_VALUE_CHARS, TAGS, Tags, tags_fit, why_no_time};
 use durawasm_core::{Payload, Status, Timestamp};
 
 use super::error::{ApiError, ErrorBody};
 use super::links::{self, LinkParts, Links};
-use super::query::Query;
+use super::query::{Query, moment};
 use super::route::Base;
 use super::status::{self, Shown};
 use super::{Call, Stopping, body, trace, wire};
@@ -55,7 +55,7 @@ struct Wishes {
         ("tracestate" = Option<String>, Header, description = "What goes with `traceparent`: at most 512 characters, \
             32 members; ignored otherwise."),
     ),
-    request_body(content = serde_json::Value, content_type = "application/json", description = "The input: any JSON, \
+    request_body(content = Option<serde_json::Value>, content_type = "application/json", description = "The input: any JSON, \
         at most 4 MiB, whatever the content type. None: null."),
     responses(
         (status = 202, description = "Started, durably. Also when the time to wait ran out or the server began to stop.",
@@ -220,9 +220,9 @@ fn tags(query: &Query) -> Result<Tags, ApiError> {
 /// `scheduledStartTime=2026-01-31T12:00:00Z`. A time that cannot be read is refused: ignoring it would start at once.
 fn scheduled_at(query: &Query) -> Result<Option<Timestamp>, ApiError> {
     let Some(text) = query.filled("scheduledstarttime") else { return Ok(None) };
-    text.parse().map(Some).map_err(|_| {
-        ApiError::BadRequest(format!("scheduledStartTime is a time like 2026-01-31T12:00:00Z, not '{text}'."))
-    })
+    moment(text)
+        .map(Some)
+        .ok_or_else(|| ApiError::BadRequest(format!("scheduledStartTime '{text}' {}.", why_no_time(text))))
 }
 
 /// How long to wait: only when both parameters parse; one alone is a plain start. The interval is only checked, since
@@ -271,8 +271,25 @@ mod tests {
     #[test]
     fn a_scheduled_start_must_be_readable() {
         assert!(matches!(scheduled_at(&Query::parse("")), Ok(None)));
-        assert!(matches!(scheduled_at(&Query::parse("scheduledStartTime=2026-01-31T12:00:00Z")), Ok(Some(_))));
-        assert!(matches!(scheduled_at(&Query::parse("scheduledStartTime=tomorrow")), Err(ApiError::BadRequest(_))));
+        let at = |text: &str| scheduled_at(&Query::parse(&format!("scheduledStartTime={text}")));
+        let noon = "2026-01-31T12:00:00Z".parse::<Timestamp>().ok();
+        for text in ["2026-01-31T12:00:00Z", "2026-01-31T12:00:00", "2026-01-31T13:00:00%2B01:00"] {
+            assert_eq!(at(text).ok().flatten(), noon, "{text}");
+        }
+        let refused = |text: &str| match at(text) {
+            Err(ApiError::BadRequest(why)) => why,
+            other => panic!("{text}: {other:?}"),
+        };
+        for text in ["tomorrow", "2026-13-01T00:00:00Z", "9999-99-99T00:00:00Z", "12:00:00"] {
+            assert!(refused(text).contains("is not a time like 2026-01-31T12:00:00Z"), "{}", refused(text));
+        }
+        for text in ["9999-12-31T23:59:59.9999999Z", "9999-12-31T23:59:59"] {
+            assert!(
+                refused(text).contains("is out of range: the last time is 9999-12-30T22:00:00Z"),
+                "{}",
+                refused(text)
+            );
+        }
     }
 
     #[test]

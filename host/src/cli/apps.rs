@@ -8,7 +8,7 @@ use super::args::TargetArgs;
 use super::client::{Answer, Body, Client};
 use super::hubs::NO_ROUTE;
 use super::{CliError, moves, show};
-use crate::api::encode;
+use crate::api::{DEFAULT_HUB, encode};
 
 /// Digits of a digest that people are shown.
 const SHORT: usize = 12;
@@ -70,9 +70,7 @@ pub(super) async fn run(verb: AppVerb) -> Result<(), CliError> {
                 show::facts(&names.map(|name| (name, show::field(&app, name))));
                 moves::print_aftermath(&app);
             }
-            print(&target, &answer, "functions", |function| {
-                vec![show::field(function, "kind"), show::field(function, "name")]
-            })
+            print(&target, &answer, "functions", |function| function_row(&target, function))
         }
         AppVerb::Versions(NamedApp { app, target }) => {
             let answer = ask(&target, (Method::GET, &format!("/{}/versions", encode(&app))), &[]).await?;
@@ -126,6 +124,28 @@ fn print(
     let items = answer.json()?.get(list).and_then(Value::as_array).cloned().unwrap_or_default();
     show::table(&items.iter().map(row).collect::<Vec<_>>());
     Ok(())
+}
+
+/// A function of an app: its kind, its name, and how it is set off.
+pub(super) fn function_row(target: &TargetArgs, function: &Value) -> Vec<String> {
+    let of = |name: &str| show::field(function, name);
+    let (kind, name) = (of("kind"), of("name"));
+    let how = match kind.as_str() {
+        "http" => {
+            let methods = function.get("methods").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+            let methods: Vec<_> = methods.iter().filter_map(Value::as_str).collect();
+            let methods = if methods.is_empty() { "any method".to_owned() } else { methods.join(", ") };
+            format!("{methods} {}", of("invokeUrl"))
+        }
+        "manual" => {
+            let hub =
+                if target.hub == DEFAULT_HUB { String::new() } else { format!("?taskHub={}", encode(&target.hub)) };
+            format!("POST {}/admin/functions/{}{hub}", target.url.trim_end_matches('/'), encode(&name))
+        }
+        "timer" => of("schedule"),
+        _ => String::new(),
+    };
+    vec![kind, name, how]
 }
 
 fn short(of: &Value) -> String {

@@ -6,6 +6,7 @@ use reqwest::Method;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
+use super::apps::function_row;
 use super::args::{
     ActivitiesArg, DeployArgs, EventArgs, HistoryArgs, InstanceArgs, ReasonArgs, RestartArgs, ReuseArg, RewindArgs,
     StartArgs, StatusArgs, TargetArgs, TerminateArgs, VersionArg,
@@ -44,7 +45,7 @@ pub(super) async fn deploy(args: DeployArgs) -> Result<(), CliError> {
     show::line(&format!("{what}: app '{}' in hub '{}'", args.app, args.target.hub));
     show::facts(&[("digest", show::field(&app, "digest")), ("version", show::field(&app, "version"))]);
     let functions = app.get("functions").and_then(Value::as_array).cloned().unwrap_or_default();
-    let row = |function: &Value| ["kind", "name", "invokeUrl"].map(|name| show::field(function, name)).to_vec();
+    let row = |function: &Value| function_row(&args.target, function);
     show::table(&functions.iter().map(row).collect::<Vec<_>>());
     if app.pointer("/verdict/state").is_some_and(|state| state == "waiting" || state == "running") {
         show::note(&format!(

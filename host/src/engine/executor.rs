@@ -14,7 +14,7 @@ use super::http::{HttpEnd, HttpRun};
 pub use super::logs::{ActivityLog, LogLevel};
 pub use super::meters::{GuestRole, Stops};
 use super::session::Session;
-pub use super::streams::{BrokenOff, ByteStream, StreamedCall, StreamedResponse};
+pub use super::streams::{BrokenOff, Piece, PieceStream, StreamedCall, StreamedResponse};
 use crate::store::{AppVersion, BoxFuture, Digest, HubName};
 
 /// Runs guests, and reaches the outside on their behalf. Knows components; knows no store and no mailbox.
@@ -238,7 +238,7 @@ pub struct HttpResponse {
     /// The status.
     pub status: u16,
     /// Names and values.
-    pub headers: Vec<(String, String)>,
+    pub headers: Vec<(String, Bytes)>,
     /// All of it.
     pub body: Bytes,
 }

@@ -26,6 +26,8 @@ pub struct HttpFunction {
     pub level: AuthLevel,
     /// It is to be called with [`Engine::stream_http`].
     pub streams: bool,
+    /// The request is a `HEAD` and the function takes `GET` only: it is to be called with that, and its body is left out.
+    pub as_get: bool,
     /// The route's parameters.
     pub params: RouteParams,
 }

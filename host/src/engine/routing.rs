@@ -29,19 +29,32 @@ impl Routing {
         Self(entries)
     }
 
-    /// The function that answers a path, of those that match the one with the most exact route.
+    /// The function that answers a path, of those that match the one with the most exact route. `HEAD` asks for what `GET`
+    /// answers, unless a function of the same route knows it.
     pub(super) fn find(&self, method: &str, path: &[String]) -> HttpMatch {
-        let mut others = Vec::new();
+        let (mut others, mut by_get) = (Vec::new(), None::<(&Route, HttpFunction)>);
         for Entry { route, digest, name, http } in &self.0 {
+            if let Some((_, function)) = by_get.take_if(|(before, _)| !before.is_same(route)) {
+                return HttpMatch::Function(function);
+            }
             let Some(params) = route.matches(path) else { continue };
             let (digest, name, level, streams) = (*digest, name.clone(), http.level, http.streams);
-            let function = HttpFunction { digest, name, level, streams, params };
-            if http.methods.is_empty() || http.methods.iter().any(|known| known == method) {
+            let function = HttpFunction { digest, name, level, streams, as_get: false, params };
+            let takes = |method: &str| http.methods.iter().any(|known| known == method);
+            if http.methods.is_empty() || takes(method) {
                 return HttpMatch::Function(function);
+            }
+            if method == "HEAD" && takes("GET") {
+                by_get = Some((route, HttpFunction { as_get: true, ..function }));
+                continue;
             }
             others.push((function, http.methods.clone()));
         }
-        if others.is_empty() { HttpMatch::Nothing } else { HttpMatch::OtherMethods(others) }
+        match by_get {
+            Some((_, function)) => HttpMatch::Function(function),
+            None if others.is_empty() => HttpMatch::Nothing,
+            None => HttpMatch::OtherMethods(others),
+        }
     }
 }
 
@@ -112,6 +125,21 @@ mod tests {
         assert_eq!(found("PUT", "o/7"), ("Put".to_owned(), 2));
         assert_eq!(found("PUT", "o/wait"), ("Put".to_owned(), 2));
         assert_eq!(found("DELETE", "o/wait"), ("All".to_owned(), 1));
+        // Nobody else knows `HEAD`; where the most exact route has a `GET`, that is meant.
+        let head = app("ccc", &[("Head", "o/{id}", &["HEAD"])]);
+        let with_head = Routing::of([&one, &two, &head].into_iter());
+        let found = |routing: &Routing, path: &str| {
+            let path: Vec<String> = path.split('/').map(str::to_owned).collect();
+            match routing.find("HEAD", &path) {
+                HttpMatch::Function(function) => (function.name, function.as_get),
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(found(&routing, "o/wait"), ("Wait".to_owned(), true));
+        assert_eq!(found(&routing, "o/7"), ("Get".to_owned(), true));
+        assert_eq!(found(&with_head, "o/wait"), ("Wait".to_owned(), true));
+        assert_eq!(found(&with_head, "o/7"), ("Head".to_owned(), false));
+        assert_eq!(found(&with_head, "x"), ("All".to_owned(), false));
         let without = Routing::of([&two].into_iter());
         let path = ["o".to_owned(), "wait".to_owned()];
         let HttpMatch::OtherMethods(others) = without.find("POST", &path) else { panic!("nobody takes it") };

@@ -19,8 +19,17 @@ use super::executor::{FunctionAnswer, FunctionCall, HostFault, HttpRequest};
 use super::functions::{FunctionError, HttpFunction};
 use crate::store::HubName;
 
-/// Bytes that come one after the other. An error is the last of them.
-pub type ByteStream = BoxStream<'static, Result<Bytes, BrokenOff>>;
+/// A body that comes piece by piece. An error is the last of them, and so are trailers.
+pub type PieceStream = BoxStream<'static, Result<Piece, BrokenOff>>;
+
+/// A part of a body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// Some bytes of it.
+    Data(Bytes),
+    /// What follows its last byte: names and values.
+    Trailers(Vec<(String, Bytes)>),
+}
 
 /// A stream ended before its end.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -32,7 +41,7 @@ pub struct StreamedCall {
     /// The request; its body is empty.
     pub request: HttpRequest,
     /// The body.
-    pub body: ByteStream,
+    pub body: PieceStream,
     /// Takes the response as soon as the guest has said how it begins.
     pub answer: oneshot::Sender<StreamedResponse>,
     /// To be told how the guest ends.
@@ -52,7 +61,7 @@ pub struct StreamedResponse {
     /// Names and values.
     pub headers: Vec<(String, Bytes)>,
     /// The body.
-    pub body: ByteStream,
+    pub body: PieceStream,
 }
 
 /// Whether what a guest sends is whole. A body that just stops looks like one that has ended.
@@ -107,14 +116,14 @@ impl Drop for Guest {
 
 /// The body of a response, cut when its guest is stopped. Whoever drops it before its end stops the guest.
 struct Watched {
-    body: ByteStream,
+    body: PieceStream,
     end: StreamEnd,
     guest: Guest,
     over: bool,
 }
 
 impl Stream for Watched {
-    type Item = Result<Bytes, BrokenOff>;
+    type Item = Result<Piece, BrokenOff>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if self.over {
@@ -122,8 +131,9 @@ impl Stream for Watched {
         }
         let next = ready!(self.body.as_mut().poll_next(context));
         let item = match next {
-            Some(Ok(bytes)) => return Poll::Ready(Some(Ok(bytes))),
-            Some(Err(broken)) => Some(Err(broken)),
+            Some(Ok(Piece::Data(bytes))) => return Poll::Ready(Some(Ok(Piece::Data(bytes)))),
+            // A guest that has said how its response ends has sent all of it.
+            Some(end @ (Ok(Piece::Trailers(_)) | Err(_))) => Some(end),
             None if self.end.broken.load(Ordering::Acquire) => {
                 Some(Err(BrokenOff("the function was stopped".to_owned())))
             }
@@ -145,7 +155,7 @@ impl Engine {
         &self,
         hub: &HubName,
         function: HttpFunction,
-        (request, body): (HttpRequest, ByteStream),
+        (request, body): (HttpRequest, PieceStream),
     ) -> Result<StreamedResponse, FunctionError> {
         let HttpFunction { digest, name, params, .. } = function;
         let (answer, answered) = oneshot::channel();

@@ -2,7 +2,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use durawasm_core::model::{HTTP_ACTIVITY, LONGEST_INSTANCE_ID, Outcome, TAG_BYTES, Tags, tags_fit};
+use durawasm_core::model::{
+    HTTP_ACTIVITY, LONGEST_INSTANCE_ID, Outcome, TAG_BYTES, Tags, check_name, tags_fit, why_no_time,
+};
 use durawasm_core::{Cause, Command, Failure, Notice, Payload, RetryPolicy, Timestamp};
 use serde::de::IgnoredAny;
 
@@ -11,7 +13,7 @@ use super::bindings::exports::durable::functions::{activity, orchestrator};
 use super::guest::fail;
 use super::limits::{
     ATTEMPTS, CAUSES, CUSTOM_STATUS_UTF16_BYTES, ERROR_TYPE, FAILURE_TEXT, HTTP_HEADERS, LABEL_CHARS, LONGEST_MS,
-    NAME_CHARS, STATUSES, TAG_VALUE_CHARS, TAGS,
+    STATUSES, TAG_VALUE_CHARS, TAGS,
 };
 use super::stdio::{Level, cut};
 use crate::engine::http::{Headers, HttpCall, RetryOptions, add_header};
@@ -99,16 +101,10 @@ pub(super) fn outcome_out(outcome: Outcome) -> GuestOutcome {
 
 /// A name that a guest gives; `what` names it in errors.
 pub(super) fn name(what: &str, name: String) -> wasmtime::Result<String> {
-    let wrong = if name.is_empty() {
-        "is empty".to_owned()
-    } else if name.chars().nth(NAME_CHARS).is_some() {
-        format!("is longer than {NAME_CHARS} characters")
-    } else if name.chars().any(char::is_control) {
-        format!("has control characters: {name:?}")
-    } else {
-        return Ok(name);
-    };
-    Err(fail("InvalidArgument", format!("the name of {what} {wrong}")))
+    match check_name(&name) {
+        Ok(()) => Ok(name),
+        Err(wrong) => Err(fail("InvalidArgument", format!("the name of {what} {wrong}"))),
+    }
 }
 
 pub(super) fn tags(tags: Vec<types::Tag>) -> wasmtime::Result<Tags> {
@@ -292,10 +288,7 @@ pub(super) fn reason(reason: String) -> wasmtime::Result<String> {
 
 /// A point in time that a guest names.
 pub(super) fn timestamp(text: &str) -> wasmtime::Result<Timestamp> {
-    text.parse().map_err(|error| {
-        let shown = cut(text, 64);
-        fail("InvalidArgument", format!("'{shown}' is not a time like 2026-01-31T12:00:00Z: {error}"))
-    })
+    text.parse().map_err(|_| fail("InvalidArgument", format!("'{}' {}", cut(text, 64), why_no_time(text))))
 }
 
 /// A custom status.

@@ -137,3 +137,17 @@ fn what_a_failure_says_is_cut() {
     );
     assert_eq!(kept.properties, None);
 }
+
+#[test]
+fn times_are_read_and_refused() {
+    assert!(convert::timestamp("2026-01-31T12:00:00Z").is_ok());
+    for text in ["tomorrow", "2026-01-31T12:00:00", "2026-13-01T00:00:00Z"] {
+        refused(convert::timestamp(text), (ARGUMENT, &format!("'{text}' is not a time like 2026-01-31T12:00:00Z")));
+    }
+    for text in ["9999-12-31T23:59:59Z", "9999-12-30T22:00:00-01:00"] {
+        refused(
+            convert::timestamp(text),
+            (ARGUMENT, &format!("'{text}' is out of range: the last time is 9999-12-30")),
+        );
+    }
+}

@@ -42,15 +42,24 @@ pub(super) fn response(
     if !(200..=599).contains(&status) {
         return Err(wrong(&format!("it answered with status {status}; a status is 200 to 599")));
     }
-    let size: usize = headers.iter().map(|header| header.name.len() + header.value.len()).sum();
-    if headers.len() > RESPONSE_HEADERS || size > RESPONSE_HEADER_BYTES {
-        return Err(wrong(&format!("its headers are too many: {} of {size} bytes", headers.len())));
-    }
+    let headers: Vec<_> = headers.into_iter().map(|header| (header.name, Bytes::from(header.value))).collect();
+    check_size("headers", &headers).map_err(|what| wrong(&what))?;
     if body.len() > RESPONSE_BODY {
         return Err(wrong(&format!("its body has {} bytes; the limit is {RESPONSE_BODY}", body.len())));
     }
-    let headers = headers.into_iter().map(|header| (header.name, header.value)).collect();
     Ok(HttpResponse { status, headers, body: Bytes::from(body) })
+}
+
+/// Whether so many headers, or trailers, are sent. The error says that they are too many.
+pub(super) fn check_size(what: &str, headers: &[(String, Bytes)]) -> Result<(), String> {
+    let size: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
+    if headers.len() > RESPONSE_HEADERS || size > RESPONSE_HEADER_BYTES {
+        let count = headers.len();
+        return Err(format!(
+            "its {what} are too many: {count} of {size} bytes; the limits are {RESPONSE_HEADERS} and {RESPONSE_HEADER_BYTES}"
+        ));
+    }
+    Ok(())
 }
 
 fn wrong(what: &str) -> Failure {

@@ -1,14 +1,15 @@
 //! `wasi:http/incoming-handler`: requests that a guest answers while they arrive. Nothing is collected: the guest waits for
 //! its client, and the client for the guest.
 
+use std::future::ready;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use durawasm_core::Failure;
 use futures_util::{StreamExt, TryStreamExt};
-use http_body_util::{BodyExt, StreamBody};
+use http_body_util::{BodyStream, StreamBody};
 use hyper::body::Frame;
-use hyper::header::{HeaderName, HeaderValue};
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use hyper::{Request, Response};
 use tokio::sync::oneshot;
 use wasmtime::Store;
@@ -18,8 +19,9 @@ use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 use wasmtime_wasi_http::{Error, WasiHttpView};
 
+use super::functions;
 use super::guest::Guest;
-use crate::engine::executor::{BrokenOff, ByteStream, HttpRequest, StreamedCall, StreamedResponse};
+use crate::engine::executor::{BrokenOff, HttpRequest, Piece, PieceStream, StreamedCall, StreamedResponse};
 use crate::engine::streams::StreamEnd;
 
 /// Why a guest's response was not sent.
@@ -64,8 +66,41 @@ fn head(request: &HttpRequest) -> Result<Request<()>, String> {
     head.body(()).map_err(|error| format!("the request for {} cannot be told to a guest: {error}", request.url))
 }
 
-fn arriving(body: ByteStream) -> impl hyper::body::Body<Data = Bytes, Error = Error> + Send + 'static {
-    StreamBody::new(body.map_ok(Frame::data).map_err(|_broken| Error::HttpProtocolError))
+fn arriving(body: PieceStream) -> impl hyper::body::Body<Data = Bytes, Error = Error> + Send + 'static {
+    StreamBody::new(body.map_err(|_broken| Error::HttpProtocolError).and_then(|piece| ready(frame(piece))))
+}
+
+/// A piece of a request. What its connection has taken is bounded already.
+fn frame(piece: Piece) -> Result<Frame<Bytes>, Error> {
+    let trailers = match piece {
+        Piece::Data(bytes) => return Ok(Frame::data(bytes)),
+        Piece::Trailers(trailers) => trailers,
+    };
+    let mut map = HeaderMap::new();
+    for (name, value) in trailers {
+        let name = HeaderName::try_from(name).map_err(|_| Error::HttpProtocolError)?;
+        map.append(name, HeaderValue::from_maybe_shared(value).map_err(|_| Error::HttpProtocolError)?);
+    }
+    Ok(Frame::trailers(map))
+}
+
+/// A piece of a response, bounded as its head is.
+fn piece(frame: Result<Frame<Bytes>, Error>) -> Result<Piece, BrokenOff> {
+    match frame.map_err(|error| BrokenOff(error.to_string()))?.into_data() {
+        Ok(bytes) => Ok(Piece::Data(bytes)),
+        Err(frame) => {
+            let trailers = pairs(&frame.into_trailers().unwrap_or_default());
+            functions::check_size("trailers", &trailers).map_err(BrokenOff)?;
+            Ok(Piece::Trailers(trailers))
+        }
+    }
+}
+
+fn pairs(headers: &HeaderMap) -> Vec<(String, Bytes)> {
+    let pair = |(name, value): (&HeaderName, &HeaderValue)| {
+        (name.as_str().to_owned(), Bytes::copy_from_slice(value.as_bytes()))
+    };
+    headers.iter().map(pair).collect()
 }
 
 /// Takes what the guest answers, as soon as it says how it begins.
@@ -94,9 +129,7 @@ fn sendable(response: Response<HyperOutgoingBody>) -> Result<StreamedResponse, F
         let what = format!("it answered with status {status}; a status is 200 to 599");
         return Err(Failure::new("BadResponse", what).non_retriable());
     }
-    let header = |(name, value): (&HeaderName, &HeaderValue)| {
-        (name.as_str().to_owned(), Bytes::copy_from_slice(value.as_bytes()))
-    };
-    let body = body.into_data_stream().map_err(|error| BrokenOff(error.to_string()));
-    Ok(StreamedResponse { status, headers: head.headers.iter().map(header).collect(), body: body.boxed() })
+    let headers = pairs(&head.headers);
+    functions::check_size("headers", &headers).map_err(|what| Failure::new("BadResponse", what).non_retriable())?;
+    Ok(StreamedResponse { status, headers, body: BodyStream::new(body).map(piece).boxed() })
 }

@@ -13,12 +13,19 @@ pub(crate) fn fine(ctx: FunctionContext, request: HttpRequest) -> Result<HttpRes
     Ok(HttpResponse::new(200).header("X-Status-Uri", links.status_query_get_uri).text(request.body().len().to_string()))
 }
 
+/// Opens with the admin key, and with one that manages the hub.
+#[durawasm::http(name = "HttpForAdmins", route = "admins", methods = ["GET"], auth = "admin")]
+pub(crate) fn for_admins(_ctx: FunctionContext) -> Result<HttpResponse> {
+    Ok(HttpResponse::new(200))
+}
+
 /// Does what the route names.
 #[durawasm::http(name = "HttpDeed", route = "deeds/{deed}", methods = ["GET", "POST"])]
 pub(crate) fn deed(_ctx: FunctionContext, request: HttpRequest) -> Result<HttpResponse> {
     let ok = HttpResponse::new(200);
     match request.require_param("deed")? {
         "panic" => panic!("boom at work"),
+        "method" => Ok(ok.header("X-Method", request.method()).text("whole")),
         "fail" => durawasm::bail!("a secret of the inside"),
         "loop" => deeds::loop_forever(),
         "memory" => deeds::grow_memory(),

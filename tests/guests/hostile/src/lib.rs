@@ -17,6 +17,8 @@ durawasm::app!(
     activities::wrong_role,
     http::deed,
     http::fine,
+    http::for_admins,
+    orchestrators::calls_client,
     orchestrators::grow_memory,
     orchestrators::huge_log,
     orchestrators::loop_forever,

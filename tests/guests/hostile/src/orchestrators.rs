@@ -52,6 +52,12 @@ pub(crate) async fn spin_on_clock(_ctx: OrchestrationContext) -> Result<()> {
     Ok(())
 }
 
+/// Calls the client, which is for activities and client functions.
+#[durawasm::orchestrator(name = "CallsClient")]
+pub(crate) async fn calls_client(_ctx: OrchestrationContext) -> Result<()> {
+    durawasm::raw::client::terminate("somebody", None, false).map_err(|_| Error::new("Refused", "it was refused"))
+}
+
 /// Calls what only activities may.
 #[durawasm::orchestrator(name = "WrongRole")]
 pub(crate) async fn wrong_role(_ctx: OrchestrationContext) -> Result<u32> {

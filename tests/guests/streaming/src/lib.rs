@@ -3,9 +3,10 @@
 use durawasm::prelude::*;
 use serde_json::{Value, json};
 use wasip2::http::types::{
-    ErrorCode, Fields, IncomingRequest, OutgoingBody, OutgoingRequest, OutgoingResponse, ResponseOutparam, Scheme,
+    ErrorCode, Fields, IncomingBody, IncomingRequest, OutgoingBody, OutgoingRequest, OutgoingResponse,
+    ResponseOutparam, Scheme,
 };
-use wasip2::io::streams::{InputStream, OutputStream};
+use wasip2::io::streams::{InputStream, OutputStream, StreamError};
 
 /// Sends back what comes, as it comes.
 #[durawasm::incoming(route = "echo", methods = ["POST"], auth = "anonymous")]
@@ -102,6 +103,27 @@ fn echo(request: &IncomingRequest, out: ResponseOutparam) {
     OutgoingBody::finish(body, None).expect("all is written");
 }
 
+/// Sends back the body of the request and then its trailers.
+fn trailers(request: &IncomingRequest, out: ResponseOutparam) {
+    let incoming = request.consume().expect("the body is there");
+    let input = incoming.stream().expect("the stream is there");
+    let body = begin(out, 200, &[("trailer", "x-sum, x-twice")]);
+    let output = body.write().expect("the stream is there");
+    loop {
+        match input.blocking_read(64 << 10) {
+            Ok(piece) => drop(write(&output, &piece)),
+            Err(StreamError::Closed) => break,
+            // It is not whole: nor is what came of it.
+            Err(StreamError::LastOperationFailed(_)) => return,
+        }
+    }
+    drop((input, output));
+    let came = IncomingBody::finish(incoming);
+    came.subscribe().block();
+    let Some(Ok(Ok(trailers))) = came.get() else { return drop(body) };
+    OutgoingBody::finish(body, trailers).expect("all is written");
+}
+
 fn start(ctx: FunctionContext, request: &IncomingRequest, out: ResponseOutparam) {
     let path = request.path_with_query().unwrap_or_default();
     let function = path.split('?').next().unwrap_or_default().rsplit('/').next().unwrap_or_default();
@@ -124,6 +146,18 @@ fn deed(ctx: FunctionContext, deed: &str, request: &IncomingRequest, out: Respon
         "status-101" => drop(begin(out, 101, &[])),
         "loop" => spin(),
         "setting" => whole(out, 200, &std::env::var("SETTING").unwrap_or_default()),
+        "trailers" => trailers(request, out),
+        "many-trailers" => {
+            let body = begin(out, 200, &[("trailer", "x-many")]);
+            let output = body.write().expect("the stream is there");
+            write(&output, b"half ");
+            drop(output);
+            let fields = Fields::new();
+            for number in 0..101 {
+                fields.append("x-many", number.to_string().as_bytes()).expect("a trailer");
+            }
+            OutgoingBody::finish(body, Some(fields)).expect("all is written");
+        }
         "fetch" => whole(out, 200, &fetch(&String::from_utf8_lossy(&read_all(request)))),
         "count" => {
             let body = begin(out, 200, &[("content-type", "text/plain")]);
