@@ -27,18 +27,76 @@ async fn the_examples_in_javascript_do_what_their_readmes_say() {
     let greetings = json!(["Hello Tokyo!", "Hello Seattle!", "Hello London!"]);
     assert_eq!(hello.run("JS1_HelloSequence", Value::Null).await["output"], greetings);
 
+    let typed = host("hello-cities-ts").await;
+    assert_eq!(typed.run("TS1_HelloSequence", Value::Null).await["output"], greetings);
+
+    assert_eq!(host("fan-out-js").await.run("JS2_FanOut", json!(10)).await["output"], json!(385));
     assert_eq!(host("fan-out-ts").await.run("TS2_FanOut", json!(10)).await["output"], json!(385));
 
-    let human = host("human-interaction-ts").await;
-    let raise = |data: &'static str| ("/runtime/webhooks/durabletask/instances/trip/raiseEvent/approval", data);
-    for (data, outcome) in [("true", "approved"), ("false", "rejected")] {
-        let path = "/runtime/webhooks/durabletask/orchestrators/TS3_Approval/trip";
-        assert_eq!(human.send("POST", path, r#"{"what":"a trip","seconds":3600}"#).await.status, 202);
-        human.until("trip", "asking", |status| status["customStatus"] == "waiting for the event Approval").await;
-        assert_eq!(human.send("POST", raise(data).0, raise(data).1).await.status, 202);
-        assert_eq!(human.ended("trip").await["output"], outcome);
+    for (example, function) in [("human-interaction-js", "JS3_Approval"), ("human-interaction-ts", "TS3_Approval")] {
+        let human = host(example).await;
+        for (data, outcome) in [("true", "approved"), ("false", "rejected")] {
+            let path = format!("/runtime/webhooks/durabletask/orchestrators/{function}/trip");
+            assert_eq!(human.send("POST", &path, r#"{"what":"a trip","seconds":3600}"#).await.status, 202);
+            human.until("trip", "asking", |status| status["customStatus"] == "waiting for the event Approval").await;
+            let raise = "/runtime/webhooks/durabletask/instances/trip/raiseEvent/approval";
+            assert_eq!(human.send("POST", raise, data).await.status, 202);
+            assert_eq!(human.ended("trip").await["output"], outcome);
+        }
+        assert_eq!(human.run(function, json!({"what": "a trip", "seconds": 0})).await["output"], "expired");
     }
-    assert_eq!(human.run("TS3_Approval", json!({"what": "a trip", "seconds": 0})).await["output"], "expired");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn client_functions_in_typescript_start_and_refuse() {
+    if skipped() {
+        return;
+    }
+    let host = host("http-start-ts").await;
+    let started = host.send("POST", "/api/ts/orchestrators/TS4_WaitsForGo", "\"Ada\"").await;
+    assert_eq!(started.status, 202, "{}", started.text());
+    let sole = "/api/ts/orchestrators/TS4_WaitsForGo/sole";
+    assert_eq!(host.send("POST", sole, "\"Ada\"").await.status, 202);
+    let refused = host.send("POST", sole, "\"Bob\"").await;
+    assert_eq!(refused.status, 409, "{}", refused.text());
+    assert_eq!(refused.text(), "An instance with ID 'sole' already exists.");
+    let go = "/runtime/webhooks/durabletask/instances/sole/raiseEvent/Go";
+    assert_eq!(host.send("POST", go, "null").await.status, 202);
+    assert_eq!(host.ended("sole").await["output"], "Ada");
+}
+
+/// The functions of the original's guides, as they are printed there.
+#[tokio::test(flavor = "multi_thread")]
+async fn functions_of_the_originals_guides_run_unchanged() {
+    if skipped() {
+        return;
+    }
+    let host = Host::new().await;
+    host.deploy("folders", super::guest("folders-js").await).await;
+    let headers = [("host", "localhost:7071"), ("content-type", "application/json")];
+    for (route, id) in [("", "one"), ("once/", "two")] {
+        let path = format!("/api/{route}orchestrators/HelloWorld/{id}");
+        let first = host.send_with("POST", &path, &headers, "\"Ada\"").await;
+        assert_eq!(first.status, 202, "{}", first.text());
+        assert_eq!(first.headers["location"].to_str().unwrap(), first.json()["statusQueryGetUri"].as_str().unwrap());
+        host.until(id, "waiting", |status| status["runtimeStatus"] == "Running").await;
+        let again = host.send_with("POST", &path, &headers, "\"Bob\"").await;
+        assert_eq!(again.status, 409, "{}", again.text());
+        assert_eq!(again.text(), format!("An instance with ID '{id}' already exists."));
+        let go = format!("/runtime/webhooks/durabletask/instances/{id}/raiseEvent/Go");
+        assert_eq!(host.send("POST", &go, "1").await.status, 202);
+        assert_eq!(host.ended(id).await["output"], "Hello Ada!");
+        let ended = host.send_with("POST", &path, &headers, "\"Bob\"").await;
+        // One replaces what has ended, the other never does.
+        assert_eq!(ended.status, if route.is_empty() { 202 } else { 409 }, "{}", ended.text());
+    }
+    let manual = host.send("POST", "/admin/functions/HelloWorldManualStart", r#"{"input":"Eve"}"#).await;
+    assert_eq!(manual.status, 202, "{}", manual.text());
+    // It is not waited for.
+    while host.send("GET", "/runtime/webhooks/durabletask/instances/by-hand", "").await.status == 404 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(host.status("by-hand").await["input"], "Eve");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -167,7 +225,7 @@ async fn the_examples_in_typescript_fit_the_types() {
     if skipped() {
         return;
     }
-    for example in ["fan-out-ts", "human-interaction-ts"] {
+    for example in ["fan-out-ts", "hello-cities-ts", "http-start-ts", "human-interaction-ts"] {
         // The build places the types.
         build(root().join("examples").join(example)).await.unwrap();
         check_types(&root().join("examples").join(example)).await;
