@@ -52,6 +52,12 @@ async fn python_makes_the_histories_that_rust_makes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn python_survives_a_crash_in_each_story() {
+    let Some(component) = apps::python(FLOW) else { return };
+    conformance::survives_a_crash(component, &EXCEPT).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn python_survives_a_crash_after_every_commit() {
     let Some(component) = apps::python(FLOW) else { return };
     let names = ["activities", "mixed", "retry", "event-timeout", "child-retry", "race", "standard-sleep"];

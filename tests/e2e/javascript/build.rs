@@ -214,10 +214,24 @@ async fn node(folder: &Path, args: &[&std::ffi::OsStr]) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
 }
 
-async fn check_types(folder: &Path) {
+async fn check_types(project: &Path) {
     let modules = tokio::task::spawn_blocking(|| tools::node_modules("typescript")).await.unwrap();
     let compiler = modules.join("typescript/bin/tsc");
-    node(folder, &[compiler.as_os_str(), "--project".as_ref(), ".".as_ref()]).await;
+    node(&root(), &[compiler.as_os_str(), "--project".as_ref(), project.as_os_str()]).await;
+}
+
+/// The same code fits the types of the original package and those of the SDK.
+#[tokio::test(flavor = "multi_thread")]
+async fn code_for_the_original_fits_the_types() {
+    if skipped() || tools::skipped(tools::SKIP_CLIENTS, &[tools::Tool::Node]) {
+        return;
+    }
+    // The sample finds them there.
+    let _original = tokio::task::spawn_blocking(|| tools::node_modules("js")).await.unwrap();
+    let sample = root().join("tests/clients/typescript/sample");
+    for project in ["tsconfig.original.json", "tsconfig.json"] {
+        check_types(&sample.join(project)).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
