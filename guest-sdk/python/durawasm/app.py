@@ -149,7 +149,7 @@ class Blueprint:
         for builder in self._builders:
             key = (builder.check().kind, builder.function_name)
             if key in seen:
-                raise ValueError(f"two functions ({key[0].value}) are called '{key[1]}': give one of them another name")
+                raise ValueError(f"{builder.place} has the name of another {key[0].value}: give one of them another name")
             seen.add(key)
         return list(self._builders)
 

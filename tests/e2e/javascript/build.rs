@@ -137,7 +137,9 @@ async fn what_is_wrong_with_an_app_is_said_with_file_and_line() {
     let engine = r#"{"name":"app","dependencies":{"durawasm":"0.1.0"},"durawasm":{"engine":"v8"}}"#;
     let main = r#"{"name":"app","main":"code/*.js","dependencies":{"durawasm":"0.1.0"}}"#;
     let thrown = "import * as df from \"durawasm\";\n\ndf.app.timer(\"T\", { handler: () => {} });\n";
-    let cases: [(&str, &str, &str, &[&str]); 8] = [
+    let twice = "import * as df from \"durawasm\";\nconst handler = () => 1;\ndf.app.activity(\"A\", { handler });\n\
+        df.app.activity(\"A\", { handler });\n";
+    let cases: [(&str, &str, &str, &[&str]); 9] = [
         (manifest, "src/functions/a.ts", "export const x: number = ;\n", &["src/functions/a.ts:1:25"]),
         (
             manifest,
@@ -145,7 +147,8 @@ async fn what_is_wrong_with_an_app_is_said_with_file_and_line() {
             "import fs from \"node:fs\";\nfs.x();\n",
             &["src/functions/a.js:1:15", "belongs to Node.js"],
         ),
-        (manifest, "src/functions/a.js", "import \"left-pad\";\n", &["src/functions/a.js:1:7", "left-pad"]),
+        (manifest, "src/functions/a.js", "import \"left-pad/x\";\n", &["src/functions/a.js:1:7", "npm install left-pad\n"]),
+        (manifest, "index.js", twice, &["index.js:4", "two functions (activity) are called 'A'"]),
         (manifest, "index.js", thrown, &["index.js:3", "needs a schedule"]),
         (monkey, "index.js", thrown, &["index.js:3", "needs a schedule"]),
         (engine, "index.js", "", &["package.json", "v8", "quickjs"]),
@@ -159,7 +162,9 @@ async fn what_is_wrong_with_an_app_is_said_with_file_and_line() {
         for part in expected {
             assert!(error.contains(part), "{file}: no {part} in: {error}");
         }
-        assert!(!error.contains("/tools/"), "paths of tools are of no use to an author: {error}");
+        for useless in ["/tools/", "durawasm/src/", "Failed to", "external"] {
+            assert!(!error.contains(useless), "{useless} is of no use to an author: {error}");
+        }
     }
 }
 

@@ -66,7 +66,7 @@ pub(super) async fn build(app: &App, progress: &Progress) -> Result<Bytes, Strin
     let output = output(&mut node).await.map_err(|error| no_node(&error))?;
     if !output.status.success() {
         progress.note(String::from_utf8_lossy(&output.stderr).trim_end());
-        return Err("the build failed; fix it and save, it is built again then".to_owned());
+        return Err("the build failed".to_owned());
     }
     let printed = String::from_utf8_lossy(&output.stdout);
     let path = PathBuf::from(printed.lines().last().unwrap_or_default());
