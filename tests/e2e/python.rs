@@ -272,7 +272,10 @@ fn what_is_wrong_with_an_app_is_said_with_file_and_line() {
     assert!(!said.contains("backtrace"), "only the author's own error: {said}");
     let said = build_fails("import durawasm as df\n", |_| ());
     assert!(said.contains("function_app.py makes no app"), "{said}");
-    let said = build_fails("import durawasm as df\n\napp = df.DFApp()\n\n@app.queue_trigger(queue_name='q')\ndef f(): pass\n", |_| ());
+    let said = build_fails(
+        "import durawasm as df\n\napp = df.DFApp()\n\n@app.queue_trigger(queue_name='q')\ndef f(): pass\n",
+        |_| (),
+    );
     assert!(said.contains("File \"function_app.py\", line 5") && said.contains("offers no queue_trigger"), "{said}");
     assert!(!said.contains("durawasm/app.py"), "only the author's own lines: {said}");
     let said = build_fails("import durawasm as df\n", |command| {

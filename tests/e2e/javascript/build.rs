@@ -147,7 +147,12 @@ async fn what_is_wrong_with_an_app_is_said_with_file_and_line() {
             "import fs from \"node:fs\";\nfs.x();\n",
             &["src/functions/a.js:1:15", "belongs to Node.js"],
         ),
-        (manifest, "src/functions/a.js", "import \"left-pad/x\";\n", &["src/functions/a.js:1:7", "npm install left-pad\n"]),
+        (
+            manifest,
+            "src/functions/a.js",
+            "import \"left-pad/x\";\n",
+            &["src/functions/a.js:1:7", "npm install left-pad\n"],
+        ),
         (manifest, "index.js", twice, &["index.js:4", "two functions (activity) are called 'A'"]),
         (manifest, "index.js", thrown, &["index.js:3", "needs a schedule"]),
         (monkey, "index.js", thrown, &["index.js:3", "needs a schedule"]),
