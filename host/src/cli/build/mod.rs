@@ -127,6 +127,11 @@ pub(super) fn is_ignored(name: &str) -> bool {
     ["target", "node_modules", "__pycache__", "venv"].contains(&name) || name.starts_with('.')
 }
 
+/// What a build writes where it is told to, and no build reads.
+pub(super) fn is_component(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "wasm")
+}
+
 /// The server's app names have lowercase letters, digits and hyphens.
 fn app_name(package: &str) -> String {
     // A package of npm may have a scope: `@owner/name`.

@@ -13,7 +13,7 @@ const RUST: &[File] = &[
     ("README.md", include_str!("rust/README.md")),
     ("Cargo.toml", include_str!("rust/Cargo.toml.txt")),
     ("src/lib.rs", include_str!("rust/lib.rs.txt")),
-    (".gitignore", "/target/\n/.durawasm/\n"),
+    (".gitignore", "/target/\n/.durawasm/\n*.wasm\n"),
 ];
 
 const PYTHON: &[File] = &[
@@ -21,7 +21,7 @@ const PYTHON: &[File] = &[
     ("function_app.py", include_str!("python/function_app.py")),
     ("test_function_app.py", include_str!("python/test_function_app.py")),
     ("requirements.txt", include_str!("python/requirements.txt")),
-    (".gitignore", "__pycache__/\n.venv/\n/.durawasm/\n"),
+    (".gitignore", "__pycache__/\n.venv/\n/.durawasm/\n*.wasm\n"),
 ];
 
 const JAVASCRIPT: &[File] = &[
@@ -29,7 +29,7 @@ const JAVASCRIPT: &[File] = &[
     ("package.json", include_str!("javascript/package.json.txt")),
     ("src/functions/hello.js", include_str!("javascript/hello.js")),
     ("test/hello.test.js", include_str!("javascript/hello.test.js")),
-    (".gitignore", "node_modules/\n/.durawasm/\n"),
+    (".gitignore", "node_modules/\n/.durawasm/\n*.wasm\n"),
 ];
 
 const TYPESCRIPT: &[File] = &[
@@ -38,7 +38,7 @@ const TYPESCRIPT: &[File] = &[
     ("tsconfig.json", include_str!("typescript/tsconfig.json.txt")),
     ("src/functions/hello.ts", include_str!("typescript/hello.ts")),
     ("test/hello.test.ts", include_str!("typescript/hello.test.ts")),
-    (".gitignore", "node_modules/\n/.durawasm/\n"),
+    (".gitignore", "node_modules/\n/.durawasm/\n*.wasm\n"),
 ];
 
 pub(super) fn new(args: &NewArgs) -> Result<(), CliError> {
