@@ -10,9 +10,9 @@ use super::{SledOptions, SledStore, SyncGate};
 use crate::store::Store;
 use crate::store::conformance::{hub, next, start};
 
-/// Of this store every sync counts as fast.
+/// Of this store every sync counts as quick.
 fn open(directory: &TempDir) -> Arc<SledStore> {
-    let options = SledOptions { slow_sync: Duration::MAX, ..SledOptions::default() };
+    let options = SledOptions { quick_sync: Duration::MAX, ..SledOptions::default() };
     Arc::new(SledStore::open(directory.path(), options).unwrap())
 }
 

@@ -79,9 +79,9 @@ impl Disk {
         self.slow >= SLOW_SYNCS
     }
 
-    /// A small batch takes as long as a sync, and syncs are fast.
+    /// A small batch takes as long as a sync, and that is not long.
     pub(super) fn is_quick(&self) -> bool {
-        self.sync_took <= self.shared.options.slow_sync && self.journal.room() >= ROOM
+        self.sync_took <= self.shared.options.quick_sync && self.journal.room() >= ROOM
     }
 
     /// The journal, for a thread that syncs it.
