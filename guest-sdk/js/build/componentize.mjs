@@ -34,10 +34,10 @@ async function quickjs({ source, wit }) {
 }
 
 /** What the tools put before an error's own text. */
-const PREFIX = /^:?\s*(Failed to [a-z ]+(JavaScript|JS)[a-zA-Z ]*:\s*)+/;
+const PREFIX = /^durawasm\/src\/\S+:\d+\s+|^:?\s*(Failed to [a-z ]+(JavaScript|JS)[a-zA-Z ]*:\s*)+/;
 
 /** Lines of the tools that tell an author nothing, and those of the SDK's own code. */
-const NOISE = /^(at [^(]*\(durawasm\/src\/|Failed to initialize component|Exception while evaluating|Additionally, some promises|Promise rejected but never|Stack:$)/;
+const NOISE = /^(at [^(]*\(durawasm\/src\/|[^\s(]*@durawasm\/src\/|Failed to initialize component|Exception while evaluating|Additionally, some promises|Promise rejected but never|Stack:$)/;
 
 /** What went wrong when the module's top level ran, with the author's files and lines. */
 function explain(message, { sources, table }) {
