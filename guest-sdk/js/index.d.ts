@@ -118,11 +118,17 @@ export interface Schedule {
     runOnStartup?: boolean;
 }
 
+export type TimerHandler = (timer: Timer, context: InvocationContext) => FunctionResult<unknown>;
 export interface TimerFunctionOptions extends FunctionOptions, Schedule {
-    handler: (timer: Timer, context: InvocationContext) => FunctionResult<unknown>;
+    handler: TimerHandler;
 }
+export type TimerDurableClientHandler = (
+    timer: Timer,
+    client: DurableClient,
+    context: InvocationContext,
+) => FunctionResult<unknown>;
 export interface TimerDurableClientOptions extends FunctionOptions, Schedule {
-    handler: (timer: Timer, client: DurableClient, context: InvocationContext) => FunctionResult<unknown>;
+    handler: TimerDurableClientHandler;
 }
 
 export type ManualHandler = (input: any, context: InvocationContext) => FunctionResult<unknown>;
@@ -158,6 +164,8 @@ export type RegisteredOrchestration = (input?: Json, instanceId?: string) => Reg
 export interface RegisteredTask extends Task<any> {
     withRetry(retryOptions: RetryOptions): Task<any>;
 }
+export type RegisteredActivityTask = RegisteredTask;
+export type RegisteredOrchestrationTask = RegisteredTask;
 
 /** The older form: `module.exports = df.orchestrator(function* (context) {…})`. */
 export function orchestrator<H extends OrchestrationHandler>(handler: H): H;
@@ -366,10 +374,12 @@ export class ClientError extends Error {
     readonly status?: DurableOrchestrationStatus;
 }
 
+export interface ExceptionPropertiesProvider {
+    getExceptionProperties(error: unknown): Record<string, unknown> | undefined;
+}
+
 /** Adds facts to failures. */
-export function setExceptionPropertiesProvider(
-    provider: { getExceptionProperties(error: unknown): Record<string, unknown> | undefined } | undefined,
-): void;
+export function setExceptionPropertiesProvider(provider: ExceptionPropertiesProvider | undefined): void;
 
 // ---------------------------------------------------------------------------------------------------------------------
 // The durable client
@@ -433,6 +443,12 @@ export interface WaitForCompletionOptions {
     retryIntervalInMilliseconds?: number;
 }
 
+/** The client manages the function's own hub: naming another one is an error. */
+export interface TaskHubOptions {
+    taskHubName?: string;
+    connectionName?: string;
+}
+
 export interface HttpManagementPayload {
     readonly id: string;
     readonly statusQueryGetUri: string;
@@ -461,11 +477,11 @@ export class DurableClient {
     getStatus(instanceId: string, showHistory: boolean, showHistoryOutput?: boolean, showInput?: boolean): Promise<DurableOrchestrationStatus | null>;
     getStatusAll(): Promise<DurableOrchestrationStatus[]>;
     getStatusBy(filter: OrchestrationFilter): Promise<DurableOrchestrationStatus[]>;
-    raiseEvent(instanceId: string, eventName: string, eventData?: Json): Promise<void>;
+    raiseEvent(instanceId: string, eventName: string, eventData?: Json, options?: TaskHubOptions): Promise<void>;
     terminate(instanceId: string, reason?: string, options?: { recursive?: boolean }): Promise<void>;
     suspend(instanceId: string, reason?: string): Promise<void>;
     resume(instanceId: string, reason?: string): Promise<void>;
-    rewind(instanceId: string, reason?: string): Promise<void>;
+    rewind(instanceId: string, reason?: string, options?: TaskHubOptions): Promise<void>;
     /** Runs the instance again, under a new id unless it is told otherwise; gives the id. */
     restart(instanceId: string, options?: { restartWithNewInstanceId?: boolean }): Promise<string>;
     purgeInstanceHistory(instanceId: string, options?: { recursive?: boolean }): Promise<PurgeHistoryResult>;

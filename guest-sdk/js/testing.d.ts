@@ -56,7 +56,13 @@ export interface OrchestrationTestResult {
     executions: number;
 }
 
-/** Runs an orchestrator to its end in simulated time. */
+/** An orchestrator did something else when it ran again on what was recorded; the message says which call. */
+export class NonDeterminismError extends Error {}
+
+/**
+ * Runs an orchestrator to its end in simulated time. Each execution runs twice, the second time on what the first one
+ * recorded: one that is not deterministic rejects with a `NonDeterminismError`.
+ */
 export function runOrchestration(name: string, options?: OrchestrationTestOptions): Promise<OrchestrationTestResult>;
 
 /** Runs an activity; gives its result or throws what it threw. */

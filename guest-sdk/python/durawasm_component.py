@@ -14,6 +14,8 @@ from wit_world.imports.types import Tag  # noqa: E402
 
 #: Where componentize-py shows the second folder of its search path: the app's.
 APP = "/1"
+#: Where it shows the first one: this file's and the package's.
+SDK = "/0"
 
 
 def _load() -> None:
@@ -36,7 +38,12 @@ def _report(error: BaseException) -> str:
     while trace is not None and not trace.tb_frame.f_code.co_filename.startswith(APP + "/"):
         trace = trace.tb_next
     error.__context__ = None
-    lines = traceback.format_exception(type(error), error, trace)
+    error.__traceback__ = trace
+    report = traceback.TracebackException.from_exception(error)
+    # An error that this package raises is the author's: it ends with the author's last frame.
+    while report.stack and len(report.stack) > 1 and report.stack[-1].filename.startswith(SDK + "/"):
+        report.stack.pop()
+    lines = list(report.format())
     text = "".join(line for line in lines if "<frozen importlib" not in line).strip()
     if isinstance(error, ModuleNotFoundError):
         text += "\nIs its package in requirements.txt?"

@@ -76,6 +76,16 @@ async fn javascript_makes_the_histories_that_rust_makes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn javascript_survives_a_crash_in_each_story() {
+    if skipped() {
+        return;
+    }
+    for engine in ENGINES {
+        conformance::survives_a_crash(guest(engine).await, &EXCEPT).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn javascript_survives_a_crash_after_every_commit() {
     if skipped() {
         return;

@@ -52,6 +52,12 @@ async fn python_makes_the_histories_that_rust_makes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn python_survives_a_crash_in_each_story() {
+    let Some(component) = apps::python(FLOW) else { return };
+    conformance::survives_a_crash(component, &EXCEPT).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn python_survives_a_crash_after_every_commit() {
     let Some(component) = apps::python(FLOW) else { return };
     let names = ["activities", "mixed", "retry", "event-timeout", "child-retry", "race", "standard-sleep"];
@@ -266,6 +272,12 @@ fn what_is_wrong_with_an_app_is_said_with_file_and_line() {
     assert!(!said.contains("backtrace"), "only the author's own error: {said}");
     let said = build_fails("import durawasm as df\n", |_| ());
     assert!(said.contains("function_app.py makes no app"), "{said}");
+    let said = build_fails(
+        "import durawasm as df\n\napp = df.DFApp()\n\n@app.queue_trigger(queue_name='q')\ndef f(): pass\n",
+        |_| (),
+    );
+    assert!(said.contains("File \"function_app.py\", line 5") && said.contains("offers no queue_trigger"), "{said}");
+    assert!(!said.contains("durawasm/app.py"), "only the author's own lines: {said}");
     let said = build_fails("import durawasm as df\n", |command| {
         command.env("PATH", "/nowhere");
     });

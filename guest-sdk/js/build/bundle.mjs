@@ -34,7 +34,7 @@ export async function bundle({ app, sdk, engine, functions, facts }) {
             plugins: [sdkPlugin(sdk, engine)],
         })
         .catch(async (error) => {
-            throw await described(error);
+            throw await described(error, { app, sdk });
         });
     const text = (suffix) => result.outputFiles.find((file) => file.path.endsWith(suffix)).text;
     const lines = lineTable(text("app.js"), JSON.parse(text("app.js.map")), { app, sdk });
@@ -74,12 +74,24 @@ function sdkPlugin(sdk, engine) {
 }
 
 /** The messages of the bundler: the author's files and lines. */
-async function described(error) {
+async function described(error, { app, sdk }) {
     if (!Array.isArray(error.errors) || error.errors.length === 0) {
         return error;
     }
-    const messages = await esbuild.formatMessages(error.errors, { kind: "error", color: process.env.DURAWASM_COLOR === "1" });
+    const inSdk = relative(app, join(sdk, "src/index.js"));
+    const told = error.errors.map((each) => {
+        const missing = /^Could not resolve "([^"./][^"]*)"$/.exec(each.text);
+        // The bundler's own advice is for other programs than this.
+        const notes = missing ? [{ text: `Install it in the app's folder: npm install ${packageOf(missing[1])}` }] : each.notes;
+        return { ...each, text: each.text.replaceAll(inSdk, "durawasm"), notes };
+    });
+    const messages = await esbuild.formatMessages(told, { kind: "error", color: process.env.DURAWASM_COLOR === "1" });
     return new Problem(messages.join("").trimEnd());
+}
+
+/** The package that a module is in: `@owner/name/part` is in `@owner/name`. */
+function packageOf(path) {
+    return path.split("/").slice(0, path.startsWith("@") ? 2 : 1).join("/");
 }
 
 /** For each line of the module, where it comes from: `[index into sources, line]`, or 0 for no place. */

@@ -33,8 +33,11 @@ async function quickjs({ source, wit }) {
     return component;
 }
 
-/** Lines of the tools that tell an author nothing. */
-const NOISE = /^(Failed to initialize component|Exception while evaluating|Additionally, some promises|Promise rejected but never|Stack:$)/;
+/** What the tools put before an error's own text. */
+const PREFIX = /^durawasm\/src\/\S+:\d+\s+|^:?\s*(Failed to [a-z ]+(JavaScript|JS)[a-zA-Z ]*:\s*)+/;
+
+/** Lines of the tools that tell an author nothing, and those of the SDK's own code. */
+const NOISE = /^(at [^(]*\(durawasm\/src\/|[^\s(]*@durawasm\/src\/|Failed to initialize component|Exception while evaluating|Additionally, some promises|Promise rejected but never|Stack:$)/;
 
 /** What went wrong when the module's top level ran, with the author's files and lines. */
 function explain(message, { sources, table }) {
@@ -42,6 +45,6 @@ function explain(message, { sources, table }) {
         const place = table[Number(line) - 1];
         return place ? `${sources[place[0]]}:${place[1]}` : whole;
     });
-    const lines = mapped.split("\n").filter((line) => !NOISE.test(line.trim()));
+    const lines = mapped.split("\n").map((line) => line.replace(PREFIX, "")).filter((line) => !NOISE.test(line.trim()));
     return `the app's modules could not be loaded (their top level runs when the app is built):\n${lines.join("\n").trim()}`;
 }

@@ -129,7 +129,22 @@ const unsupported = (what) => (name) => {
     throw new DurableError(`'${name}': ${what} are not offered by this host`);
 };
 
+/** There, so that code which names it says what is missing. */
+export class EntityId {
+    constructor(name) {
+        unsupported("entities")(name);
+    }
+}
+
+/** Triggers and bindings of the original that this host does not have. */
+const OTHERS = [
+    "connectorTrigger", "cosmosDB", "eventGrid", "eventHub", "mcpTool", "mySql", "serviceBusQueue", "serviceBusTopic", "sql",
+    "storageBlob", "storageQueue", "table", "warmup", "webPubSub",
+];
+const others = (what) => Object.fromEntries(OTHERS.map((name) => [name, unsupported(`${what} of type ${name}`)]));
+
 export const app = {
+    ...others("triggers"),
     orchestration,
     activity,
     http,
@@ -144,6 +159,7 @@ export const app = {
     entity: unsupported("entities"),
     setup: () => {},
     client: {
+        ...others("triggers"),
         http: withClient(http),
         get: withClient(method("GET")),
         post: withClient(method("POST")),

@@ -2,7 +2,7 @@
 
 import { host, payloadOf } from "./host.js";
 import { decode, encode } from "./json.js";
-import { ClientError } from "./errors.js";
+import { ClientError, DurableError } from "./errors.js";
 import { HttpResponse } from "./http.js";
 
 /** What an instance is up to. */
@@ -164,7 +164,14 @@ export class DurableClient {
         return found;
     }
 
-    async raiseEvent(instanceId, eventName, eventData) {
+    #checkHub({ taskHubName } = {}) {
+        if (taskHubName !== undefined && taskHubName !== this.taskHubName) {
+            throw new DurableError(`the client manages the function's own hub, ${this.taskHubName}, and not ${taskHubName}`);
+        }
+    }
+
+    async raiseEvent(instanceId, eventName, eventData, options) {
+        this.#checkHub(options);
         if (typeof eventName !== "string" || eventName === "") {
             throw new TypeError("raiseEvent needs the event's name");
         }
@@ -183,7 +190,8 @@ export class DurableClient {
         idempotent("resume", String(instanceId), reason ?? null);
     }
 
-    async rewind(instanceId, reason) {
+    async rewind(instanceId, reason, options) {
+        this.#checkHub(options);
         call("rewind", String(instanceId), reason ?? null);
     }
 

@@ -1,10 +1,10 @@
 // The package `durawasm`, also found as `durable-functions` and `@azure/functions`.
 
-import { app, input, output, trigger } from "./app.js";
+import { EntityId, app, input, output, trigger } from "./app.js";
 import { getClient } from "./client-of.js";
 import { orchestrator } from "./legacy.js";
 
-export { app, input, output, trigger, getClient, orchestrator };
+export { EntityId, app, input, output, trigger, getClient, orchestrator };
 export { DurableClient, DurableOrchestrationStatus, OrchestrationRuntimeStatus, PurgeHistoryResult } from "./client.js";
 export { DurableOrchestrationContext, OrchestrationContext, RetryOptions } from "./context.js";
 export {

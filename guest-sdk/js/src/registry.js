@@ -12,6 +12,9 @@ export function register(entry) {
     if (typeof handler !== "function") {
         throw new TypeError(`the function '${name}' has no handler`);
     }
+    if (functions.some((other) => other.kind === kind && other.name === name)) {
+        throw new Error(`two functions (${kind}) are called '${name}': give one of them another name`);
+    }
     functions.push(entry);
 }
 

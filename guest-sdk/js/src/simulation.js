@@ -7,8 +7,25 @@ import { decode, encode } from "./json.js";
 const WORK = new Set(["activity", "orchestrator", "http"]);
 const NEVER = Number.POSITIVE_INFINITY;
 
+/** Thrown by `runOrchestration`: the orchestrator did something else when it ran again on what was recorded. */
+export class NonDeterminismError extends Error {
+    constructor(message) {
+        super(message);
+        this.name = "NonDeterminismError";
+    }
+}
+
 /** One instance. */
 export class Simulation {
+    /** Of a replay: the steps of the execution that it repeats, and its tasks with what they came to. */
+    #recorded = null;
+    /** What an execution begins with, to begin it again. */
+    #began = null;
+    /** Where this replay left what is recorded. */
+    #difference = null;
+    #random = null;
+
+
     constructor(name, options, child) {
         this.name = name;
         this.child = child;
@@ -33,11 +50,52 @@ export class Simulation {
         this.execution += 1;
         this.tasks = new Map();
         this.next = null;
+        this.steps = [];
+        this.#random = randomOf(`${this.instanceId} ${this.execution}`);
+        const { now, coming, buffered, guids } = this;
+        this.#began = { now, coming: [...coming], buffered: [...buffered], guids };
         return {
             orchestration: this.#orchestration(),
+            simulated: { now: () => this.now, random: () => this.#random(), isReplay: this.#recorded !== null },
             // By then every promise has gone as far as it can.
             drain: () => new Promise((resolve) => setImmediate(resolve)),
         };
+    }
+
+    /** The execution that has just ended, to be run again: its tasks come to what they came to. */
+    again() {
+        const { name, child, instanceId, parentInstanceId, version, tags, customStatus } = this;
+        const again = new Simulation(name, { instanceId }, child);
+        Object.assign(again, { parentInstanceId, version, tags, customStatus, ...this.#began, execution: this.execution - 1 });
+        again.#recorded = { steps: this.steps, tasks: this.tasks };
+        return again;
+    }
+
+    /** Of a replay that has ended: what it did otherwise, as a sentence; null: nothing. */
+    difference() {
+        const missing = this.#recorded.steps[this.steps.length];
+        return this.#difference ?? (missing ? this.#differs(missing, "it did not make it") : null);
+    }
+
+    #differs(recorded, now) {
+        const number = this.steps.length + (now === "it did not make it" ? 1 : 0);
+        return `its call ${number} was ${recorded}; when it ran again on what was recorded, ${now}`;
+    }
+
+    /** Notes what the orchestrator does. In a replay it must be what is recorded. */
+    #step(kind, name, input) {
+        const step = [kind, name, ...(input === undefined || input === null ? [] : [JSON.stringify(input)])].join(" ").slice(0, 300);
+        this.steps.push(step);
+        if (this.#recorded === null) {
+            return;
+        }
+        const recorded = this.#recorded.steps[this.steps.length - 1];
+        if (recorded !== step) {
+            this.#difference ??= recorded
+                ? this.#differs(recorded, `it was ${step}`)
+                : `it made ${this.steps.length - 1} calls; when it ran again on what was recorded, it went on with ${step}`;
+            throw new NonDeterminismError(this.#difference);
+        }
     }
 
     result(end) {
@@ -61,10 +119,14 @@ export class Simulation {
             callSubOrchestration: (name, input, options) => this.#call("orchestrator", name, input, options),
             startSubOrchestration: (name, input, options) => {
                 const instanceId = options.instanceId ?? `${this.instanceId}:${this.calls.length + 1}`;
+                this.#step("start", name, decode(input));
                 this.calls.push({ kind: "start", name, input: decode(input), instanceId });
                 return instanceId;
             },
-            createTimer: (fireAt) => this.#add({ kind: "timer", time: Math.max(this.now, Date.parse(fireAt)), outcome: { value: null } }),
+            createTimer: (fireAt) => {
+                this.#step("timer", fireAt);
+                return this.#add({ kind: "timer", time: Math.max(this.now, Date.parse(fireAt)), outcome: { value: null } });
+            },
             waitForEvent: (name) => this.#wait(name),
             cancel: (id) => void (this.tasks.get(id).canceled = true),
             whenAny: (ids) => this.#any(ids),
@@ -90,6 +152,7 @@ export class Simulation {
     }
 
     #call(kind, name, input, options) {
+        this.#step(kind, name, decode(input));
         this.calls.push({ kind, name, input: decode(input) });
         return this.#add({ kind, name, input, retry: options.retry, instanceId: options.instanceId ?? `${this.instanceId}:${this.calls.length}` });
     }
@@ -97,11 +160,13 @@ export class Simulation {
     #http(call, options) {
         const { method, uri, headers } = call;
         const request = { method, url: uri, headers: Object.fromEntries(headers.map(({ name, value }) => [name, value])), body: textOf(call.body) };
+        this.#step("http", `${method} ${uri}`, request.body);
         this.calls.push({ kind: "http", name: `${method} ${uri}`, input: request.body });
         return this.#add({ kind: "http", name: `${method} ${uri}`, request, retry: options.retry, retryStatuses: [...options.retryStatuses] });
     }
 
     #wait(name) {
+        this.#step("event", name);
         const folded = name.toLowerCase();
         const at = this.buffered.findIndex((event) => event.name.toLowerCase() === folded);
         const [event] = at < 0 ? [] : this.buffered.splice(at, 1);
@@ -109,6 +174,7 @@ export class Simulation {
     }
 
     #send(instanceId, name, data) {
+        this.#step("send-event", `${instanceId} ${name}`, decode(data));
         this.sent.push({ instanceId, name, data: decode(data) });
         if (instanceId === this.instanceId) {
             this.#arrive({ name, data: decode(data), time: this.now });
@@ -151,6 +217,12 @@ export class Simulation {
 
     /** Runs what was called, with its retry policy. */
     async #perform(task) {
+        if (this.#recorded !== null) {
+            const { time, outcome } = this.#recorded.tasks.get(task.id) ?? {};
+            // What had not run by the end of the execution does not run now either.
+            Object.assign(task, outcome ? { time, outcome } : {});
+            return;
+        }
         const { retry } = task;
         let time = task.made;
         for (let attempt = 1; ; attempt += 1) {
@@ -192,6 +264,17 @@ export class Simulation {
         const { output, now } = await this.child.orchestrator(task.name, task.input, task.instanceId, new Date(time), this.instanceId);
         return { output, now: new Date(now).getTime() };
     }
+}
+
+/** Numbers in [0, 1) that are the same for the same text. */
+function randomOf(text) {
+    let state = [...text].reduce((hash, letter) => Math.imul(hash ^ letter.codePointAt(0), 16_777_619), 2_166_136_261);
+    return () => {
+        state = (state + 0x6d2b79f5) | 0;
+        let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+        mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+        return ((mixed ^ (mixed >>> 14)) >>> 0) / 4_294_967_296;
+    };
 }
 
 function textOf(body) {

@@ -1,6 +1,6 @@
-// `setTimeout` in orchestrators: a durable timer.
+// `setTimeout` and its like: in orchestrators they are durable timers.
 
-import { host } from "./host.js";
+import { currentRole, host } from "./host.js";
 import { scheduler } from "./scheduler.js";
 import { AtomicTask } from "./task.js";
 
@@ -19,4 +19,35 @@ export function durableTimeout(callback, delay) {
             timer.cancel();
         }
     };
+}
+
+/** `setTimeout`, `setInterval` and what clears them; `timers`: `{set, clear}` of functions other than orchestrators. */
+export function makeTimers(timers) {
+    let last = 0;
+    const started = new Map();
+    const start = (repeat) => (callback, delay = 0, ...args) => {
+        last += 1;
+        const id = last;
+        const fire = () => {
+            if (!repeat) {
+                started.delete(id);
+            }
+            callback(...args);
+            if (repeat && started.has(id)) {
+                arm();
+            }
+        };
+        const arm = () => {
+            const durable = currentRole() === "orchestrator";
+            const handle = durable ? durableTimeout(fire, Number(delay) || 0) : timers.set(fire, Number(delay) || 0);
+            started.set(id, () => (durable ? handle() : timers.clear(handle)));
+        };
+        arm();
+        return id;
+    };
+    const stop = (id) => {
+        started.get(id)?.();
+        started.delete(id);
+    };
+    return { setTimeout: start(false), setInterval: start(true), clearTimeout: stop, clearInterval: stop };
 }

@@ -105,3 +105,39 @@ df.app.http("Echo", {
 });
 
 df.app.timer("Nightly", { schedule: "0 0 3 * * *", handler: (timer, context) => context.log("past due", timer.isPastDue) });
+
+let runs = 0;
+
+/** What it calls depends on what outlives a run. */
+df.app.orchestration("Forgets", function* (context) {
+    runs += 1;
+    yield context.df.callActivity("SayHello", "Ada");
+    yield context.df.callActivity("SayHello", runs);
+});
+
+df.app.orchestration("StopsEarly", function* (context) {
+    runs += 1;
+    for (let left = 2 - (runs % 2); left > 0; left -= 1) {
+        yield context.df.callActivity("SayHello", "Ada");
+    }
+});
+
+df.app.orchestration("EndsOtherwise", function* () {
+    runs += 1;
+    return runs;
+});
+
+/** The clock, chance and timers of the language's library. */
+df.app.orchestration("UsesTheLibrary", async (context) => {
+    const drawn = [Date.now(), new Date(), Math.random(), crypto.randomUUID(), [...crypto.getRandomValues(new Uint8Array(2))]];
+    await new Promise((resolve) => setTimeout(resolve, 60_000));
+    console.warn("slept until %s", new Date().toISOString());
+    await context.df.callActivity("SayHello", drawn);
+    return [drawn, new Date(0) instanceof Date, Date.now() - drawn[0]];
+});
+
+df.app.activity("ReadsTheClock", { handler: () => Date.now() });
+
+df.app.orchestration("AsksForTheTime", function* (context) {
+    return yield context.df.callActivity("ReadsTheClock");
+});

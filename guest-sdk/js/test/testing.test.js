@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import test from "node:test";
-import { callHttp, runActivity, runOrchestration, runTrigger } from "durawasm/testing";
+import { NonDeterminismError, callHttp, runActivity, runOrchestration, runTrigger } from "durawasm/testing";
 import "./functions.js";
 
 test("activities one after the other, with what they were called with", async () => {
@@ -95,4 +95,35 @@ test("activities, HTTP and timer functions by themselves", async () => {
     const logs = [];
     await runTrigger("Nightly", { isPastDue: true }, { log: (level, line) => logs.push(line) });
     assert.deepEqual(logs, ["past due true"]);
+});
+
+test("an orchestrator that does something else when it runs again fails its test, with the call", async () => {
+    const message = /'Forgets' is not deterministic: its call 2 was activity SayHello 1; when it ran again .* it was activity SayHello 2/;
+    await assert.rejects(runOrchestration("Forgets"), (error) => error instanceof NonDeterminismError && message.test(error.message));
+    await assert.rejects(runOrchestration("StopsEarly"), /it did not make it|it went on with activity SayHello/);
+    await assert.rejects(runOrchestration("EndsOtherwise"), /it returned \d+; when it ran again on what was recorded, it returned \d+/);
+});
+
+test("an activity runs once, and what orchestrators write is there once", async () => {
+    let calls = 0;
+    const warned = [];
+    const before = console.warn;
+    console.warn = (...args) => warned.push(args);
+    const result = await runOrchestration("UsesTheLibrary", { activities: { SayHello: () => (calls += 1) } });
+    console.warn = before;
+    assert.deepEqual([calls, warned.length, result.logs], [1, 1, [{ level: "warn", message: "slept until 2026-01-01T00:01:00.000Z" }]]);
+});
+
+test("the library's clock, chance and timers are the simulation's in orchestrators only", async () => {
+    const [one, two] = [await runOrchestration("UsesTheLibrary"), await runOrchestration("UsesTheLibrary")];
+    assert.deepEqual(one.output, two.output);
+    const [[now, date, random, uuid], isDate, slept] = one.output;
+    assert.deepEqual([now, date, isDate, slept], [Date.parse("2026-01-01"), "2026-01-01T00:00:00.000Z", true, 60_000]);
+    assert.ok(random >= 0 && random < 1);
+    assert.match(uuid, /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-8[0-9a-f]{3}-[0-9a-f]{12}$/);
+    const other = await runOrchestration("UsesTheLibrary", { instanceId: "another" });
+    assert.notEqual(other.output[0][3], uuid);
+    const started = Date.now();
+    assert.ok((await runOrchestration("AsksForTheTime")).output >= started, "activities have the real clock");
+    assert.ok(Math.abs(Date.now() - started) < 60_000);
 });

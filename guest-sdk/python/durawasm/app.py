@@ -7,7 +7,7 @@ import inspect
 import re
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Callable, Iterable
+from typing import TYPE_CHECKING, Any, Callable, Iterable
 
 from ._host import shown_path
 from .http import HttpMethod
@@ -73,8 +73,16 @@ class FunctionBuilder:
         """The name under which it is known."""
         return self._name or self._function.__name__
 
+    def build(self) -> FunctionBuilder:
+        """The function itself; tests of the original ask for it before its author's function."""
+        return self
+
     def get_user_function(self) -> Callable[..., Any]:
-        """The author's function."""
+        """The author's function, also as its `orchestrator_function` and `client_function`, where the original has it."""
+        function: Any = self._function
+        for name in ("orchestrator_function", "client_function"):
+            if not hasattr(function, name):
+                setattr(function, name, function)
         return self._function
 
     def set_name(self, name: str) -> None:
@@ -141,9 +149,19 @@ class Blueprint:
         for builder in self._builders:
             key = (builder.check().kind, builder.function_name)
             if key in seen:
-                raise ValueError(f"two functions ({key[0].value}) are called '{key[1]}': give one of them another name")
+                raise ValueError(f"{builder.place} has the name of another {key[0].value}: give one of them another name")
             seen.add(key)
         return list(self._builders)
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            if name.endswith(("_trigger", "_input", "_output", "_binding")) and not name.startswith("_"):
+                raise AttributeError(
+                    f"this host offers no {name}: functions are declared with orchestration_trigger, activity_trigger, "
+                    "route, timer_trigger and manual_trigger, and get the client by durable_client_input"
+                )
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def _decorator(self, change: Callable[[FunctionBuilder], None]) -> Decorator:
         def decorate(function: Callable[..., Any]) -> FunctionBuilder:

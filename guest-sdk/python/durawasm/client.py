@@ -94,6 +94,10 @@ class DurableOrchestrationClient:
         """The hub of the HTTP, manual or timer function that runs."""
         return str(_host.backend().function_context.info().hub)
 
+    def _check_hub(self, name: str | None) -> None:
+        if name is not None and name != self.task_hub_name:
+            raise ValueError(f"the client manages the function's own hub, {self.task_hub_name}, and not {name}")
+
     # Starts
 
     def start_new(
@@ -173,8 +177,16 @@ class DurableOrchestrationClient:
 
     # Management
 
-    def raise_event(self, instance_id: str, event_name: str, event_data: Any = None) -> _Done:
-        """Raises an event on an instance."""
+    def raise_event(
+        self,
+        instance_id: str,
+        event_name: str,
+        event_data: Any = None,
+        task_hub_name: str | None = None,
+        connection_name: str | None = None,
+    ) -> _Done:
+        """Raises an event on an instance of the own hub: to name another one is an error."""
+        self._check_hub(task_hub_name)
         text = encode(event_data, f"the data of event '{event_name}'")
         return _done("raise_event", instance_id, instance_id, event_name, text)
 
@@ -190,8 +202,15 @@ class DurableOrchestrationClient:
         """Lets a suspended instance go on."""
         return _done("resume", instance_id, instance_id, reason)
 
-    def rewind(self, instance_id: str, reason: str | None = None) -> _Done:
-        """Lets a failed instance go on from before its failure."""
+    def rewind(
+        self,
+        instance_id: str,
+        reason: str | None = None,
+        task_hub_name: str | None = None,
+        connection_name: str | None = None,
+    ) -> _Done:
+        """Lets a failed instance of the own hub go on from before its failure."""
+        self._check_hub(task_hub_name)
         return _done("rewind", instance_id, instance_id, reason)
 
     def restart(self, instance_id: str, restart_with_new_instance_id: bool = True) -> _Text:

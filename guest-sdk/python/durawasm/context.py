@@ -8,6 +8,7 @@ from typing import Any, Callable, Iterable, Mapping
 
 from . import _host, _time
 from ._json import decode, encode
+from .errors import DurableError
 from .retry import RetryOptions
 from .tasks import AtomicTask, TaskBase, TimerTask, WhenAllTask, WhenAnyTask
 
@@ -224,6 +225,12 @@ class DurableOrchestrationContext:
             tags=tags_of(tags),
         )
         return AtomicTask(self._host.call_http(_host.HttpCall(method.upper(), uri, tags_of(sent), body), options))
+
+    def call_entity(self, *_: Any, **__: Any) -> Any:
+        """There are no entities: says so."""
+        raise DurableError("entities are not offered by this host: keep the state in an orchestration that takes events")
+
+    signal_entity = call_entity
 
     # Waits
 

@@ -65,6 +65,21 @@ def _chances(context):
 
 
 @orchestrator
+def Chance(context):
+    """What the standard library's chance, clock and sleep are like, in words that are the same for all languages."""
+    drawn, began = _draw(), datetime.now(timezone.utc)
+    time.sleep(1.5)
+    slept = (datetime.now(timezone.utc) - began).total_seconds() >= 1.5
+    clock = datetime.now(timezone.utc) == context.current_utc_datetime
+    told = yield context.call_activity("Echo", {"clock": clock, "slept": slept})
+    return [told, _draw() != drawn]
+
+
+def _draw():
+    return [random.random(), str(uuid.uuid4()), secrets.token_hex()]
+
+
+@orchestrator
 def Identity(context):
     return {
         "instanceId": context.instance_id,

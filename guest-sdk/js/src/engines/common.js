@@ -2,7 +2,7 @@
 
 import { currentRole } from "../host.js";
 import { makeConsole } from "../log.js";
-import { durableTimeout } from "../timers.js";
+import { makeTimers } from "../timers.js";
 
 /** Random numbers drawn at once. */
 const DRAWN = 32;
@@ -11,33 +11,7 @@ const DRAWN = 32;
 export function installGlobals({ fill, timers }) {
     globalThis.console = makeConsole();
     installRandom(fill);
-    let last = 0;
-    const started = new Map();
-    const start = (repeat) => (callback, delay = 0, ...args) => {
-        last += 1;
-        const id = last;
-        const fire = () => {
-            if (!repeat) {
-                started.delete(id);
-            }
-            callback(...args);
-            if (repeat && started.has(id)) {
-                arm();
-            }
-        };
-        const arm = () => {
-            const durable = currentRole() === "orchestrator";
-            const handle = durable ? durableTimeout(fire, Number(delay) || 0) : timers.set(fire, Number(delay) || 0);
-            started.set(id, () => (durable ? handle() : timers.clear(handle)));
-        };
-        arm();
-        return id;
-    };
-    const stop = (id) => {
-        started.get(id)?.();
-        started.delete(id);
-    };
-    Object.assign(globalThis, { setTimeout: start(false), setInterval: start(true), clearTimeout: stop, clearInterval: stop });
+    Object.assign(globalThis, makeTimers(timers));
 }
 
 /** `Math.random` of an engine is seeded when the app is built, the same for every instance; this one is the host's. */

@@ -26,7 +26,7 @@ pub(super) enum Language {
     Rust,
     /// A folder with `function_app.py`, or with folders of `function.json` and Python code.
     Python,
-    /// An npm package that depends on `durawasm`; TypeScript included.
+    /// An npm package that has settings for `durawasm` or depends on it; TypeScript included.
     JavaScript,
 }
 
@@ -72,7 +72,8 @@ pub(super) fn find(path: &Path) -> Result<Vec<App>, CliError> {
     if apps.is_empty() {
         return Err(CliError::Refused(format!(
             "no function app found in {}: an app is a Cargo package with crate-type = [\"cdylib\"], a folder with a \
-             function_app.py or with Python functions and their function.json, or an npm package that depends on durawasm",
+             function_app.py or with Python functions and their function.json, or an npm package with \
+             \"durawasm\": {{}} in its package.json",
             path.display()
         )));
     }
@@ -124,6 +125,11 @@ pub(super) fn source_folders(folder: &Path) -> Vec<PathBuf> {
 /// Folders that never hold source code.
 pub(super) fn is_ignored(name: &str) -> bool {
     ["target", "node_modules", "__pycache__", "venv"].contains(&name) || name.starts_with('.')
+}
+
+/// What a build writes where it is told to, and no build reads.
+pub(super) fn is_component(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "wasm")
 }
 
 /// The server's app names have lowercase letters, digits and hyphens.

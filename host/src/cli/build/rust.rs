@@ -95,7 +95,7 @@ pub(super) async fn build(app: &App, progress: &Progress) -> Result<Bytes, Strin
     let (component, ()) = tokio::join!(read_messages(stdout, &manifest), progress.follow(stderr, is_progress));
     let status = child.wait().await.map_err(|error| error.to_string())?;
     if !status.success() {
-        return Err("the build failed; fix it and save, it is built again then".to_owned());
+        return Err("the build failed".to_owned());
     }
     let path = component.ok_or_else(|| "cargo built no component; is crate-type = [\"cdylib\"] set?".to_owned())?;
     tokio::fs::read(&path).await.map(Bytes::from).map_err(|error| format!("cannot read {}: {error}", path.display()))

@@ -71,7 +71,10 @@ impl Session {
         let before = self.current(app);
         let component = match build::build(app).await {
             Ok(component) => component,
-            Err(text) => return show::problem(&format!("{}: {text}", app.name)),
+            Err(text) => {
+                show::problem(&format!("{}: {text}", app.name));
+                return show::note("it is built again when you save");
+            }
         };
         if component.len() > LARGE {
             show::note(&format!("deploying {} ({} MB), which compiles it ...", app.name, component.len() >> 20));

@@ -8,7 +8,7 @@ use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::mpsc;
 
 use crate::cli::CliError;
-use crate::cli::build::{App, is_ignored, source_folders};
+use crate::cli::build::{App, is_component, is_ignored, source_folders};
 
 /// Editors save in several steps; a build starts when nothing has happened for this long.
 const QUIET: Duration = Duration::from_millis(300);
@@ -83,7 +83,8 @@ fn app_of(folders: &[PathBuf], path: &Path) -> Option<usize> {
     let first = names.clone().next()?.into_owned();
     // Package managers write their lock files themselves, and cargo makes its folder under a temporary name that begins
     // with "target".
-    let built = first.starts_with("target") || ["Cargo.lock", "package-lock.json"].contains(&&*first);
+    let built =
+        first.starts_with("target") || ["Cargo.lock", "package-lock.json"].contains(&&*first) || is_component(path);
     if built || names.any(|name| is_ignored(&name)) { None } else { Some(index) }
 }
 
@@ -129,6 +130,7 @@ mod tests {
         assert_eq!(app("/a/target/x"), None);
         assert_eq!(app("/a/targetXyZ123"), None);
         assert_eq!(app("/a/b/Cargo.lock"), None);
+        assert_eq!(app("/a/b/shop.wasm"), None);
         assert_eq!(app("/a/Orders/__pycache__/x.pyc"), None);
         assert_eq!(app("/a/Orders/function.json"), Some(0));
         assert_eq!(app("/c"), None);

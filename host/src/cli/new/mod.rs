@@ -10,30 +10,35 @@ use super::{CliError, show};
 type File = (&'static str, &'static str);
 
 const RUST: &[File] = &[
+    ("README.md", include_str!("rust/README.md")),
     ("Cargo.toml", include_str!("rust/Cargo.toml.txt")),
     ("src/lib.rs", include_str!("rust/lib.rs.txt")),
-    (".gitignore", "/target/\n/.durawasm/\n"),
+    (".gitignore", "/target/\n/.durawasm/\n*.wasm\n"),
 ];
 
 const PYTHON: &[File] = &[
+    ("README.md", include_str!("python/README.md")),
     ("function_app.py", include_str!("python/function_app.py")),
     ("test_function_app.py", include_str!("python/test_function_app.py")),
     ("requirements.txt", include_str!("python/requirements.txt")),
-    (".gitignore", "__pycache__/\n.venv/\n/.durawasm/\n"),
+    (".gitignore", "__pycache__/\n.venv/\n/.durawasm/\n*.wasm\n"),
 ];
 
 const JAVASCRIPT: &[File] = &[
+    ("README.md", include_str!("javascript/README.md")),
     ("package.json", include_str!("javascript/package.json.txt")),
     ("src/functions/hello.js", include_str!("javascript/hello.js")),
     ("test/hello.test.js", include_str!("javascript/hello.test.js")),
-    (".gitignore", "node_modules/\n/.durawasm/\n"),
+    (".gitignore", "node_modules/\n/.durawasm/\n*.wasm\n"),
 ];
 
 const TYPESCRIPT: &[File] = &[
+    ("README.md", include_str!("typescript/README.md")),
     ("package.json", include_str!("typescript/package.json.txt")),
     ("tsconfig.json", include_str!("typescript/tsconfig.json.txt")),
     ("src/functions/hello.ts", include_str!("typescript/hello.ts")),
-    (".gitignore", "node_modules/\n/.durawasm/\n"),
+    ("test/hello.test.ts", include_str!("typescript/hello.test.ts")),
+    (".gitignore", "node_modules/\n/.durawasm/\n*.wasm\n"),
 ];
 
 pub(super) fn new(args: &NewArgs) -> Result<(), CliError> {
@@ -57,7 +62,7 @@ pub(super) fn new(args: &NewArgs) -> Result<(), CliError> {
             .map_err(|error| CliError::Refused(format!("cannot write {}: {error}", path.display())))?;
         show::line(&path.display().to_string());
     }
-    show::line(&format!("\nRun it with:  durawasm dev {}", args.path.display()));
+    show::line(&format!("\nRun it with:  cd {} && durawasm dev .", args.path.display()));
     Ok(())
 }
 

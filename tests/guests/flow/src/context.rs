@@ -1,6 +1,7 @@
 //! What else the context can do.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{BuildHasher, RandomState};
 use std::time::SystemTime;
 
 use durawasm::prelude::*;
@@ -59,6 +60,22 @@ fn chances(ctx: OrchestrationContext) -> Value {
         "systemTime": Timestamp::from(SystemTime::now()),
         "hashOrder": order,
     })
+}
+
+/// What the standard library's chance, clock and sleep are like, in words that are the same for all languages.
+#[durawasm::orchestrator(name = "Chance")]
+pub(crate) async fn chance(ctx: OrchestrationContext) -> Result<Value> {
+    let (drawn, began) = (draw(ctx), ctx.now());
+    std::thread::sleep(Duration::from_millis(1500));
+    let slept = ctx.now() >= began + Duration::from_millis(1500);
+    let clock = Timestamp::from(SystemTime::now()) == ctx.now();
+    let told: Value = ctx.call_activity("Echo", json!({"clock": clock, "slept": slept})).await?;
+    Ok(json!([told, draw(ctx) != drawn]))
+}
+
+/// A seed of the standard library's, and a GUID.
+fn draw(ctx: OrchestrationContext) -> (u64, String) {
+    (RandomState::new().hash_one(1), ctx.new_guid())
 }
 
 #[durawasm::orchestrator(name = "Identity")]

@@ -4,6 +4,7 @@ mod activities;
 mod calls;
 mod context;
 mod failures;
+mod manage;
 mod program;
 mod waits;
 
@@ -31,6 +32,7 @@ durawasm::app!(
     calls::select_all,
     calls::sequence,
     calls::unheard,
+    context::chance,
     context::continue_as_new,
     context::custom,
     context::eternal,
@@ -52,6 +54,7 @@ durawasm::app!(
     failures::stalls,
     failures::typed_input,
     failures::unknown_activity,
+    manage::manage,
     program::deeper,
     program::program,
     waits::canceled_timer,

@@ -1,8 +1,8 @@
-//! JavaScript and TypeScript apps: npm packages that depend on the SDK, and folders of `function.json` with JavaScript.
+//! JavaScript and TypeScript apps: npm packages that depend on the SDK or have settings for it, and folders of `function.json` with JavaScript.
 
 mod sdk;
 
-use std::io::IsTerminal;
+use std::io::{ErrorKind, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 
@@ -32,7 +32,9 @@ pub(super) fn detect(folder: &Path) -> Result<Option<String>, CliError> {
         let packages = package.get(kind).and_then(Value::as_object);
         packages.is_some_and(|packages| PACKAGES.iter().any(|name| packages.contains_key(*name)))
     };
-    if !depends("dependencies") && !depends("devDependencies") {
+    // Its own settings say it, too: a package that cannot be fetched need not be named as a dependency.
+    let is_set_up = package.get("durawasm").is_some_and(Value::is_object);
+    if !is_set_up && !depends("dependencies") && !depends("devDependencies") {
         return Ok(None);
     }
     Ok(Some(package.get("name").and_then(Value::as_str).map_or(own, str::to_owned)))
@@ -64,7 +66,7 @@ pub(super) async fn build(app: &App, progress: &Progress) -> Result<Bytes, Strin
     let output = output(&mut node).await.map_err(|error| no_node(&error))?;
     if !output.status.success() {
         progress.note(String::from_utf8_lossy(&output.stderr).trim_end());
-        return Err("the build failed; fix it and save, it is built again then".to_owned());
+        return Err("the build failed".to_owned());
     }
     let printed = String::from_utf8_lossy(&output.stdout);
     let path = PathBuf::from(printed.lines().last().unwrap_or_default());
@@ -81,14 +83,14 @@ async fn toolchain(progress: &Progress) -> Result<PathBuf, String> {
     }
     let platform = format!("{}-{}", std::env::consts::OS, std::env::consts::ARCH);
     tools::folder("javascript", &[sdk::MANIFEST, sdk::LOCK, &platform], async |folder| {
-        progress.step("installing the build tools of JavaScript (400 MB), once for all apps ...");
+        progress.step("installing the build tools of JavaScript (150 MB), once for all apps ...");
         tools::write_files(&folder, &[("package.json", sdk::MANIFEST), ("package-lock.json", sdk::LOCK)])?;
         let mut npm = Command::new("npm");
         // Not `npm ci`: it wants the packages of all platforms listed, and some are not offered everywhere.
         npm.args(["install", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]).current_dir(&folder);
         let installed = output(&mut npm).await.map_err(|error| format!("cannot run npm ({error}). {}", needed()))?;
         if installed.status.success() {
-            return Ok(());
+            return leave_out(&folder.join("node_modules"));
         }
         let said = [&*installed.stdout, &*installed.stderr].concat();
         Err(format!(
@@ -97,6 +99,22 @@ async fn toolchain(progress: &Progress) -> Result<PathBuf, String> {
         ))
     })
     .await
+}
+
+/// Packages that the tools depend on for what is never asked of them, and that take much space.
+const UNUSED: [&str; 1] = ["binaryen"];
+
+fn leave_out(modules: &Path) -> Result<(), String> {
+    for name in UNUSED {
+        let folder = modules.join(name);
+        match std::fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(format!("cannot remove {}: {error}", folder.display()));
+            }
+            Ok(()) | Err(_) => {}
+        }
+    }
+    Ok(())
 }
 
 /// The folder with the SDK and the contract, within that of the tools: there modules find theirs.

@@ -51,6 +51,7 @@ pub(super) const FILES: &[(&str, &str)] = files![
     "src/testing.js",
     "src/text.js",
     "src/timers.js",
+    "src/virtual.js",
     "testing.d.ts",
     "wit/deps/clocks/monotonic-clock.wit",
     "wit/deps/io/poll.wit",

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
-use crate::cli::build::{is_ignored, tools};
+use crate::cli::build::{is_component, is_ignored, tools};
 
 /// Components kept; each has some 20 MB.
 const KEPT: usize = 10;
@@ -85,7 +85,7 @@ fn add_files(hash: &mut Sha256, root: &Path, folder: &Path) -> Result<bool, Stri
     entries.sort_by_key(fs::DirEntry::file_name);
     for entry in entries {
         let (path, name) = (entry.path(), entry.file_name());
-        if is_ignored(&name.to_string_lossy()) {
+        if is_ignored(&name.to_string_lossy()) || is_component(&path) {
             continue;
         }
         let kind = entry.file_type().map_err(|error| failed(&path, error))?;
@@ -123,6 +123,7 @@ mod tests {
         let first = place(app.path(), "python-1");
         write("__pycache__/function_app.pyc", "x");
         write(".durawasm/journal", "x");
+        write("app.wasm", "x");
         assert_eq!(place(app.path(), "python-1"), first, "nothing that the build reads has changed");
         assert_ne!(place(app.path(), "python-2"), first, "another tool");
         write("texts/en.json", "{}");

@@ -48,7 +48,7 @@ pub(super) async fn build(app: &App, progress: &Progress) -> Result<Bytes, Strin
     command.env("VIRTUAL_ENV", &packages).env("RUST_BACKTRACE", "0").current_dir(made.path());
     if let Err(text) = run(&mut command, "").await {
         progress.note(said_by_author(&text));
-        return Err("the build failed; fix it and save, it is built again then".to_owned());
+        return Err("the build failed".to_owned());
     }
     let component = tokio::fs::read(&file).await;
     let component = component.map_err(|error| format!("componentize-py made no component: {error}"))?;

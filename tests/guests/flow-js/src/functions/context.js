@@ -50,6 +50,17 @@ function chances(context) {
     };
 }
 
+/** What the library's chance, clock and timers are like, in words that are the same for all languages. */
+df.app.orchestration("Chance", async (context) => {
+    const draw = () => `${Math.random()} ${crypto.randomUUID()} ${crypto.getRandomValues(new Uint8Array(8))}`;
+    const [drawn, began] = [draw(), Date.now()];
+    await new Promise((resolve) => setTimeout(resolve, 1500));
+    const slept = Date.now() - began >= 1500;
+    const clock = Date.now() === context.df.currentUtcDateTime.getTime();
+    const told = await context.df.callActivity("Echo", { clock, slept });
+    return [told, draw() !== drawn];
+});
+
 df.app.orchestration("Identity", function* (context) {
     const { instanceId, parentInstanceId, name, version, tags, isReplaying } = context.df;
     return { instanceId, parentInstanceId, name, version, tags, isReplaying };
