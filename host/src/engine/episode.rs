@@ -19,7 +19,8 @@ use super::commit::numbered;
 use super::executor::{GuestRole, OrchestratorRun, RunEnd};
 use super::moves::Change;
 use super::session::Session;
-use super::spans::{self, Place};
+use super::share::Share;
+use super::spans::{self, Context};
 use super::waiters::{End, Waiter};
 use crate::fair::Permit;
 use crate::store::{
@@ -44,6 +45,8 @@ pub(super) struct Live {
     pub(super) used: Usage,
     /// Of a guest in the middle of an episode.
     pub(super) place: Option<Permit>,
+    /// The guest's part of what the hub has.
+    pub(super) share: Arc<Share>,
 }
 
 /// What a step came to.
@@ -170,7 +173,7 @@ impl Inner {
         let failed_history = (record.status == Status::Failed).then_some(history);
         let session = Arc::new(Session::new(orchestration));
         if !record.status.is_terminal() && !activities.is_empty() {
-            self.act(actor, &record, activities, self.place_of(&session));
+            self.act(actor, &record, activities, self.context_of(&session));
         }
         Ok(Some(Box::new(Live {
             record,
@@ -181,6 +184,7 @@ impl Inner {
             ran: None,
             used: Usage::default(),
             place: None,
+            share: Arc::default(),
         })))
     }
 
@@ -316,6 +320,10 @@ impl Inner {
             return false;
         }
         let Some(hub) = self.hubs.get(&live.record.hub) else { return true };
+        if live.guest.is_none() {
+            self.memory_room(&hub).await;
+            live.share = self.share(&hub);
+        }
         if live.place.is_none() {
             live.place = Some(self.places.episodes.acquire(&hub.lanes().episodes).await);
         }
@@ -325,7 +333,7 @@ impl Inner {
         if live.guest.is_none() && session.is_replaying() {
             self.meters.replays.inc();
         }
-        let guest = live.guest.get_or_insert_with(|| self.guest(&live.record, &session));
+        let guest = live.guest.get_or_insert_with(|| self.guest(&live.record, &session, &live.share));
         let mut pace = self.places.slices.pace(&hub.lanes().slices);
         let end = poll_fn(|context| {
             pace.poll(context, |context| match guest.as_mut().poll(context) {
@@ -342,12 +350,13 @@ impl Inner {
             self.meters.used(GuestRole::Orchestrator, fuel);
             hub.burn(fuel, now);
             live.used.orchestrator_fuel += fuel;
+            live.used.memory_time += live.share.take_memory_time();
             live.session.with(Orchestration::end_episode);
         }
         host_fault
     }
 
-    pub(super) fn guest(&self, record: &InstanceRecord, session: &Arc<Session>) -> BoxFuture<'static, RunEnd> {
+    fn guest(&self, record: &InstanceRecord, session: &Arc<Session>, share: &Arc<Share>) -> BoxFuture<'static, RunEnd> {
         let input = session.with(|orchestration| orchestration.started().input.clone());
         self.executor.orchestrate(OrchestratorRun {
             digest: record.digest,
@@ -355,6 +364,7 @@ impl Inner {
             input,
             session: Arc::clone(session),
             stops: Arc::clone(&self.meters.stops),
+            share: Arc::clone(share),
         })
     }
 
@@ -367,6 +377,7 @@ impl Inner {
             RunEnd::Faulted => live.session.fault(),
             RunEnd::Host(fault) => {
                 tracing::warn!(instance = %live.record.id, %fault, "orchestrator postponed");
+                self.was_short(&live.share);
                 return true;
             }
         };
@@ -405,7 +416,7 @@ impl Inner {
         }
         let expect = Expect::Revision(live.record.revision);
         let spans = self.span_step(live);
-        let place = spans.as_ref().map(spans::Step::place);
+        let context = spans.as_ref().map(spans::Step::context);
         let (commit, effects) = self.commit_of(live, decision, (expect, mail));
         let commit =
             Commit { record: InstanceRecord { ready: commit.record.ready || host_fault, ..commit.record }, ..commit };
@@ -422,7 +433,7 @@ impl Inner {
             actor.forget_activities();
             self.wake(number);
         }
-        self.act(actor, &live.record, effects, place);
+        self.act(actor, &live.record, effects, context);
         self.post_mail(sent(first_mail));
         if live.record.status.is_terminal() {
             self.waiters.ended(number, end);
@@ -436,13 +447,13 @@ impl Inner {
         actor: &Arc<Actor>,
         record: &InstanceRecord,
         effects: Vec<Effect>,
-        place: Option<Place>,
+        context: Option<Context>,
     ) {
         for effect in effects {
             match effect {
                 Effect::RunActivity(call) => {
                     let task = call.task;
-                    actor.started(task, self.run_activity(record, call, place));
+                    actor.started(task, self.run_activity(record, call, context.clone()));
                 }
                 Effect::SetTimer { task, due } => self.timers.set(record.number, task, (due, self.now())),
                 Effect::ClearTimer { task, due } => self.timers.clear(record.number, task, due),

@@ -8,6 +8,7 @@ mod raw;
 
 durawasm::app!(
     activities::grow_memory,
+    activities::huge_heartbeat,
     activities::huge_log,
     activities::loop_forever,
     activities::panics,
@@ -17,6 +18,7 @@ durawasm::app!(
     activities::wrong_role,
     http::deed,
     http::fine,
+    http::pages,
     orchestrators::grow_memory,
     orchestrators::huge_log,
     orchestrators::loop_forever,
