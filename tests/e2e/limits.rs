@@ -167,7 +167,7 @@ async fn two_hundred_and_one_core_instances_are_refused() {
 async fn lines(host: &Host, id: &str) -> Vec<String> {
     let path = format!("/runtime/webhooks/durabletask/instances/{id}/logs");
     let kept = host.send("GET", &path, "").await.json();
-    kept["lines"].as_array().unwrap().iter().map(|line| line["text"].as_str().unwrap().to_owned()).collect()
+    kept["lines"].as_array().unwrap().iter().map(|line| line["message"].as_str().unwrap().to_owned()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
