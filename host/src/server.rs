@@ -105,7 +105,9 @@ impl Server {
         let exporter = options.otlp.as_ref().map(|otlp| Exporter::start(otlp, options.egress_ca.as_deref()));
         let exporter = exporter.transpose()?;
         let spans = exporter.clone().map(|exporter| exporter as Arc<dyn SpanSink>);
-        let settings = Settings { retention: options.retention, spans, ..Settings::default() };
+        let threads = tokio::runtime::Handle::current().metrics().num_workers();
+        let heavy_threads = Some(threads);
+        let settings = Settings { retention: options.retention, spans, heavy_threads, ..Settings::default() };
         check_machine(machine::allowed(), &settings, &wasm::Limits::default())?;
         let address = resolve(&options.listen).await?;
         check_exposure(address, &options)?;

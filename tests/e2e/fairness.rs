@@ -1,4 +1,5 @@
-//! A hub with a storm of work leaves the others their turns. Guests are simulated: they stand still until the test lets them go.
+//! A hub with a storm of work leaves the others their turns. But for one, guests are simulated: they stand still until the
+//! test lets them go.
 
 use std::future::{pending, poll_fn};
 use std::sync::{Arc, Mutex};
@@ -15,7 +16,11 @@ use durawasm_host::engine::http::{HttpEnd, HttpRun};
 use durawasm_host::engine::{Engine, OptionChanges, Reuse, Settings, StartRequest, system_clock};
 use durawasm_host::store::memory::MemoryStore;
 use durawasm_host::store::{AppVersion, BoxFuture, Digest, FunctionKind, HubName};
+use durawasm_tests::{Host, guests};
+use serde_json::Value;
 use tokio::sync::Semaphore;
+
+use crate::hostile_components::{executor, strict};
 
 /// `Fan` calls as many activities as its input says and ends with them; `Stand` never comes to a wait.
 struct Paused {
@@ -193,4 +198,42 @@ async fn starts_of_a_hub_go_on_beside_thousands_that_stand_in_mid_episode() {
     world.guests.going.add_permits(1);
     world.engine.wait(&"quiet".into(), &id, Duration::from_secs(60)).await.unwrap();
     assert_eq!(world.begun("quiet"), 1);
+}
+
+/// With threads of their own for who uses most: guests are carried to and fro in mid-run, and nobody comes to harm.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hub_that_computes_without_end_works_on_threads_of_its_own() {
+    let settings = Settings { heavy_threads: Some(2), ..Settings::default() };
+    let store = Arc::new(MemoryStore::default());
+    let host = Host::running(store, executor(strict()), (settings, system_clock())).await;
+    host.deploy("hello-cities", guests::example("hello-cities")).await;
+    assert!(host.send("PUT", "/admin/hubs/storm", "").await.status.is_success());
+    for (app, component) in [
+        ("hostile", guests::guest("hostile")),
+        ("hello-cities", guests::example("hello-cities")),
+        ("fan-out", guests::example("fan-out")),
+    ] {
+        let answer = host.send("PUT", &format!("/admin/hubs/storm/apps/{app}"), component).await;
+        assert!(answer.status.is_success(), "{}", answer.text());
+    }
+    let begin = async |function: &str, id: String, input: &'static str| {
+        let path = format!("/runtime/webhooks/durabletask/orchestrators/{function}/{id}?taskHub=storm");
+        host.send("POST", &path, input).await
+    };
+    for index in 0..6 {
+        assert_eq!(begin("LoopForever", format!("loop-{index}"), "").await.status, 202);
+        assert_eq!(begin("E1_HelloSequence", format!("hello-{index}"), "").await.status, 202);
+        assert_eq!(begin("E2_FanOut", format!("fan-{index}"), "50").await.status, 202);
+    }
+    for (kind, index) in (0..6).flat_map(|index| ["loop", "hello", "fan"].map(|kind| (kind, index))) {
+        let status = host.run("E1_HelloSequence", Value::Null).await;
+        assert_eq!(status["runtimeStatus"], "Completed");
+        let id = format!("{kind}-{index}");
+        host.engine.wait(&"storm".into(), &id, Duration::from_secs(120)).await.unwrap();
+        let path = format!("/runtime/webhooks/durabletask/instances/{id}?taskHub=storm");
+        let status = host.send("GET", &path, "").await.json();
+        let failed = kind == "loop";
+        assert_eq!(status["runtimeStatus"], if failed { "Failed" } else { "Completed" }, "{id}: {status}");
+        assert!(!failed || status["output"].as_str().is_some_and(|output| output.contains("ran for 1s")), "{status}");
+    }
 }

@@ -38,7 +38,8 @@ impl Inner {
         let pulse = Arc::new(Pulse::default());
         let its_pulse = Arc::clone(&pulse);
         let (task, attempt) = (call.task, call.attempt);
-        let run = tokio::spawn(async move {
+        let lane = self.hubs.get(&caller.hub).map(|hub| Arc::clone(&hub.lanes().slices));
+        let handle = self.threads.spawn_abortable(lane, async move {
             let mut used = Usage::default();
             let ended = if call.name == HTTP_ACTIVITY {
                 engine.call_http((&caller, &call), context, &mut used).await
@@ -54,7 +55,7 @@ impl Inner {
             };
             engine.post_for(caller.number, &caller.execution_id, (ended, used));
         });
-        InFlight { attempt, handle: run.abort_handle(), pulse }
+        InFlight { attempt, handle, pulse }
     }
 
     fn timeout_of(&self, call: &ActivityCall) -> Duration {

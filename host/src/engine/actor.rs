@@ -2,12 +2,12 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use durawasm_core::{AwaitedBy, Message, Rewind, TaskId};
+use futures_util::future::AbortHandle;
 use tokio::sync::oneshot;
-use tokio::task::AbortHandle;
 
 use super::Inner;
 use super::client::SendError;
@@ -15,6 +15,7 @@ use super::episode::{Again, Live, Step};
 use super::executor::Pulse;
 use super::hot::Parked;
 use super::moves::Change;
+use crate::fair::Lane;
 use crate::store::{Digest, InstanceNumber, MailId, Revision, StoreError, Usage};
 
 /// How long an instance rests after the store or the host failed it.
@@ -79,6 +80,8 @@ pub(super) struct InFlight {
 
 pub(super) struct Actor {
     pub(super) number: InstanceNumber,
+    /// Its hub's slices; none: it was not loaded yet.
+    lane: OnceLock<Arc<Lane>>,
     state: Mutex<State>,
 }
 
@@ -169,13 +172,26 @@ impl Actors {
             return None;
         }
         let state = State { live: Some(live), running: true, ..State::default() };
-        let actor = Arc::new(Actor { number, state: Mutex::new(state) });
+        let actor = Arc::new(Actor::new(number, state));
         actors.insert(number, Arc::clone(&actor));
         Some(actor)
     }
 }
 
 impl Actor {
+    fn new(number: InstanceNumber, state: State) -> Self {
+        Self { number, lane: OnceLock::new(), state: Mutex::new(state) }
+    }
+
+    /// It is an instance of the hub with these slices.
+    pub(super) fn is_of(&self, lane: &Arc<Lane>) {
+        self.lane.get_or_init(|| Arc::clone(lane));
+    }
+
+    fn is_heavy(&self) -> bool {
+        self.lane.get().is_some_and(|lane| lane.share().is_heavy())
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -225,7 +241,7 @@ impl Inner {
     /// Puts something into an instance's mailbox and sees that it is read.
     pub(super) fn put(self: &Arc<Self>, number: InstanceNumber, envelope: Envelope) {
         let mut actors = self.actors.lock();
-        let actor = actors.entry(number).or_insert_with(|| Arc::new(Actor { number, state: Mutex::default() }));
+        let actor = actors.entry(number).or_insert_with(|| Arc::new(Actor::new(number, State::default())));
         let actor = Arc::clone(actor);
         let mut state = actor.lock();
         state.mailbox.push_back(envelope);
@@ -233,8 +249,14 @@ impl Inner {
             state.running = true;
             drop(state);
             drop(actors);
-            tokio::spawn(Arc::clone(self).drive(actor));
+            self.set_going(actor);
         }
+    }
+
+    /// Has an actor that is marked as running read its mailbox, on its hub's threads.
+    pub(super) fn set_going(self: &Arc<Self>, actor: Arc<Actor>) {
+        let its = Arc::clone(&actor);
+        self.threads.spawn_for(move || its.is_heavy(), Arc::clone(self).drive(actor));
     }
 
     /// A message that nobody waits for.
@@ -366,7 +388,7 @@ impl Drop for Running<'_> {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         // Its successor has the messages between instances at once, so that later ones stay behind them.
         let state = State { mailbox, running: true, ..State::default() };
-        let successor = Arc::new(Actor { number: self.actor.number, state: Mutex::new(state) });
+        let successor = Arc::new(Actor::new(self.actor.number, state));
         actors.insert(self.actor.number, Arc::clone(&successor));
         drop(actors);
         let engine = Arc::clone(self.engine);

@@ -115,6 +115,9 @@ impl Inner {
                 }
             },
         };
+        if let Some(hub) = self.hubs.get(&live.record.hub) {
+            actor.is_of(&hub.lanes().slices);
+        }
         if !self.is_hub_open(&live.record.hub) {
             // It is about to be removed with its hub.
             return refuse(batch, &SendError::Unknown, Step::Over);

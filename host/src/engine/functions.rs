@@ -190,7 +190,9 @@ impl Inner {
         let _metered = FunctionMeter::new(self, busy.hub(), &run);
         let share = Arc::clone(&run.share);
         let run = self.places.slices.paced(&lanes.slices, self.executor.run_function(run, call));
+        let run = self.threads.run_for(&lanes.slices, Box::pin(run));
         let ended = tokio::time::timeout(timeout, run).await;
+        let ended = ended.map(|ended| ended.unwrap_or_else(|| Err(HostFault("it was interrupted".to_owned()))));
         turn.ended(matches!(ended, Ok(Ok(Ok(_)))));
         match ended {
             Ok(Ok(Ok(answer))) => Ok(answer),

@@ -19,6 +19,7 @@ use super::places::Lanes;
 use super::quota::{Quota, QuotaExceeded};
 use super::usage::Uncharged;
 use super::{Engine, Inner};
+use crate::fair::{Share, Shares};
 use crate::store::{
     CommitError, HubConfig, HubName, HubRecord, HubState, InstanceRecord, KeyId, ListQuery, MailId, Store, StoreError,
     Usage,
@@ -277,6 +278,13 @@ impl Hubs {
         drop(table);
         all.sort_unstable_by(|one, two| one.name.cmp(&two.name));
         all
+    }
+
+    /// Looks at what each hub uses of the processors. False: nothing.
+    pub(super) fn look_at_shares(&self, shares: &mut Shares) -> bool {
+        let table = self.table.read().unwrap_or_else(PoisonError::into_inner);
+        let all: Vec<&Share> = table.hubs.values().map(|hub| hub.lanes().slices.share()).collect();
+        shares.look(&all)
     }
 
     fn of_key(&self, id: KeyId) -> Option<Arc<HubRecord>> {

@@ -124,7 +124,7 @@ pub(super) fn payload_bytes(letter: &Letter) -> usize {
 /// Begins to bring messages.
 pub(super) fn run(engine: &Arc<Inner>) {
     let keys: Vec<_> = engine.mailroom.lanes().keys().cloned().collect();
-    keys.into_iter().for_each(|key| drop(tokio::spawn(bring_lane(Arc::downgrade(engine), key))));
+    keys.into_iter().for_each(|key| engine.set_bringing(key));
 }
 
 /// Brings what is in a lane, one after the other. The hubs' lanes are served in turn.
@@ -182,10 +182,17 @@ async fn bring_until_done(engine: &Weak<Inner>, item: Item) -> Option<()> {
 }
 
 impl Inner {
+    /// Begins to bring what is in a lane, on the hub's threads.
+    fn set_bringing(self: &Arc<Self>, key: LaneKey) {
+        let slices = self.hubs.get(&key.0).map(|hub| Arc::clone(&hub.lanes().slices));
+        let is_heavy = move || slices.as_ref().is_some_and(|slices| slices.share().is_heavy());
+        self.threads.spawn_for(is_heavy, bring_lane(Arc::downgrade(self), key));
+    }
+
     /// Messages that have just been made durable.
     pub(super) fn post_mail(self: &Arc<Self>, mail: Vec<Mail>) {
         for key in mail.into_iter().filter_map(|mail| self.mailroom.put(mail)) {
-            tokio::spawn(bring_lane(Arc::downgrade(self), key));
+            self.set_bringing(key);
         }
     }
 

@@ -38,6 +38,7 @@ pub mod share;
 pub mod spans;
 mod start;
 pub mod streams;
+mod threads;
 mod timers;
 mod trial;
 mod usage;
@@ -104,6 +105,9 @@ pub struct Settings {
     pub logs: LogLimits,
     /// Takes the spans of traces; none: none are made.
     pub spans: Option<Arc<dyn spans::SpanSink>>,
+    /// Threads of lower priority that work for hubs which use much while others use little; none: all share the threads
+    /// of the runtime.
+    pub heavy_threads: Option<usize>,
 }
 
 impl Default for Settings {
@@ -121,6 +125,7 @@ impl Default for Settings {
             retention: None,
             logs: LogLimits::default(),
             spans: None,
+            heavy_threads: None,
         }
     }
 }
@@ -163,6 +168,7 @@ pub(crate) struct Inner {
     versions: versions::Versions,
     afterwards: afterwards::Afterwards,
     places: places::Places,
+    threads: Arc<threads::Threads>,
     check_permits: Semaphore,
     outside: OnceLock<Arc<dyn guest_client::Outside>>,
     recovered: AtomicBool,
@@ -194,6 +200,8 @@ impl Engine {
         let apps = apps::Apps::load(&*store).await?;
         let hubs = hubs::Hubs::load(&*store, apps.hubs()).await?;
         let mailroom = mail::Mailroom::open(&store).await?;
+        let threads = threads::Threads::new(settings.heavy_threads)
+            .map_err(|error| StoreError::Unavailable(format!("cannot start threads: {error}")))?;
         let meters = meters::Meters::new(&*store, &hubs.refusals(), settings.spans.as_deref());
         let inner = Arc::new(Inner {
             meters,
@@ -211,6 +219,7 @@ impl Engine {
             versions: versions::Versions::default(),
             afterwards: afterwards::Afterwards::default(),
             places: places::Places::new(&settings),
+            threads: Arc::new(threads),
             check_permits: Semaphore::new(CHECKS),
             outside: OnceLock::new(),
             recovered: AtomicBool::new(false),
@@ -231,6 +240,7 @@ impl Engine {
         tokio::spawn(versions::run(Arc::downgrade(&inner)));
         tokio::spawn(afterwards::run(Arc::downgrade(&inner)));
         tokio::spawn(usage::run(Arc::downgrade(&inner)));
+        tokio::spawn(threads::look(Arc::downgrade(&inner)));
         Ok(Self { inner })
     }
 
@@ -258,7 +268,8 @@ impl Engine {
         waiter: Option<Arc<waiters::Waiter>>,
     ) -> Result<InstanceId, StartError> {
         // On a task of its own: a caller that goes away must not leave a started instance without its actor.
-        let work = tokio::spawn(Arc::clone(&self.inner).start(request, waiter));
+        let hub = request.hub.clone();
+        let work = self.inner.spawn_short(Some(&hub), Arc::clone(&self.inner).start(request, waiter));
         match work.await {
             Ok(answer) => answer,
             Err(_) => {
@@ -375,7 +386,8 @@ impl Engine {
     /// # Errors
     /// See [`StartError`].
     pub async fn start_many(&self, requests: Vec<StartRequest>) -> Result<Vec<InstanceId>, StartError> {
-        let work = tokio::spawn(Arc::clone(&self.inner).start_many(requests));
+        let hub = requests.first().map(|request| request.hub.clone());
+        let work = self.inner.spawn_short(hub.as_ref(), Arc::clone(&self.inner).start_many(requests));
         match work.await {
             Ok(answer) => answer,
             Err(_) => {

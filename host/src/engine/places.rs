@@ -33,7 +33,7 @@ impl Places {
     /// Within a runtime: as many guests run at once as it has threads.
     pub(super) fn new(settings: &Settings) -> Self {
         Self {
-            slices: Slices::new(tokio::runtime::Handle::current().metrics().num_workers()),
+            slices: Slices::new(tokio::runtime::Handle::current().metrics().num_workers(), settings.heavy_threads),
             episodes: Gate::of_places(EPISODES),
             activities: Gate::of_places(settings.activities),
             http_calls: Gate::of_places(settings.http_calls),

@@ -413,6 +413,9 @@ impl Inner {
         }
         let record = live.record.clone();
         if let Some(actor) = self.actors.adopt(number, live) {
+            if let Some(hub) = self.hubs.get(&record.hub) {
+                actor.is_of(&hub.lanes().slices);
+            }
             // Somebody may have loaded it, taken it further and let it go before it had its actor.
             let is_untouched = self.actors.loads() == loads || self.is_current(&record).await;
             if is_untouched {
@@ -420,11 +423,11 @@ impl Inner {
                 if first == First::Running || fresh {
                     self.wake(number);
                 }
-                tokio::spawn(Arc::clone(self).drive(actor));
+                self.set_going(actor);
                 return;
             }
             actor.forget();
-            tokio::spawn(Arc::clone(self).drive(actor));
+            self.set_going(actor);
         }
         // A message came first and loaded the instance, its activities with it.
         for effect in effects {

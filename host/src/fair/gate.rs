@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::sync::oneshot;
 
+use super::share::Share;
 use super::turns::Turns;
 
 /// Somebody waits: no place may be taken past them.
@@ -30,6 +31,7 @@ pub(crate) struct Gate {
 pub(crate) struct Lane {
     id: u64,
     held: AtomicUsize,
+    share: Share,
 }
 
 struct Waiter {
@@ -40,7 +42,12 @@ struct Waiter {
 impl Lane {
     pub(crate) fn new() -> Arc<Self> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        Arc::new(Self { id: NEXT.fetch_add(1, Ordering::Relaxed), held: AtomicUsize::new(0) })
+        Arc::new(Self { id: NEXT.fetch_add(1, Ordering::Relaxed), held: AtomicUsize::new(0), share: Share::default() })
+    }
+
+    /// What it uses of all that there is.
+    pub(crate) fn share(&self) -> &Share {
+        &self.share
     }
 
     /// Places that it holds.

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use super::gate::{Acquire, Gate, Lane, Permit};
+use super::share::{Share, now};
 
 /// What a lane may use in its turn: about what a guest runs before it is interrupted.
 const QUANTUM: Duration = Duration::from_millis(5);
@@ -18,16 +19,23 @@ fn nanoseconds(time: Duration) -> i64 {
 /// Where guests wait for a processor. A guest is polled only with a place, and gives it back after each poll. So no
 /// more of them than there are processors stand in the runtime's own queue, which knows no hubs.
 #[derive(Clone)]
-pub(crate) struct Slices(Arc<Gate>);
+pub(crate) struct Slices {
+    light: Arc<Gate>,
+    heavy: Arc<Gate>,
+}
 
 impl Slices {
-    pub(crate) fn new(processors: usize) -> Self {
-        Self(Gate::of_slices(processors, nanoseconds(QUANTUM)))
+    /// As many places as there are threads; those who are heavy ([`super::Share`]) share places of their own if they have
+    /// threads of their own.
+    pub(crate) fn new(threads: usize, heavy_threads: Option<usize>) -> Self {
+        let light = Gate::of_slices(threads, nanoseconds(QUANTUM));
+        let heavy = heavy_threads.map(|threads| Gate::of_slices(threads, nanoseconds(QUANTUM)));
+        Self { heavy: heavy.unwrap_or_else(|| Arc::clone(&light)), light }
     }
 
     /// For one that runs for this lane.
     pub(crate) fn pace(&self, lane: &Arc<Lane>) -> Pace {
-        Pace { gate: Arc::clone(&self.0), lane: Arc::clone(lane), waits: None }
+        Pace { slices: self.clone(), lane: Arc::clone(lane), waits: None }
     }
 
     /// Polls a future in slices only.
@@ -38,7 +46,7 @@ impl Slices {
 
 /// The slices of one guest.
 pub(crate) struct Pace {
-    gate: Arc<Gate>,
+    slices: Slices,
     lane: Arc<Lane>,
     waits: Option<Acquire>,
 }
@@ -59,6 +67,22 @@ impl Drop for Slice<'_> {
     }
 }
 
+/// Work under way, also when it panics.
+struct Using<'a>(&'a Share);
+
+impl<'a> Using<'a> {
+    fn new(share: &'a Share) -> Self {
+        share.begins(now());
+        Self(share)
+    }
+}
+
+impl Drop for Using<'_> {
+    fn drop(&mut self) {
+        self.0.ends(now());
+    }
+}
+
 impl Pace {
     /// Does something with a slice, or waits for one.
     pub(crate) fn poll<T>(
@@ -66,7 +90,8 @@ impl Pace {
         context: &mut Context<'_>,
         work: impl FnOnce(&mut Context<'_>) -> Poll<T>,
     ) -> Poll<T> {
-        let Self { gate, lane, waits } = self;
+        let Self { slices, lane, waits } = self;
+        let gate = if lane.share().is_heavy() { &slices.heavy } else { &slices.light };
         let granted = match waits {
             None if gate.try_take(lane) => None,
             None | Some(_) => {
@@ -81,7 +106,9 @@ impl Pace {
             None => Slice::Free(gate, lane, began),
             Some(permit) => Slice::Granted(permit, began),
         };
+        let used = Using::new(lane.share());
         let done = work(context);
+        drop(used);
         drop(slice);
         done
     }
@@ -109,7 +136,7 @@ mod tests {
     /// One processor, guests that never wait: 500 of one hub, one of another. The one gets half of the slices.
     #[tokio::test]
     async fn a_single_guest_beside_hundreds_has_its_share() {
-        let slices = Slices::new(1);
+        let slices = Slices::new(1, None);
         let (storm, quiet) = (Lane::new(), Lane::new());
         let spin = || {
             let began = Instant::now();

@@ -122,6 +122,7 @@ impl Loaded {
         vec![
             ("per_second", self.latencies.len() as f64 / self.took),
             ("p50_ms", percentile(&self.latencies, 50)),
+            ("p90_ms", percentile(&self.latencies, 90)),
             ("p99_ms", percentile(&self.latencies, 99)),
         ]
     }

@@ -76,6 +76,7 @@ pub(super) async fn storm(server: &Server, args: &Args) -> anyhow::Result<Figure
         ("alone_p50_ms", figure(&alone, "p50_ms")),
         ("alone_p99_ms", figure(&alone, "p99_ms")),
         ("beside_p50_ms", figure(&beside, "p50_ms")),
+        ("beside_p90_ms", figure(&beside, "p90_ms")),
         ("beside_p99_ms", figure(&beside, "p99_ms")),
         ("p99_ratio", figure(&beside, "p99_ms") / figure(&alone, "p99_ms")),
         ("beside_per_second", figure(&beside, "per_second")),
