@@ -324,7 +324,9 @@ impl Inner {
         }
         let Some(hub) = self.hubs.get(&live.record.hub) else { return true };
         if live.guest.is_none() {
-            self.memory_room(&hub).await;
+            if !self.memory_room_soon(&hub).await {
+                return true;
+            }
             live.share = self.share(&hub);
         }
         if live.place.is_none() {

@@ -94,7 +94,7 @@ impl Inner {
                 // Purged meanwhile: it is not there any more.
                 let Some((record, history)) = self.store.history(number).await? else { continue };
                 let payloads = self.store.payloads(number).await?;
-                let timers = open_timers(&record, &history)?;
+                let timers = open_timers(&record, &history);
                 file.entry(&HubEntry::Instance(Box::new(HubInstance { record, payloads, history, timers })))?;
             }
             after = page.next;
@@ -119,18 +119,23 @@ impl Inner {
 }
 
 /// The timers of an instance. Their rows are those of all hubs, in the order of time; its history has them as well.
-fn open_timers(record: &InstanceRecord, history: &[HistoryEvent]) -> Result<Vec<(TaskId, Timestamp)>, StoreError> {
+fn open_timers(record: &InstanceRecord, history: &[HistoryEvent]) -> Vec<(TaskId, Timestamp)> {
     if record.status.is_terminal() {
-        return Ok(Vec::new());
+        return Vec::new();
     }
-    let open = Orchestration::replay(history)
-        .map_err(|error| StoreError::Corrupt(format!("instance {}: {error}", record.id)))?
-        .effects_in_flight();
+    let open = match Orchestration::replay(history) {
+        Ok(orchestration) => orchestration.effects_in_flight(),
+        Err(error) => {
+            // Nobody can run it, here or elsewhere; that is no reason to keep the others back.
+            tracing::warn!(instance = %record.id, %error, "an instance is exported without timers: its history is broken");
+            return Vec::new();
+        }
+    };
     let timers = open.into_iter().filter_map(|effect| match effect {
         Effect::SetTimer { task, due } => Some((task, due)),
         Effect::RunActivity(_) | Effect::ClearTimer { .. } | Effect::CancelActivity { .. } | Effect::Send(_) => None,
     });
-    Ok(timers.collect())
+    timers.collect()
 }
 
 /// The file on its way: a backup's form, whose rows are entries, each with its length in front.

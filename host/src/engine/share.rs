@@ -12,6 +12,8 @@ use crate::store::Usage;
 
 /// Who waits for memory of its hub looks this often whether there is some.
 const LOOK: Duration = Duration::from_millis(50);
+/// An instance that waits for memory looks into its mailbox this often: it may have been terminated.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A run's part of what its hub has. By default it belongs to no hub, and may have as much as it likes.
 #[derive(Default)]
@@ -155,6 +157,11 @@ impl Inner {
                 tokio::time::sleep(LOOK).await;
             }
         }
+    }
+
+    /// The same for an instance, which must not wait for long. False: there is none yet.
+    pub(super) async fn memory_room_soon(&self, hub: &Arc<Hub>) -> bool {
+        tokio::time::timeout(PATIENCE, self.memory_room(hub)).await.is_ok()
     }
 
     /// A run has ended by a fault of the host. If that was its hub's lack of memory, the guests that only wait make room, and
