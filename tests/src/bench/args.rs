@@ -25,7 +25,8 @@ pub(super) struct Args {
     /// Microseconds added to every sync, as a slower disk would (delayed)
     #[arg(long, default_value_t = 1_000, value_name = "MICROSECONDS")]
     sync_delay_us: u64,
-    /// Instances in all: before the measurement is made again (finished), listed (many), that came and went (churn)
+    /// Instances in all: before the measurement is made again (finished), listed (many), that came and went (churn), that
+    /// sleep (sleepers)
     #[arg(long, default_value_t = 100_000, value_name = "INSTANCES")]
     pub(super) finished: u64,
     /// Starts that a hub has queued beside a quiet one (storm)
@@ -81,6 +82,8 @@ pub(super) enum Workload {
     Many,
     /// Instances come, run through and are purged, again and again: what is left on the disk
     Churn,
+    /// Instances that sleep for an hour: memory, disk, what others feel of them, the start after a kill
+    Sleepers,
 }
 
 impl Args {

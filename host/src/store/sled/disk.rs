@@ -31,6 +31,9 @@ pub(super) struct Disk {
 /// A disk is slow after so many slow syncs: on a busy machine one may be slow by chance.
 const SLOW_SYNCS: u32 = 8;
 
+/// Where less is left in the journal, a batch may have to wait for a checkpoint.
+const ROOM: usize = 256 << 10;
+
 /// What tests and benchmarks do to a sync.
 pub(super) fn before_sync(options: &SledOptions) -> Result<(), String> {
     if let Some(gate) = &options.sync_gate {
@@ -74,6 +77,11 @@ impl Disk {
     /// Syncs have been slow.
     pub(super) fn is_slow(&self) -> bool {
         self.slow >= SLOW_SYNCS
+    }
+
+    /// A small batch takes as long as a sync, and that is not long.
+    pub(super) fn is_quick(&self) -> bool {
+        self.sync_took <= self.shared.options.quick_sync && self.journal.room() >= ROOM
     }
 
     /// The journal, for a thread that syncs it.

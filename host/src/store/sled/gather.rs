@@ -13,10 +13,19 @@ const GROUP_BYTES: usize = 4 << 20;
 /// How long a group waits for those who were acknowledged a moment ago and will soon be back.
 const GATHER: Duration = Duration::from_micros(300);
 
+/// What there is to do.
+pub(super) enum Gathered {
+    /// Empty: there is only garbage to remove.
+    Group(Vec<Job>),
+    /// Nothing, until something comes.
+    Nothing,
+    /// Nothing, and nothing will come: the store is closed.
+    Closed,
+}
+
 impl Writer {
-    /// The next group; empty if there is only garbage to remove; none if the store is closed and all work is done. Lands
-    /// what has landed meanwhile.
-    pub(super) fn gather(&mut self) -> Result<Option<Vec<Job>>, StoreError> {
+    /// The next group. Lands what has landed meanwhile.
+    pub(super) fn gather(&mut self) -> Result<Gathered, StoreError> {
         let mut group = Vec::new();
         self.was_idle = false;
         loop {
@@ -30,12 +39,16 @@ impl Writer {
             }
             match self.queue.receive() {
                 Some(true) => break,
-                Some(false) if !self.garbage.is_empty() && self.flights.is_empty() => return Ok(Some(group)),
+                Some(false) if self.flights.is_empty() && self.garbage.is_empty() => {
+                    self.was_idle = true;
+                    return Ok(Gathered::Nothing);
+                }
+                Some(false) if self.flights.is_empty() => return Ok(Gathered::Group(group)),
                 Some(false) => {
                     self.was_idle = true;
                     self.queue.wait_for_any();
                 }
-                None if self.flights.is_empty() => return Ok(None),
+                None if self.flights.is_empty() => return Ok(Gathered::Closed),
                 None => self.land_all()?,
             }
         }
@@ -49,7 +62,7 @@ impl Writer {
                 break;
             }
         }
-        Ok(Some(group))
+        Ok(Gathered::Group(group))
     }
 
     /// Waits for more for a group of this size, if that is worth it. False: it is not, or nothing came in time.

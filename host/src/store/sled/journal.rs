@@ -181,6 +181,11 @@ impl Journal {
         Ok(true)
     }
 
+    /// Bytes that are left.
+    pub(super) fn room(&self) -> usize {
+        JOURNAL_BYTES - self.at
+    }
+
     /// Makes what was written durable.
     ///
     /// # Errors

@@ -83,6 +83,11 @@ impl Queue {
         if self.turns.is_empty() && self.closed { None } else { Some(!self.turns.is_empty()) }
     }
 
+    /// Several hubs commit.
+    pub(super) fn has_company(&self) -> bool {
+        self.company.is_some_and(|seen| seen.elapsed() < COMPANY)
+    }
+
     /// Waits for work, the end of a sync, or the close of the store.
     pub(super) fn wait_for_any(&mut self) {
         if !self.landings.is_empty() {
@@ -131,7 +136,7 @@ impl Queue {
     /// Begins to fill a group, with what has been waiting for it.
     pub(super) fn filling(&mut self, group: &[Job]) -> Filling {
         self.take_in();
-        let shared = self.company.is_some_and(|seen| seen.elapsed() < COMPANY);
+        let shared = self.has_company();
         Filling { bytes: group.iter().map(job_bytes).sum(), hubs: shared.then(HashMap::new) }
     }
 

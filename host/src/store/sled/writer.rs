@@ -11,6 +11,7 @@ use super::counts::{self, Counting};
 use super::disk::Disk;
 use super::encoding::{self, MetaRow};
 use super::flight::Flights;
+use super::gather::Gathered;
 use super::group::{Decision, Next, Touched};
 use super::prepare::{MAIL_INLINE, Prepared};
 use super::queue::{Note, Queue};
@@ -85,13 +86,19 @@ pub(super) struct Writer {
     pub(super) acknowledged_at: Instant,
 }
 
-/// Tells everybody when the thread ends by a panic, for instance one inside sled.
-struct Watch(Arc<Shared>);
+/// Tells everybody when writing ends by a panic, for instance one inside sled.
+pub(super) struct Watch(Arc<Shared>);
+
+impl Watch {
+    pub(super) fn new(writer: &Writer) -> Self {
+        Self(Arc::clone(&writer.shared))
+    }
+}
 
 impl Drop for Watch {
     fn drop(&mut self) {
         if std::thread::panicking() {
-            self.0.durable.fail("the writer thread panicked; see the log");
+            self.0.durable.fail("the writer panicked; see the log");
         }
     }
 }
@@ -120,22 +127,54 @@ impl Writer {
         }
     }
 
-    /// Works until the store is closed, or until writing fails. What waits then is dropped, and with it the
-    /// reply channels: their owners find the reason in the published state.
-    pub(super) fn run(mut self) {
-        let _watch = Watch(self.shared.clone());
-        loop {
-            match self.gather().and_then(|group| group.map(|group| self.write(group)).transpose()) {
-                Ok(Some(())) => {}
-                Ok(None) => break,
-                Err(error) => {
-                    self.shared.durable.fail(&error.to_string());
-                    return;
-                }
-            }
+    /// Writes one group, if there is anything to write.
+    pub(super) fn work(&mut self) -> Gathered {
+        let _watch = Watch::new(self);
+        let done = self.gather().and_then(|gathered| match gathered {
+            Gathered::Group(group) => self.write(group).map(|()| Gathered::Group(Vec::new())),
+            Gathered::Nothing | Gathered::Closed => Ok(gathered),
+        });
+        done.unwrap_or_else(|error| {
+            self.shared.durable.fail(&error.to_string());
+            Gathered::Closed
+        })
+    }
+
+    /// A failure is final.
+    pub(super) fn has_failed(&self) -> bool {
+        self.shared.durable.failed().is_some()
+    }
+
+    /// Closes the files, in order if nothing has failed.
+    pub(super) fn end(mut self) {
+        if !self.has_failed() {
+            // A failure has been reported, and costs the next start some work, nothing else.
+            drop(self.disk.close(self.meta));
         }
-        // A failure has been reported, and costs the next start some work, nothing else.
-        drop(self.disk.close(self.meta));
+    }
+
+    /// Whether a commit that comes now is alone, and not kept up by anything but its own sync.
+    pub(super) fn may_be_quick(&mut self) -> bool {
+        !self.has_work()
+            && self.acknowledged <= 1
+            && !self.queue.has_company()
+            && self.flights.is_empty()
+            && self.disk.is_quick()
+    }
+
+    /// There is something to do.
+    pub(super) fn has_work(&mut self) -> bool {
+        !self.later.is_empty() || !self.garbage.is_empty() || self.queue.receive() != Some(false)
+    }
+
+    /// Writes a commit that is alone. True: there is something left to do, if only to end.
+    pub(super) fn write_lone(&mut self, job: Job) -> bool {
+        self.was_idle = true;
+        if let Err(error) = self.write(vec![job]) {
+            self.shared.durable.fail(&error.to_string());
+            return true;
+        }
+        self.has_work()
     }
 
     /// Writes a group and answers it, unless it flies. An error is final: whether the rows are on the disk is unknown.

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 
 use super::FEEDERS;
 use crate::bench::args::Args;
-use crate::bench::client::Request;
+use crate::bench::client::{Connection, Request};
 use crate::bench::load::{Expected, Load, figure, split};
 use crate::bench::report::Figures;
 use crate::bench::server::{Program, Server};
@@ -23,6 +23,8 @@ const FAN_OUT: &str = "10000";
 const INSTANCES: u64 = 20;
 /// Between two looks at instances that have not all ended.
 const LOOK: Duration = Duration::from_millis(100);
+/// For which the storm's starts are taken before the quiet hub is measured.
+const QUEUE: Duration = Duration::from_secs(30);
 
 fn hello(hub: &str) -> Load {
     Load {
@@ -64,14 +66,12 @@ pub(super) async fn storm(server: &Server, args: &Args) -> anyhow::Result<Figure
             anyhow::Ok(())
         });
     }
+    let mut connection = queue(connection, args.storm).await?;
     let beside = hello("quiet").measure(server, args.window()).await?;
     while let Some(ended) = storm.try_join_next() {
         ended??;
     }
-    let answer = connection.send(&Request::statistics("storm")).await?;
-    answer.expect(200)?;
-    let counts = answer.json()?;
-    let count = |status: &str| counts[status].as_f64().unwrap_or_default();
+    let (open, completed) = of_storm(&mut connection).await?;
     Ok(vec![
         ("alone_p50_ms", figure(&alone, "p50_ms")),
         ("alone_p99_ms", figure(&alone, "p99_ms")),
@@ -80,9 +80,27 @@ pub(super) async fn storm(server: &Server, args: &Args) -> anyhow::Result<Figure
         ("beside_p99_ms", figure(&beside, "p99_ms")),
         ("p99_ratio", figure(&beside, "p99_ms") / figure(&alone, "p99_ms")),
         ("beside_per_second", figure(&beside, "per_second")),
-        ("storm_open", count("Pending") + count("Running")),
-        ("storm_completed", count("Completed")),
+        ("storm_open", open),
+        ("storm_completed", completed),
     ])
+}
+
+/// Waits until so many instances of the storm are open, or as many as the server takes in half a minute.
+async fn queue(mut connection: Connection, count: u64) -> anyhow::Result<Connection> {
+    let began = Instant::now();
+    while began.elapsed() < QUEUE && of_storm(&mut connection).await?.0 < count as f64 {
+        tokio::time::sleep(LOOK).await;
+    }
+    Ok(connection)
+}
+
+/// How many instances of the storm are open, and how many have completed.
+async fn of_storm(connection: &mut Connection) -> anyhow::Result<(f64, f64)> {
+    let answer = connection.send(&Request::statistics("storm")).await?;
+    answer.expect(200)?;
+    let counts = answer.json()?;
+    let count = |status: &str| counts[status].as_f64().unwrap_or_default();
+    Ok((count("Pending") + count("Running"), count("Completed")))
 }
 
 /// What thousands of hubs cost that do nothing: memory for each, and time to start.

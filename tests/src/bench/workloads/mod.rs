@@ -59,13 +59,15 @@ pub(super) enum Case {
     Many,
     /// Coming and going.
     Churn,
+    /// Many that sleep for long.
+    Sleepers,
 }
 
 /// What the arguments ask for.
 pub(super) fn cases(args: &Args) -> Vec<Case> {
     let hello = |delayed| args.connections.iter().map(move |&connections| Case::Hello { connections, delayed });
     let starts = args.connections.iter().map(|&connections| Case::Client { connections });
-    let kinds: [(Workload, Vec<Case>); 15] = [
+    let kinds: [(Workload, Vec<Case>); 16] = [
         (Workload::W1, hello(false).collect()),
         (Workload::Delayed, hello(true).collect()),
         (Workload::Finished, vec![Case::Finished]),
@@ -81,6 +83,7 @@ pub(super) fn cases(args: &Args) -> Vec<Case> {
         (Workload::Polyglot, Language::ALL.map(Case::Polyglot).to_vec()),
         (Workload::Many, vec![Case::Many]),
         (Workload::Churn, vec![Case::Churn]),
+        (Workload::Sleepers, vec![Case::Sleepers]),
     ];
     kinds.into_iter().filter(|(workload, _)| args.measures(*workload)).flat_map(|(_, cases)| cases).collect()
 }
@@ -105,6 +108,7 @@ impl Case {
             Self::Polyglot(language) => language.name().to_owned(),
             Self::Many => "Lists and purges of many".to_owned(),
             Self::Churn => "Started, run and purged, 20 rounds".to_owned(),
+            Self::Sleepers => "Many that sleep, kill -9, start".to_owned(),
         }
     }
 
@@ -127,6 +131,7 @@ impl Case {
             Self::Polyglot(language) => polyglot::language(&server, program, language).await,
             Self::Many => many::many(&server, args).await,
             Self::Churn => many::churn(&server, args).await,
+            Self::Sleepers => sleep::sleepers(&mut server, program, args).await,
         }
     }
 }

@@ -1,4 +1,4 @@
-//! W3: many durable timers at once.
+//! W3: many durable timers at once; and what many cost that sleep for long.
 
 use std::time::Instant;
 
@@ -7,14 +7,19 @@ use durawasm_core::Timestamp;
 use serde_json::Value;
 use tokio::task::JoinSet;
 
+use super::hello;
 use super::{ended, start_many};
+use crate::bench::args::Args;
 use crate::bench::client::Request;
+use crate::bench::load::figure;
 use crate::bench::report::{Figures, percentile};
-use crate::bench::server::Server;
+use crate::bench::server::{Program, Server};
 use crate::guests;
 
 const INSTANCES: u64 = 5_000;
 const SLEEP_MS: i64 = 2_000;
+/// An hour: none of those that sleep for long wakes while it is measured.
+const LONG_MS: i64 = 3_600_000;
 /// Connections that look whether instances have ended, each at every so-manieth.
 const WATCHERS: usize = 4;
 
@@ -62,4 +67,35 @@ fn lateness(status: &Value) -> anyhow::Result<f64> {
     };
     let slept = time(1)?.duration_since(time(0)?);
     Ok(1e3 * slept.as_secs_f64() - SLEEP_MS as f64)
+}
+
+/// Many that sleep for long: memory and disk, what others feel of them, and how long the server needs to start again after a
+/// kill.
+pub(super) async fn sleepers(server: &mut Server, program: &Program, args: &Args) -> anyhow::Result<Figures> {
+    server.deploy("flow", &guests::guest("flow")).await?;
+    hello::deploy(server).await?;
+    let load = hello::load(args, 16);
+    let fresh = load.measure(server, args.window()).await?;
+    let before = server.disk_bytes();
+    start_many(server, Request::start("Timer", &LONG_MS.to_string()), args.finished).await?;
+    let asleep = server.usage();
+    let (disk, beside) = (server.disk_bytes(), load.measure(server, args.window()).await?);
+    server.kill();
+    let restarted = Instant::now();
+    server.restart(program)?;
+    server.ready().await?;
+    let ready = restarted.elapsed();
+    let after = load.measure(server, args.window()).await?;
+    let megabytes = |bytes: u64| bytes as f64 / 1048576.0;
+    Ok(vec![
+        ("sleepers", args.finished as f64),
+        ("fresh_per_second", figure(&fresh, "per_second")),
+        ("beside_per_second", figure(&beside, "per_second")),
+        ("restarted_per_second", figure(&after, "per_second")),
+        ("asleep_rss_mb", megabytes(asleep.rss)),
+        ("restarted_rss_mb", megabytes(server.usage().rss)),
+        ("disk_mb", megabytes(disk)),
+        ("sleeper_disk_kb", disk.saturating_sub(before) as f64 / 1024.0 / args.finished.max(1) as f64),
+        ("ready_s", ready.as_secs_f64()),
+    ])
 }
