@@ -10,6 +10,7 @@ mod listener;
 pub mod machine;
 pub mod net;
 pub mod origin;
+mod private;
 pub mod restore;
 pub mod server;
 pub mod store;

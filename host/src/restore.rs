@@ -8,6 +8,7 @@ use std::io::{self, BufReader, BufWriter, ErrorKind, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::private;
 use crate::store::StoreError;
 use crate::store::backup::{Decoder, FileError, Head, Item, Totals};
 use crate::store::sled::{LAYOUT, OpenError, Restoring, SledOptions, SledStore};
@@ -107,7 +108,7 @@ pub fn restore(file: &Path, data: &Path, read: &dyn Fn(u64)) -> Result<Contents,
     }
     let mark = begin(data)?;
     let components = data.join(COMPONENTS);
-    fs::create_dir(&components).map_err(io_error("cannot make", &components))?;
+    private::create_directory(&components).map_err(io_error("cannot make", &components))?;
     let store = data.join(STORE);
     let mut rows = Restoring::begin(&store)?;
     let mut component: Option<(PathBuf, BufWriter<File>)> = None;
@@ -185,7 +186,7 @@ fn begin(data: &Path) -> Result<File, RestoreError> {
     if !marked && !is_empty(data)? {
         return Err(RestoreError::NotEmpty(data.to_owned()));
     }
-    fs::create_dir_all(data).map_err(io_error("cannot make", data))?;
+    private::create_directory(data).map_err(io_error("cannot make", data))?;
     // Whoever is between these lines and the ones before meets a mark that has come or gone, and leaves the rest alone.
     let mark = match File::options().write(true).create_new(!marked).open(&path) {
         Err(error) if matches!(error.kind(), ErrorKind::AlreadyExists | ErrorKind::NotFound) => return Err(in_use()),

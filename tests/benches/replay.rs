@@ -45,6 +45,7 @@ async fn replay(record: &InstanceRecord, history: &[HistoryEvent]) {
         input,
         session: Arc::clone(&session),
         stops: Arc::default(),
+        share: Arc::default(),
     };
     let mut guest = executor().orchestrate(run);
     poll_fn(|context| match guest.as_mut().poll(context) {

@@ -130,6 +130,19 @@ async fn components_in_components_in_components_are_refused() {
     assert_eq!(answer.status, 400, "{}", answer.text());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_compiler_says_is_cut() {
+    // It names what is wrong with its whole name.
+    let name = "n".repeat(90_000);
+    let module = format!("(core module (func) (export \"{name}\" (func 0)) (export \"{name}\" (func 0)))");
+    let (host, _folder) = host(Limits::default()).await;
+    let component = Parts::default().component_before(&module);
+    let answer = host.send("PUT", "/admin/hubs/default/apps/slow", component).await;
+    let said = answer.text();
+    assert!(answer.status == 400 && said.contains("duplicate export name"), "{said}");
+    assert!(said.contains('…') && said.len() < 10_000, "{} bytes", said.len());
+}
+
 /// A component section in a component section, so many times.
 fn nested(levels: usize) -> Vec<u8> {
     const HEADER: &[u8] = b"\0asm\x0d\0\x01\0";

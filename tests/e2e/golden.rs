@@ -231,6 +231,7 @@ pub(crate) async fn replay(history: &[HistoryEvent], digest: Digest) -> Result<V
         input,
         session: Arc::clone(&session),
         stops: Arc::default(),
+        share: Arc::default(),
     });
     // A guest that waits has nobody who would wake it: what has been recorded is all there is.
     let ended = poll_fn(|context| match guest.as_mut().poll(context) {

@@ -32,6 +32,7 @@ mod intruders;
 mod javascript;
 mod kills;
 mod layers;
+mod limits;
 mod linear;
 mod logs;
 mod manage;

@@ -343,7 +343,8 @@ async fn a_component_is_checked_before_it_is_deployed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn after_a_deployment_the_instances_get_their_verdict() {
-    let host = Host::new().await;
+    let store: SharedStore = Arc::new(MemoryStore::default());
+    let host = Host::on(Arc::clone(&store)).await;
     let verdict = async |host: &Host| host.send("GET", APP, "").await.json()["verdict"].clone();
     host.deploy("nondet", guests::guest("nondet-v2")).await;
     host.deploy("nondet", guests::guest("nondet-v1")).await;
@@ -356,15 +357,18 @@ async fn after_a_deployment_the_instances_get_their_verdict() {
     let before = host.status("open-order").await;
     let deployed = host.deploy("nondet", guests::guest("nondet-v2")).await;
     assert!(deployed["verdict"]["state"].is_string(), "{deployed}");
-    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
-    let done = loop {
-        let verdict = verdict(&host).await;
-        if verdict["state"] == "done" {
-            break verdict;
+    let found = async |host: &Host| {
+        let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(60);
+        loop {
+            let verdict = verdict(host).await;
+            if verdict["state"] == "done" {
+                return verdict;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{verdict}");
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
-        assert!(tokio::time::Instant::now() < deadline, "{verdict}");
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
     };
+    let done = found(&host).await;
     assert_eq!((&done["checked"], &done["unknown"], &done["complete"]), (&json!(4), &json!(0), &json!(true)), "{done}");
     assert_eq!(done["open"], json!({"compatible": 1, "diverging": 1}), "{done}");
     assert_eq!(done["closed"], json!({"compatible": 1, "diverging": 1}), "{done}");
@@ -375,6 +379,9 @@ async fn after_a_deployment_the_instances_get_their_verdict() {
         "{done}"
     );
     assert_eq!(host.status("open-order").await, before, "nothing is moved by it");
+    host.engine.stop();
+    let host = Host::on(store).await;
+    assert_eq!(found(&host).await, done, "a server that is started again finds it again");
     // It is of the version that is current.
     host.deploy("nondet", guests::guest("nondet-v1")).await;
     let digest = host.send("GET", APP, "").await.json()["digest"].clone();

@@ -112,19 +112,24 @@ async fn furnish(server: &Server, hub: &str) {
     let name = HubName::from(hub);
     let record = server.store.instance(&name, "large").await.unwrap().unwrap();
     let letter = Letter::EventRaised { name: "Letter".to_owned(), input: Some("\"a letter\"".into()) };
+    send(&server.store, &record, vec![NewMail { to: "hears".into(), pin: None, letter }]).await;
+}
+
+/// Sends messages of which the server's engine hears nothing.
+async fn send(store: &SharedStore, from: &InstanceRecord, mail: Vec<NewMail>) {
     let commit = Commit {
-        expect: Expect::Revision(record.revision),
-        record: InstanceRecord { ..record },
+        expect: Expect::Revision(from.revision),
+        record: from.clone(),
         payloads: PayloadChanges::default(),
         fresh_history: false,
         events: Vec::new(),
         timers_set: Vec::new(),
         timers_cleared: Vec::new(),
-        mail_sent: vec![NewMail { to: "hears".into(), pin: None, letter }],
+        mail_sent: mail,
         mail_taken: Vec::new(),
         usage: Default::default(),
     };
-    server.store.commit(commit).await.unwrap();
+    store.commit(commit).await.unwrap();
 }
 
 const IDS: [&str; 8] = ["waits", "hears", "suspended", "sleeps", "parent", "parent.c", "repairs", "large"];
@@ -186,6 +191,28 @@ async fn a_hub_goes_to_another_server_with_a_disk() {
     let directory = tempfile::tempdir().unwrap();
     let store = SledStore::open(directory.path(), SledOptions::default()).unwrap();
     goes_on_elsewhere(Server::on(Arc::new(store)).await).await;
+}
+
+/// More messages than one commit takes, in their order.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_messages_travel_with_a_hub() {
+    const MANY: usize = 1_234;
+    let (server, other) = (Server::new().await, Server::new().await);
+    assert_eq!(server.ask("PUT /admin/hubs/acme", "").await.status, 201);
+    assert_eq!(server.ask("PUT /admin/hubs/acme/apps/flow", guests::guest("flow")).await.status, 201);
+    server.start("acme", "CollectEvents", "collects", &json!(MANY)).await;
+    while server.status("acme", "collects").await["runtimeStatus"] != "Running" {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    let record = server.store.instance(&"acme".into(), "collects").await.unwrap().unwrap();
+    let letter =
+        |number: usize| Letter::EventRaised { name: "Item".to_owned(), input: Some(number.to_string().into()) };
+    let mail = |number| NewMail { to: "collects".into(), pin: None, letter: letter(number) };
+    send(&server.store, &record, (0..MANY).map(mail).collect()).await;
+    let made = other.import("branch", server.export("acme", "").await).await;
+    assert_eq!(made.json(), json!({"hub": "branch", "apps": 1, "instances": 1, "messages": MANY}));
+    let collected: Vec<usize> = (0..MANY).collect();
+    assert_eq!(other.ended("branch", "collects").await, json!(["Completed", collected]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

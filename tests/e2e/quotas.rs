@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use durawasm_host::engine::Settings;
 use durawasm_host::store::memory::MemoryStore;
-use durawasm_tests::{Answer, Host, ManualClock, guests};
+use durawasm_tests::{Answer, Host, ManualClock, Outside, guests};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 const WEBHOOKS: &str = "/runtime/webhooks/durabletask";
 
@@ -211,4 +213,151 @@ async fn what_a_hub_uses_is_told() {
     assert_eq!(nobody.status, 404);
     let others = host.send("GET", "/admin/hubs/other/usage", "").await.json();
     assert_eq!(others["used"]["fuel"], 0);
+}
+
+async fn meters(host: &Host) -> Value {
+    host.send("GET", "/admin/hubs/tenant/usage", "").await.json()
+}
+
+async fn ended(host: &Host, id: &str) -> Value {
+    host.engine.wait(&"tenant".into(), id, Duration::from_secs(60)).await.unwrap();
+    host.send("GET", &format!("{WEBHOOKS}/instances/{id}?taskHub=tenant&showHistory=true"), "").await.json()
+}
+
+async fn begin(host: &Host, function: &str, input: &Value) -> String {
+    let answer = start(host, "tenant", function, input).await;
+    assert_eq!(answer.status, 202, "{}", answer.text());
+    answer.json()["id"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_limit_is_shown_beside_what_is_used_of_it() {
+    let (host, clock) = limited(&json!({"startsPerSecond": 5, "memoryBytes": 1_000_000_000})).await;
+    begin(&host, "Event", &json!("Go")).await;
+    begin(&host, "Event", &json!("Go")).await;
+    let quotas = meters(&host).await["quotas"].clone();
+    assert_eq!(quotas.as_object().unwrap().len(), 10, "{quotas}");
+    assert_eq!(quotas["openInstances"], json!({"used": 2, "limit": null}));
+    assert_eq!(quotas["startsPerSecond"], json!({"used": 2, "limit": 5}));
+    assert_eq!(quotas["requestsPerSecond"], json!({"used": null, "limit": null}), "nobody counts it");
+    assert_eq!(quotas["memoryBytes"]["limit"], 1_000_000_000);
+    clock.advance(1);
+    assert_eq!(meters(&host).await["quotas"]["startsPerSecond"]["used"], 0, "what was taken has flowed back");
+}
+
+/// The memory of the hub's guests, once it is what it should be.
+async fn memory(host: &Host, is_it: impl Fn(u64) -> bool) -> u64 {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    loop {
+        let held = meters(host).await["now"]["memoryBytes"].as_u64().unwrap();
+        if is_it(held) {
+            return held;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{held} bytes");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hub_whose_guests_have_all_its_memory_begins_nothing() {
+    let (host, _clock) = limited(&json!({})).await;
+    assert_eq!(host.send("PUT", "/admin/hubs/tenant/apps/network", guests::guest("network")).await.status, 201);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let hears = begin(&host, "Asks", &json!(format!("tcp {}", listener.local_addr().unwrap()))).await;
+    let (mut heard, _) = listener.accept().await.unwrap();
+    heard.read_exact(&mut [0; 4]).await.unwrap();
+    // Only the activity is left, which waits for an answer.
+    host.engine.evict_all();
+    let held = memory(&host, |held| held > 0).await;
+    limit(&host, &json!({"memoryBytes": held})).await;
+    is_over(&start(&host, "tenant", "Event", &json!("Go")).await, "memoryBytes", Some("5"));
+    assert_eq!(start(&host, "other", "Event", &json!("Go")).await.status, 202);
+    let quota = meters(&host).await["quotas"]["memoryBytes"].clone();
+    assert_eq!(quota, json!({"used": held, "limit": held}));
+    // With a little more an orchestrator is let in, finds too little, and waits instead of failing.
+    limit(&host, &json!({"memoryBytes": held + 1})).await;
+    let waits = begin(&host, "OneActivity", &json!(["Echo", "at last"])).await;
+    let status = host.send("GET", &format!("{WEBHOOKS}/instances/{waits}?taskHub=tenant"), "").await.json();
+    assert!(["Pending", "Running"].contains(&status["runtimeStatus"].as_str().unwrap()), "{status}");
+    limit(&host, &json!({"memoryBytes": 1_000_000_000})).await;
+    assert_eq!(ended(&host, &waits).await["output"], "at last");
+    heard.write_all(b"pong").await.unwrap();
+    assert_eq!(ended(&host, &hears).await["output"], "pong", "what had its memory was not disturbed");
+}
+
+/// Starts an instance that waits for `Go`. Returns when its guest does.
+async fn parked(host: &Host) -> String {
+    let id = begin(host, "Event", &json!("Go")).await;
+    let path = format!("{WEBHOOKS}/instances/{id}?taskHub=tenant");
+    while host.send("GET", &path, "").await.json()["runtimeStatus"] != "Running" {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    id
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn guests_that_only_wait_make_room_for_others() {
+    let (host, _clock) = limited(&json!({})).await;
+    let first = parked(&host).await;
+    let held = memory(&host, |held| held > 0).await;
+    // Room for one of them, and a little for what it comes to need.
+    limit(&host, &json!({"memoryBytes": held + held / 2})).await;
+    let second = parked(&host).await;
+    for id in [&second, &first] {
+        let path = format!("{WEBHOOKS}/instances/{id}/raiseEvent/Go?taskHub=tenant");
+        assert_eq!(host.send("POST", &path, "\"heard\"").await.status, 202);
+        assert_eq!(ended(&host, id).await["output"], "heard");
+    }
+    memory(&host, |held| held == 0).await;
+    // Memory is metered also while nothing runs: more than a MiB for more than five milliseconds.
+    let before = meters(&host).await["used"]["memoryMebibyteMilliseconds"].as_u64().unwrap();
+    let third = parked(&host).await;
+    memory(&host, |held| held > 1 << 20).await;
+    tokio::time::sleep(Duration::from_millis(5)).await;
+    let path = format!("{WEBHOOKS}/instances/{third}/raiseEvent/Go?taskHub=tenant");
+    assert_eq!(host.send("POST", &path, "1").await.status, 202);
+    ended(&host, &third).await;
+    let after = meters(&host).await["used"]["memoryMebibyteMilliseconds"].as_u64().unwrap();
+    assert!(after >= before + 5, "{before}, {after}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_alone_wants_more_than_its_hub_may_have_is_told() {
+    let (host, _clock) = limited(&json!({"memoryBytes": 100_000})).await;
+    let id = begin(&host, "Event", &json!("Go")).await;
+    let status = ended(&host, &id).await;
+    let output = status["output"].as_str().unwrap();
+    assert_eq!(status["runtimeStatus"], "Failed", "{status}");
+    assert!(output.contains("The task hub 'tenant' is at its limit 'memoryBytes' of 100000."), "{output}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_to_the_outside_have_a_rate() {
+    let (host, clock) = limited(&json!({"connectionsPerSecond": 2})).await;
+    let network = guests::guest("network");
+    assert_eq!(host.send("PUT", "/admin/hubs/tenant/apps/network", network).await.status, 201);
+    let outside = Outside::new().await;
+    let over = "The task hub 'tenant' is at its limit 'connectionsPerSecond' of 2.";
+    let by_orchestrator = json!({"step": {"http": {"url": outside.url("/echo")}}});
+    let call = async |input: &Value| ended(&host, &begin(&host, "Program", input).await).await;
+    for _ in 0..2 {
+        assert_eq!(call(&by_orchestrator).await["runtimeStatus"], "Completed");
+    }
+    let refused = call(&by_orchestrator).await;
+    assert!(refused["output"].as_str().unwrap().contains(over), "{refused}");
+    assert!(refused["historyEvents"].to_string().contains("QuotaExceeded"), "{refused}");
+    let asks = [json!(format!("fetch {}", outside.url("/echo"))), json!(format!("tcp {}", outside.address))];
+    for input in &asks {
+        let refused = ended(&host, &begin(&host, "Asks", input).await).await;
+        let told = refused["historyEvents"].to_string();
+        assert!(refused["runtimeStatus"] == "Failed" && told.contains(over), "{refused}");
+    }
+    assert_eq!(outside.paths().len(), 2, "nothing else went out");
+    let usage = meters(&host).await;
+    assert_eq!(usage["quotas"]["connectionsPerSecond"], json!({"used": 2, "limit": 2}));
+    assert_eq!(usage["used"]["connections"], 2);
+    clock.advance(1);
+    assert_eq!(call(&by_orchestrator).await["runtimeStatus"], "Completed");
+    assert_eq!(ended(&host, &begin(&host, "Asks", &asks[0]).await).await["runtimeStatus"], "Completed");
+    assert_eq!(meters(&host).await["used"]["connections"], 4);
 }

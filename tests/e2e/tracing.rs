@@ -110,7 +110,8 @@ fn memory() -> SharedStore {
 async fn start(host: &Host, id: &str, step: Value, flags: &str) {
     let path = format!("{WEBHOOKS}/orchestrators/Program/{id}");
     let parent = format!("00-{TRACE}-{CALLER}-{flags}");
-    let answer = host.send_adding("POST", &path, &[("traceparent", &parent)], json!({"step": step}).to_string()).await;
+    let headers = [("traceparent", parent.as_str()), ("tracestate", "kitchen=tea,other=1")];
+    let answer = host.send_adding("POST", &path, &headers, json!({"step": step}).to_string()).await;
     assert_eq!(answer.status, 202, "{}", answer.text());
 }
 
@@ -206,6 +207,8 @@ async fn an_instance_with_its_children_and_calls_is_one_trace() {
     let asked = outside.asked();
     let told = asked.iter().find_map(|asked| asked.headers.get("traceparent")).unwrap();
     assert_eq!(*told, format!("00-{TRACE}-{}-01", hex(&only(&spans, "HTTP GET").span_id)));
+    let state = asked.iter().find_map(|asked| asked.headers.get("tracestate")).map(String::as_str);
+    assert_eq!(state, Some("kitchen=tea,other=1"), "{asked:?}");
 
     {
         let kept = collector.kept.lock().unwrap();

@@ -80,6 +80,12 @@ pub(super) struct LimitsView {
     /// What its guests may run per second, in units of fuel, about an instruction each. Over it starts and requests to
     /// functions are refused.
     fuel_per_second: Option<u64>,
+    /// Bytes of memory of all its guests at once, those that wait in memory included, which make room first. Over it
+    /// starts and requests to functions are refused; activities and orchestrators wait.
+    memory_bytes: Option<u64>,
+    /// Connections to the outside per second: HTTP calls of orchestrators, requests and TCP connections of activities and
+    /// functions. Over it they fail.
+    connections_per_second: Option<u64>,
 }
 
 impl LimitsView {
@@ -93,6 +99,8 @@ impl LimitsView {
             concurrent_activities,
             stored_bytes,
             fuel_per_second,
+            memory_bytes,
+            connections_per_second,
         } = limits;
         Self {
             open_instances,
@@ -103,6 +111,8 @@ impl LimitsView {
             concurrent_activities,
             stored_bytes,
             fuel_per_second,
+            memory_bytes,
+            connections_per_second,
         }
     }
 }
@@ -327,6 +337,8 @@ fn limits(value: &Value, problems: &mut Problems) -> HubLimits {
             "concurrentActivities" => &mut limits.concurrent_activities,
             "storedBytes" => &mut limits.stored_bytes,
             "fuelPerSecond" => &mut limits.fuel_per_second,
+            "memoryBytes" => &mut limits.memory_bytes,
+            "connectionsPerSecond" => &mut limits.connections_per_second,
             _ => {
                 problems.add(&field, "is unknown");
                 continue;

@@ -184,14 +184,15 @@ async fn usage(args: &NamedHub) -> Result<(), CliError> {
     }
     let usage = answer.json()?;
     let part = |name: &str| usage.get(name).and_then(Value::as_object).cloned().unwrap_or_default();
-    let (now, used, limits) = (part("now"), part("used"), part("limits"));
+    let (quotas, now, used) = (part("quotas"), part("now"), part("used"));
     let mut rows = Vec::new();
-    for (name, value) in now.iter().chain(&used) {
-        let limit = limits.get(name).filter(|limit| !limit.is_null()).map(|limit| format!("of {limit}"));
-        rows.push(vec![name.clone(), value.to_string(), limit.unwrap_or_default()]);
+    for (name, quota) in &quotas {
+        let number = |part: &str| quota.get(part).filter(|number| !number.is_null()).map(Value::to_string);
+        let limit = number("limit").map(|limit| format!("of {limit}"));
+        rows.push(vec![name.clone(), number("used").unwrap_or_default(), limit.unwrap_or_default()]);
     }
-    let others = limits.iter().filter(|(name, limit)| !limit.is_null() && !now.contains_key(*name));
-    rows.extend(others.map(|(name, limit)| vec![name.clone(), String::new(), format!("at most {limit}")]));
+    let others = now.iter().chain(&used).filter(|(name, _)| !quotas.contains_key(*name));
+    rows.extend(others.map(|(name, value)| vec![name.clone(), value.to_string(), String::new()]));
     show::table(&rows);
     Ok(())
 }

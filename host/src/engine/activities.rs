@@ -15,7 +15,7 @@ use super::executor::{ActivityLog, ActivityRun, HostFault, Pulse};
 use super::guest_client::GuestClient;
 use super::http::{self, HttpEnd, HttpRun};
 use super::meters::{GuestRole, Kind};
-use super::spans::{Attribute, Open, Place, SpanError, SpanKind, with_trace_parent};
+use super::spans::{Attribute, Context, Open, SpanError, SpanKind, with_trace_parent};
 use super::usage::Meter;
 use crate::store::{InstanceRecord, Usage};
 
@@ -31,7 +31,7 @@ impl Inner {
         self: &Arc<Self>,
         caller: &InstanceRecord,
         call: ActivityCall,
-        place: Option<Place>,
+        context: Option<Context>,
     ) -> InFlight {
         let engine = Arc::clone(self);
         let caller = caller.clone();
@@ -42,10 +42,11 @@ impl Inner {
         let handle = self.threads.spawn_abortable(lane, async move {
             let mut used = Usage::default();
             let ended = if call.name == HTTP_ACTIVITY {
-                engine.call_http((&caller, &call), place, &mut used).await
+                engine.call_http((&caller, &call), context, &mut used).await
             } else {
                 let name = ("activity", call.name.as_str());
-                let mut span = engine.open_task((SpanKind::Activity, name), &caller, (task.0, attempt), place);
+                let mut span =
+                    engine.open_task((SpanKind::Activity, name), &caller, (task.0, attempt), context.as_ref());
                 let outcome = engine.attempt((&caller, call), &its_pulse, &mut used, &mut span).await;
                 if let Some(span) = span {
                     span.ended(outcome.as_ref().err().map(SpanError::of));
@@ -66,11 +67,11 @@ impl Inner {
     async fn call_http(
         &self,
         (caller, call): (&InstanceRecord, &ActivityCall),
-        place: Option<Place>,
+        context: Option<Context>,
         used: &mut Usage,
     ) -> Message {
         let (task, attempt) = (call.task, call.attempt);
-        let mut span = self.open_http_call(caller, call, place);
+        let mut span = self.open_http_call(caller, call, context.as_ref());
         let Some(busy) = self.hubs.enter(&caller.hub) else {
             let failure = hub_deleted(caller);
             if let Some(span) = span {
@@ -83,6 +84,7 @@ impl Inner {
             call: call.input.clone(),
             idempotency_key: idempotency_key(caller, call),
             trace_parent: span.as_ref().and_then(Open::trace_parent),
+            trace_state: context.and_then(|context| context.state),
             timeout: self.timeout_of(call),
         };
         let mut pause = FIRST_PAUSE;
@@ -91,10 +93,13 @@ impl Inner {
             let permit = self.places.http_calls.acquire(&busy.hub().lanes().http_calls).await;
             turn.begins();
             span.iter_mut().for_each(Open::begins);
-            let meter = Meter::new(&Arc::default());
+            if let Err(exceeded) = busy.hub().take_connection(self.now()) {
+                break HttpEnd::Ended(Err(Failure::new("QuotaExceeded", exceeded.to_string())));
+            }
+            let meter = Meter::new(&Arc::default(), &Arc::default());
             // A panic is the host's fault and not the call's.
             let end = AssertUnwindSafe(self.executor.call_http(run.clone())).catch_unwind().await;
-            used.add(meter.of_activity());
+            used.add(Usage { connections: 1, ..meter.of_activity() });
             if let Ok(end) = end {
                 break end;
             }
@@ -117,11 +122,11 @@ impl Inner {
         }
     }
 
-    fn open_http_call(&self, caller: &InstanceRecord, call: &ActivityCall, place: Option<Place>) -> Option<Open> {
-        self.settings.spans.as_ref().and(place)?;
+    fn open_http_call(&self, caller: &InstanceRecord, call: &ActivityCall, context: Option<&Context>) -> Option<Open> {
+        self.settings.spans.as_ref().and(context)?;
         let (method, host) = http::method_and_host(call.input.as_deref());
         let (kind, task) = ((SpanKind::HttpCall, ("HTTP", method.as_str())), (call.task.0, call.attempt));
-        let mut span = self.open_task(kind, caller, task, place)?;
+        let mut span = self.open_task(kind, caller, task, context)?;
         span.add("http.request.method", Attribute::text(&method));
         if let Some(host) = host {
             span.add("server.address", Attribute::text(&host));
@@ -164,14 +169,17 @@ impl Inner {
                 client: GuestClient::new(self, &caller.hub).traced(trace_parent.clone()),
                 stops: Arc::clone(&self.meters.stops),
                 fuel: Arc::clone(&fuel.gauge),
+                share: self.share(busy.hub()),
                 timeout,
             };
+            let share = Arc::clone(&run.share);
+            self.memory_room(busy.hub()).await;
             let _place = busy.hub().activity_place().await;
             let lanes = busy.hub().lanes();
             let permit = self.places.activities.acquire(&lanes.activities).await;
             turn.begins();
             span.iter_mut().for_each(Open::begins);
-            let meter = Meter::new(&fuel.gauge);
+            let meter = Meter::new(&fuel.gauge, &share);
             let run = self.places.slices.paced(&lanes.slices, self.executor.run_activity(run));
             // A panic of the host is a fault like another. The guest it met is gone with its future.
             let ended = AssertUnwindSafe(run).catch_unwind().await;
@@ -187,6 +195,7 @@ impl Inner {
                 }
                 Err(fault) => {
                     turn.waits();
+                    self.was_short(&share);
                     tracing::warn!(instance = %caller.id, activity = %call.name, %fault, "activity postponed");
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);

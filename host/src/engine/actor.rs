@@ -140,6 +140,23 @@ impl Actors {
         drop(dropped);
     }
 
+    /// Drops the guests of a hub whose actors do not run; those instances.
+    pub(super) fn drop_idle_of(&self, hub: &str) -> Vec<InstanceNumber> {
+        let (mut numbers, mut dropped) = (Vec::new(), Vec::new());
+        self.lock().retain(|number, actor| {
+            let mut state = actor.lock();
+            if state.running || state.live.as_ref().is_none_or(|live| *live.record.hub != *hub) {
+                return true;
+            }
+            numbers.push(*number);
+            dropped.extend(state.live.take());
+            !state.in_flight.is_empty()
+        });
+        // A guest's memory is given back outside the locks.
+        drop(dropped);
+        numbers
+    }
+
     /// Stops the activities of an instance that is gone.
     pub(super) fn stop_activities(&self, number: InstanceNumber) {
         let Some(actor) = self.lock().get(&number).cloned() else { return };

@@ -1,6 +1,7 @@
 //! Verdicts after deployments: what the app's instances that are on other versions would do on the one that has become
 //! current, found out in the background. One app at a time, one instance at a time, with rests in between; nothing is
-//! moved, and who wants to know asks. They are kept in memory, one for each app.
+//! moved, and who wants to know asks. They are kept in memory, one for each app; an engine that opens finds them again for
+//! apps of which instances are on other versions.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -77,6 +78,15 @@ impl Afterwards {
         self.asked.notify_one();
     }
 
+    /// The same of a version that was current before the engine was opened: who has become current since is worth more.
+    fn ask_again(&self, key: Key, version: AppVersion) {
+        let mut state = self.lock();
+        if !state.of_apps.contains_key(&key) {
+            state.of_apps.insert(key.clone(), Aftermath { stage: Stage::Waiting, trial: Trial::of(version) });
+            state.turns.push_back(key);
+        }
+    }
+
     /// The app is gone, or has no instances that could diverge.
     pub(super) fn forget(&self, key: &Key) {
         self.lock().of_apps.remove(key);
@@ -112,8 +122,8 @@ impl Afterwards {
 }
 
 impl Engine {
-    /// What the app's instances on other versions would do on this one, as far as that is known; none: it has not become
-    /// current since the server was started, or there was no instance then.
+    /// What the app's instances on other versions would do on this one, as far as that is known; none: when it became
+    /// current or the engine was opened, there was no instance on another one.
     #[must_use]
     pub fn aftermath(&self, hub: &HubName, app: &str, digest: Digest) -> Option<Aftermath> {
         let known = self.inner.afterwards.get(&(hub.clone(), app.to_owned()))?;
@@ -136,8 +146,34 @@ impl Inner {
     }
 }
 
+impl Inner {
+    /// Asks again for the verdicts that an earlier process has found or was to find.
+    async fn judge_again(&self) -> Result<(), StoreError> {
+        for hub in self.hubs.all() {
+            let apps = self.apps.of_hub(&hub.name);
+            if apps.iter().all(|app| app.versions.len() < 2) || !self.is_hub_open(&hub.name) {
+                continue;
+            }
+            let pinned = self.pinned(&hub.name, true).await?;
+            for app in apps {
+                let is_behind = pinned.keys().any(|(of, digest)| *of == app.name && *digest != app.current);
+                let current = app.versions.iter().find(|version| version.digest == app.current);
+                if let Some(version) = current.filter(|_| is_behind) {
+                    self.afterwards.ask_again((hub.name.clone(), app.name.clone()), version.clone());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Finds verdicts until the engine is gone.
 pub(super) async fn run(engine: Weak<Inner>) {
+    if let Some(inner) = engine.upgrade()
+        && let Err(error) = inner.judge_again().await
+    {
+        tracing::warn!(%error, "no verdicts on instances of earlier versions: they cannot be looked for");
+    }
     loop {
         let Some(inner) = engine.upgrade() else { return };
         if inner.is_stopping() {

@@ -19,7 +19,8 @@ use super::commit::numbered;
 use super::executor::{GuestRole, OrchestratorRun, RunEnd};
 use super::moves::Change;
 use super::session::Session;
-use super::spans::{self, Place};
+use super::share::Share;
+use super::spans::{self, Context};
 use super::waiters::{End, Waiter};
 use crate::fair::Permit;
 use crate::store::{
@@ -44,6 +45,8 @@ pub(super) struct Live {
     pub(super) used: Usage,
     /// Of a guest in the middle of an episode.
     pub(super) place: Option<Permit>,
+    /// The guest's part of what the hub has.
+    pub(super) share: Arc<Share>,
 }
 
 /// What a step came to.
@@ -173,7 +176,7 @@ impl Inner {
         let failed_history = (record.status == Status::Failed).then_some(history);
         let session = Arc::new(Session::new(orchestration));
         if !record.status.is_terminal() && !activities.is_empty() {
-            self.act(actor, &record, activities, self.place_of(&session));
+            self.act(actor, &record, activities, self.context_of(&session));
         }
         Ok(Some(Box::new(Live {
             record,
@@ -184,6 +187,7 @@ impl Inner {
             ran: None,
             used: Usage::default(),
             place: None,
+            share: Arc::default(),
         })))
     }
 
@@ -319,6 +323,12 @@ impl Inner {
             return false;
         }
         let Some(hub) = self.hubs.get(&live.record.hub) else { return true };
+        if live.guest.is_none() {
+            if !self.memory_room_soon(&hub).await {
+                return true;
+            }
+            live.share = self.share(&hub);
+        }
         if live.place.is_none() {
             live.place = Some(self.places.episodes.acquire(&hub.lanes().episodes).await);
         }
@@ -328,7 +338,7 @@ impl Inner {
         if live.guest.is_none() && session.is_replaying() {
             self.meters.replays.inc();
         }
-        let guest = live.guest.get_or_insert_with(|| self.guest(&live.record, &session));
+        let guest = live.guest.get_or_insert_with(|| self.guest(&live.record, &session, &live.share));
         let mut pace = self.places.slices.pace(&hub.lanes().slices);
         let end = poll_fn(|context| {
             pace.poll(context, |context| match guest.as_mut().poll(context) {
@@ -345,12 +355,13 @@ impl Inner {
             self.meters.used(GuestRole::Orchestrator, fuel);
             hub.burn(fuel, now);
             live.used.orchestrator_fuel += fuel;
+            live.used.memory_time += live.share.take_memory_time();
             live.session.with(Orchestration::end_episode);
         }
         host_fault
     }
 
-    pub(super) fn guest(&self, record: &InstanceRecord, session: &Arc<Session>) -> BoxFuture<'static, RunEnd> {
+    fn guest(&self, record: &InstanceRecord, session: &Arc<Session>, share: &Arc<Share>) -> BoxFuture<'static, RunEnd> {
         let input = session.with(|orchestration| orchestration.started().input.clone());
         self.executor.orchestrate(OrchestratorRun {
             digest: record.digest,
@@ -358,6 +369,7 @@ impl Inner {
             input,
             session: Arc::clone(session),
             stops: Arc::clone(&self.meters.stops),
+            share: Arc::clone(share),
         })
     }
 
@@ -370,6 +382,7 @@ impl Inner {
             RunEnd::Faulted => live.session.fault(),
             RunEnd::Host(fault) => {
                 tracing::warn!(instance = %live.record.id, %fault, "orchestrator postponed");
+                self.was_short(&live.share);
                 return true;
             }
         };
@@ -408,7 +421,7 @@ impl Inner {
         }
         let expect = Expect::Revision(live.record.revision);
         let spans = self.span_step(live);
-        let place = spans.as_ref().map(spans::Step::place);
+        let context = spans.as_ref().map(spans::Step::context);
         let (commit, effects) = self.commit_of(live, decision, (expect, mail));
         let commit =
             Commit { record: InstanceRecord { ready: commit.record.ready || host_fault, ..commit.record }, ..commit };
@@ -425,7 +438,7 @@ impl Inner {
             actor.forget_activities();
             self.wake(number);
         }
-        self.act(actor, &live.record, effects, place);
+        self.act(actor, &live.record, effects, context);
         self.post_mail(sent(first_mail));
         if live.record.status.is_terminal() {
             self.waiters.ended(number, end);
@@ -439,13 +452,13 @@ impl Inner {
         actor: &Arc<Actor>,
         record: &InstanceRecord,
         effects: Vec<Effect>,
-        place: Option<Place>,
+        context: Option<Context>,
     ) {
         for effect in effects {
             match effect {
                 Effect::RunActivity(call) => {
                     let task = call.task;
-                    actor.started(task, self.run_activity(record, call, place));
+                    actor.started(task, self.run_activity(record, call, context.clone()));
                 }
                 Effect::SetTimer { task, due } => self.timers.set(record.number, task, (due, self.now())),
                 Effect::ClearTimer { task, due } => self.timers.clear(record.number, task, due),

@@ -14,6 +14,7 @@ use super::http::{HttpEnd, HttpRun};
 pub use super::logs::{ActivityLog, LogLevel};
 pub use super::meters::{GuestRole, Stops};
 use super::session::Session;
+pub use super::share::{MemoryShort, Share};
 pub use super::streams::{BrokenOff, Piece, PieceStream, StreamedCall, StreamedResponse};
 use crate::store::{AppVersion, BoxFuture, Digest, HubName};
 
@@ -70,6 +71,8 @@ pub struct OrchestratorRun {
     pub session: Arc<Session>,
     /// Counts what it is stopped for.
     pub stops: Arc<Stops>,
+    /// Asked for memory.
+    pub share: Arc<Share>,
 }
 
 /// Where an attempt of an activity and its caller meet while it runs.
@@ -98,34 +101,20 @@ impl Pulse {
     }
 }
 
-/// How much fuel a run has used so far, and how much memory it has. It is told now and then, and at the end, however the run ends.
+/// How much fuel a run has used so far. It is told now and then, and at the end, however the run ends.
 #[derive(Debug, Default)]
-pub struct FuelGauge {
-    fuel: AtomicU64,
-    memory: AtomicU64,
-}
+pub struct FuelGauge(AtomicU64);
 
 impl FuelGauge {
     /// All that was used since the start.
     pub fn tell(&self, total: u64) {
-        self.fuel.store(total, Ordering::Relaxed);
+        self.0.store(total, Ordering::Relaxed);
     }
 
     /// What was told last.
     #[must_use]
     pub fn read(&self) -> u64 {
-        self.fuel.load(Ordering::Relaxed)
-    }
-
-    /// Bytes of memory that it has. Guests do not give memory back before they end.
-    pub fn tell_memory(&self, bytes: u64) {
-        self.memory.store(bytes, Ordering::Relaxed);
-    }
-
-    /// What was told last of its memory.
-    #[must_use]
-    pub fn memory(&self) -> u64 {
-        self.memory.load(Ordering::Relaxed)
+        self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -164,6 +153,8 @@ pub struct ActivityRun {
     pub stops: Arc<Stops>,
     /// Told what it uses.
     pub fuel: Arc<FuelGauge>,
+    /// Asked for memory and connections.
+    pub share: Arc<Share>,
     /// After this the attempt is stopped and fails.
     pub timeout: Duration,
 }
@@ -184,6 +175,8 @@ pub struct FunctionRun {
     pub stops: Arc<Stops>,
     /// Told what it uses.
     pub fuel: Arc<FuelGauge>,
+    /// Asked for memory and connections.
+    pub share: Arc<Share>,
     /// After this it is stopped and fails.
     pub timeout: Duration,
 }

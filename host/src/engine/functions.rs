@@ -157,6 +157,7 @@ impl Inner {
         trace_parent: Option<String>,
     ) -> Result<FunctionAnswer, FunctionError> {
         busy.hub().check_fuel(self.now())?;
+        self.check_memory(busy.hub())?;
         let mut turn = self.meters.turn(Kind::Function);
         // A queue without an end would only turn every answer into a timeout.
         // Those that stream may have to wait for their clients: they take no place from the others.
@@ -185,9 +186,11 @@ impl Inner {
             client,
             stops: Arc::clone(&self.meters.stops),
             fuel: Arc::clone(&fuel.gauge),
+            share: self.share(busy.hub()),
             timeout,
         };
-        let _metered = FunctionMeter::new(self, busy.hub(), &fuel.gauge);
+        let _metered = FunctionMeter::new(self, busy.hub(), &run);
+        let share = Arc::clone(&run.share);
         let run = self.places.slices.paced(&lanes.slices, self.executor.run_function(run, call));
         let run = self.threads.run_for(&lanes.slices, Box::pin(run));
         let ended = tokio::time::timeout(timeout, run).await;
@@ -196,7 +199,7 @@ impl Inner {
         match ended {
             Ok(Ok(Ok(answer))) => Ok(answer),
             Ok(Ok(Err(failure))) => Err(FunctionError::Failed(failure)),
-            Ok(Err(fault)) => Err(fault.into()),
+            Ok(Err(fault)) => Err(self.was_short(&share).map_or_else(|| fault.into(), FunctionError::Quota)),
             Err(_) => {
                 self.meters.stops.count(GuestRole::Function, "Timeout");
                 Err(FunctionError::Timeout)

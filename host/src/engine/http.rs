@@ -4,6 +4,7 @@
 //! and an [`HttpAnswer`] as its result, both as JSON in the original's words.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use durawasm_core::model::Outcome;
@@ -122,6 +123,8 @@ pub struct HttpRun {
     pub idempotency_key: String,
     /// W3C trace context of the attempt, for a call that brings none of its own.
     pub trace_parent: Option<String>,
+    /// The `tracestate` that goes with it.
+    pub trace_state: Option<Arc<str>>,
     /// After this the attempt is stopped and fails.
     pub timeout: Duration,
 }

@@ -9,16 +9,14 @@ use std::io::{Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
-use durawasm_core::{TaskId, Timestamp};
+use durawasm_core::{Effect, HistoryEvent, Orchestration, TaskId, Timestamp};
 use sha2::{Digest as _, Sha256};
 
 use super::hubs::HubError;
 use super::{Engine, Inner};
 use crate::store::backup::{Encoder, Head, RECORD_BYTES};
 use crate::store::hub_entries::{HubEntry, HubInstance, encode_entry};
-use crate::store::{
-    Digest, HubConfig, HubName, HubRecord, InstanceNumber, InstanceRecord, ListQuery, NewMail, StoreError,
-};
+use crate::store::{Digest, HubConfig, HubName, HubRecord, InstanceRecord, ListQuery, NewMail, StoreError};
 
 /// What the rows of such a file are; shown to whoever takes one for a backup.
 pub(super) const LAYOUT: &str = "one hub, form 1, for `durawasm hub import`";
@@ -88,10 +86,6 @@ impl Inner {
     }
 
     async fn export_instances(&self, file: &mut HubFile) -> Result<(), ExportError> {
-        let mut timers: HashMap<InstanceNumber, Vec<(TaskId, Timestamp)>> = HashMap::new();
-        for row in self.store.timers(Timestamp::MAX, usize::MAX).await? {
-            timers.entry(row.number).or_default().push((row.task, row.due));
-        }
         let mut after = None;
         loop {
             let query = ListQuery { after, limit: PAGE, ..ListQuery::default() };
@@ -100,7 +94,7 @@ impl Inner {
                 // Purged meanwhile: it is not there any more.
                 let Some((record, history)) = self.store.history(number).await? else { continue };
                 let payloads = self.store.payloads(number).await?;
-                let timers = timers.remove(&number).unwrap_or_default();
+                let timers = open_timers(&record, &history);
                 file.entry(&HubEntry::Instance(Box::new(HubInstance { record, payloads, history, timers })))?;
             }
             after = page.next;
@@ -122,6 +116,26 @@ impl Inner {
             }
         }
     }
+}
+
+/// The timers of an instance. Their rows are those of all hubs, in the order of time; its history has them as well.
+fn open_timers(record: &InstanceRecord, history: &[HistoryEvent]) -> Vec<(TaskId, Timestamp)> {
+    if record.status.is_terminal() {
+        return Vec::new();
+    }
+    let open = match Orchestration::replay(history) {
+        Ok(orchestration) => orchestration.effects_in_flight(),
+        Err(error) => {
+            // Nobody can run it, here or elsewhere; that is no reason to keep the others back.
+            tracing::warn!(instance = %record.id, %error, "an instance is exported without timers: its history is broken");
+            return Vec::new();
+        }
+    };
+    let timers = open.into_iter().filter_map(|effect| match effect {
+        Effect::SetTimer { task, due } => Some((task, due)),
+        Effect::RunActivity(_) | Effect::ClearTimer { .. } | Effect::CancelActivity { .. } | Effect::Send(_) => None,
+    });
+    timers.collect()
 }
 
 /// The file on its way: a backup's form, whose rows are entries, each with its length in front.

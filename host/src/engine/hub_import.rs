@@ -8,23 +8,29 @@ use std::io::{BufReader, Read, Seek as _, SeekFrom};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use durawasm_core::{TaskId, Timestamp};
+use durawasm_core::{HistoryEvent, TaskId, Timestamp};
 
 use super::executor::AdmitError;
 use super::hub_export::LAYOUT;
 use super::hubs::HubError;
+use super::mail::payload_bytes;
 use super::schedules::Beginning;
 use super::{Engine, Inner};
 use crate::store::backup::{Decoder, FileError, Head, Item};
 use crate::store::hub_entries::{HubEntry, HubInstance, decode_entry};
 use crate::store::{
-    AppRecord, Commit, CommitError, Digest, Expect, HubName, HubRecord, HubState, InstanceNumber, InstanceRecord, Mail,
-    MailId, NewMail, PayloadChanges, Reuse, StoreError,
+    AppRecord, Commit, CommitError, Committed, Digest, Expect, HubName, HubRecord, HubState, InstanceNumber,
+    InstanceRecord, MailId, NewMail, PayloadChanges, Reuse, StoreError,
 };
 
 /// Instances that are written at once, and the events after which fewer are.
 const BATCH: usize = 64;
 const BATCH_EVENTS: usize = 2_000;
+/// Messages that are written at once, and the bytes after which fewer are.
+const LETTERS: usize = 500;
+const LETTER_BYTES: usize = 1 << 20;
+/// Messages that are read at once when they are to be brought.
+const LETTER_PAGE: usize = 1_000;
 
 /// Why a hub was not made from a file. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -73,7 +79,10 @@ pub struct Imported {
 struct Arrived {
     done: Imported,
     apps: Vec<AppRecord>,
-    mail: Vec<Mail>,
+    /// The numbers of its messages: the first, and the one after the last.
+    mail: Option<(u64, u64)>,
+    /// An instance that is there, whose commits the messages leave with.
+    sender: Option<InstanceRecord>,
     ready: Vec<InstanceNumber>,
     timers: Vec<(InstanceNumber, TaskId, Timestamp)>,
 }
@@ -163,7 +172,7 @@ impl Inner {
         digests: &[Digest],
     ) -> Result<Arrived, ImportError> {
         let mut arrived = Arrived::default();
-        let (mut batch, mut mail) = (Batch::default(), Vec::new());
+        let (mut batch, mut letters) = (Batch::default(), Letters::default());
         let mut parts = parts(file, usize::MAX);
         while let Some(part) = parts.recv().await {
             match part? {
@@ -179,32 +188,28 @@ impl Inner {
                 }
                 Part::Entry(HubEntry::Instance(instance)) => {
                     if batch.is_full() {
-                        self.write_batch(&mut batch, Vec::new(), &mut arrived).await?;
+                        self.write_batch(&mut batch, &mut arrived).await?;
                     }
                     batch.add(name, *instance);
                 }
-                Part::Entry(HubEntry::Mail(letter)) => mail.push(*letter),
+                Part::Entry(HubEntry::Mail(letter)) => {
+                    letters.add(*letter);
+                    if letters.is_full() {
+                        self.write_batch(&mut batch, &mut arrived).await?;
+                        self.write_letters(&mut letters, &mut arrived).await?;
+                    }
+                }
             }
         }
-        // They leave with the last instances: none is brought before all are there.
-        self.write_batch(&mut batch, mail, &mut arrived).await?;
+        self.write_batch(&mut batch, &mut arrived).await?;
+        self.write_letters(&mut letters, &mut arrived).await?;
         arrived.done.apps = arrived.apps.len() as u64;
         Ok(arrived)
     }
 
-    async fn write_batch(
-        &self,
-        batch: &mut Batch,
-        mail: Vec<NewMail>,
-        arrived: &mut Arrived,
-    ) -> Result<(), ImportError> {
-        let Batch { mut commits, .. } = std::mem::take(batch);
-        let Some(last) = commits.last_mut() else {
-            let lost = || ImportError::Content("it holds messages and no instances".to_owned());
-            return if mail.is_empty() { Ok(()) } else { Err(lost()) };
-        };
-        let hub = HubName::clone(&last.record.hub);
-        last.mail_sent.clone_from(&mail);
+    async fn write_batch(&self, batch: &mut Batch, arrived: &mut Arrived) -> Result<(), ImportError> {
+        let Batch { commits, .. } = std::mem::take(batch);
+        let Some(last) = commits.last().map(|commit| commit.record.clone()) else { return Ok(()) };
         let facts: Vec<_> = commits.iter().map(|commit| (commit.record.ready, commit.timers_set.clone())).collect();
         let committed = self.store.commit_all(commits).await.map_err(refused)?;
         for (committed, (ready, timers)) in committed.iter().zip(facts) {
@@ -212,16 +217,50 @@ impl Inner {
             arrived.timers.extend(timers.into_iter().map(|(task, due)| (committed.number, task, due)));
             arrived.done.instances += 1;
         }
-        let first = committed.last().map_or(0, |last| last.first_mail.0);
-        for (id, NewMail { to, pin, letter }) in (first..).zip(mail) {
-            arrived.mail.push(Mail { id: MailId(id), hub: hub.clone(), to, pin, letter });
-            arrived.done.messages += 1;
-        }
+        arrived.sender =
+            committed.last().map(|saved| InstanceRecord { number: saved.number, revision: saved.revision, ..last });
         Ok(())
+    }
+
+    /// Messages leave with commits of an instance that is there; nobody brings them before the hub is opened.
+    async fn write_letters(&self, letters: &mut Letters, arrived: &mut Arrived) -> Result<(), ImportError> {
+        let Letters { mail, .. } = std::mem::take(letters);
+        if mail.is_empty() {
+            return Ok(());
+        }
+        let Some(sender) = arrived.sender.take() else {
+            return Err(ImportError::Content("it holds messages and no instances".to_owned()));
+        };
+        let count = mail.len() as u64;
+        let expect = Expect::Revision(sender.revision);
+        let commit = commit_of(expect, sender.clone(), (PayloadChanges::default(), Vec::new()));
+        let Committed { revision, first_mail, .. } =
+            self.store.commit(Commit { mail_sent: mail, ..commit }).await.map_err(refused)?;
+        let first = arrived.mail.map_or(first_mail.0, |(first, _)| first);
+        arrived.mail = Some((first, first_mail.0.saturating_add(count)));
+        arrived.sender = Some(InstanceRecord { revision, ..sender });
+        arrived.done.messages += count;
+        Ok(())
+    }
+
+    /// Brings the messages that came with a hub. All together they may be more than fits into memory.
+    async fn post_imported(self: &Arc<Self>, hub: &HubName, (first, end): (u64, u64)) -> Result<(), StoreError> {
+        let mut after = first.checked_sub(1).map(MailId);
+        loop {
+            let page = self.store.mail(after, LETTER_PAGE).await?;
+            let Some(last) = page.last().map(|mail| mail.id) else { return Ok(()) };
+            let of_hub = page.into_iter().filter(|mail| mail.hub == *hub && mail.id.0 < end);
+            self.post_mail(of_hub.collect());
+            if last.0.saturating_add(1) >= end {
+                return Ok(());
+            }
+            after = Some(last);
+        }
     }
 
     /// The last step: from here on the hub is one like any other.
     async fn open_imported(self: &Arc<Self>, record: HubRecord, arrived: Arrived) -> Result<Imported, ImportError> {
+        let name = HubName::clone(&record.name);
         {
             let _one_at_a_time = self.apps.decide().await;
             arrived.apps.iter().for_each(|app| self.apps.put(app.clone()));
@@ -235,9 +274,13 @@ impl Inner {
             self.timers.set(number, task, (due, now));
         }
         arrived.ready.into_iter().for_each(|number| self.wake(number));
-        self.post_mail(arrived.mail);
+        // The hub is there: what goes wrong from here on is mended by the next start.
+        if let Some(mail) = arrived.mail
+            && let Err(error) = self.post_imported(&name, mail).await
+        {
+            tracing::error!(%error, "the messages of an imported hub cannot be read; they are brought at the next start");
+        }
         self.retention.look_again();
-        // The hub is there: what goes wrong with its schedules is mended by the next start.
         if let Err(error) = self.keep_schedules(Beginning::Later).await {
             tracing::error!(%error, "the schedules of an imported hub cannot be written; they are at the next start");
         }
@@ -268,22 +311,51 @@ impl Batch {
     fn add(&mut self, hub: &HubName, instance: HubInstance) {
         let HubInstance { record, payloads, history, timers } = instance;
         self.events += history.len();
-        self.commits.push(Commit {
-            expect: Expect::Startable(Reuse::Never),
-            record: InstanceRecord { hub: hub.clone(), ..record },
-            payloads: PayloadChanges {
-                input: Some(payloads.input),
-                output: Some(payloads.output),
-                custom_status: Some(payloads.custom_status),
-            },
-            fresh_history: false,
-            events: history,
-            timers_set: timers,
-            timers_cleared: Vec::new(),
-            mail_sent: Vec::new(),
-            mail_taken: Vec::new(),
-            usage: Default::default(),
-        });
+        let payloads = PayloadChanges {
+            input: Some(payloads.input),
+            output: Some(payloads.output),
+            custom_status: Some(payloads.custom_status),
+        };
+        let record = InstanceRecord { hub: hub.clone(), ..record };
+        let commit = commit_of(Expect::Startable(Reuse::Never), record, (payloads, history));
+        self.commits.push(Commit { timers_set: timers, ..commit });
+    }
+}
+
+/// Messages that are written together.
+#[derive(Default)]
+struct Letters {
+    mail: Vec<NewMail>,
+    bytes: usize,
+}
+
+impl Letters {
+    fn is_full(&self) -> bool {
+        self.mail.len() >= LETTERS || self.bytes >= LETTER_BYTES
+    }
+
+    fn add(&mut self, letter: NewMail) {
+        self.bytes += payload_bytes(&letter.letter);
+        self.mail.push(letter);
+    }
+}
+
+fn commit_of(
+    expect: Expect,
+    record: InstanceRecord,
+    (payloads, events): (PayloadChanges, Vec<HistoryEvent>),
+) -> Commit {
+    Commit {
+        expect,
+        record,
+        payloads,
+        fresh_history: false,
+        events,
+        timers_set: Vec::new(),
+        timers_cleared: Vec::new(),
+        mail_sent: Vec::new(),
+        mail_taken: Vec::new(),
+        usage: Default::default(),
     }
 }
 

@@ -110,7 +110,7 @@ impl Mailroom {
     }
 }
 
-fn payload_bytes(letter: &Letter) -> usize {
+pub(super) fn payload_bytes(letter: &Letter) -> usize {
     let payload = match letter {
         Letter::StartChild(start) => &start.input,
         Letter::ChildEnded { outcome: Ok(result), .. } => result,

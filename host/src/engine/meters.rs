@@ -55,8 +55,17 @@ const STOPS: [(&str, &str); 7] = [
 ];
 
 /// The limits of hubs, as the configuration calls them.
-const QUOTAS: [&str; 7] =
-    ["requestsPerSecond", "startsPerSecond", "openInstances", "apps", "componentBytes", "storedBytes", "fuelPerSecond"];
+const QUOTAS: [&str; 9] = [
+    "requestsPerSecond",
+    "startsPerSecond",
+    "openInstances",
+    "apps",
+    "componentBytes",
+    "storedBytes",
+    "fuelPerSecond",
+    "memoryBytes",
+    "connectionsPerSecond",
+];
 
 type Labels<const N: usize> = [(&'static str, &'static str); N];
 

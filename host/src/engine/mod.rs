@@ -34,6 +34,7 @@ pub mod routes;
 mod routing;
 mod schedules;
 pub mod session;
+pub mod share;
 pub mod spans;
 mod start;
 pub mod streams;
@@ -66,7 +67,7 @@ pub use hubs::{DEFAULT_HUB, HubError};
 pub use logs::{LogLevel, LogLimits, LogLine, LogPage};
 pub use moves::{LISTED, MOST_MOVED, MoveError, MoveMany, Moved, MovedMany, Target};
 pub use query::{PurgeError, PurgeOptions};
-pub use quota::QuotaExceeded;
+pub use quota::{QuotaExceeded, Rates};
 pub use trial::{Bounds, Trial, TrialRefusal};
 pub use versions::{AppError, Needs};
 

@@ -1,4 +1,4 @@
-//! What a hub may use: rates, open instances, activities at once. What is over is refused by name; activities wait.
+//! What a hub may use: rates, open instances, memory, activities at once. What is over is refused by name; activities wait.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -7,8 +7,8 @@ use std::time::Duration;
 use durawasm_core::Timestamp;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-use super::Inner;
 use super::hubs::Hub;
+use super::{Engine, Inner};
 use crate::store::{AppRecord, AppVersion, HubName, StoreError};
 
 /// How soon to ask again for a place that frees when an instance ends.
@@ -65,6 +65,17 @@ impl Bucket {
         self.taken += count as f64;
     }
 
+    /// What is taken now, rounded up.
+    #[allow(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "not negative; beyond the range it ends there"
+    )]
+    fn taken(&mut self, limit: u64, now: Timestamp) -> u64 {
+        self.flow(limit, now);
+        self.taken.ceil() as u64
+    }
+
     /// Whether less than a second's worth is taken, or when it will be.
     fn has_room(&mut self, limit: u64, now: Timestamp) -> Result<(), Duration> {
         let rate = self.flow(limit, now);
@@ -88,12 +99,39 @@ impl Bucket {
     }
 }
 
+/// How near a hub is to its limits per second: what it has taken that has not flowed back yet; none: not limited, and not
+/// counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rates {
+    /// Starts.
+    pub starts: Option<u64>,
+    /// Requests.
+    pub requests: Option<u64>,
+    /// Fuel.
+    pub fuel: Option<u64>,
+    /// Connections to the outside.
+    pub connections: Option<u64>,
+    /// Bytes of memory that its guests have: no rate, and always counted.
+    pub memory: u64,
+}
+
+impl Engine {
+    /// What a hub takes of its limits per second, and the memory of its guests.
+    #[must_use]
+    pub fn rates(&self, hub: &HubName) -> Rates {
+        self.inner.hubs.get(hub).map(|hub| hub.rates(self.inner.now())).unwrap_or_default()
+    }
+}
+
 /// What a hub uses now.
 #[derive(Default)]
 pub(super) struct Quota {
     starts: Mutex<Bucket>,
     requests: Mutex<Bucket>,
     fuel: Mutex<Bucket>,
+    connections: Mutex<Bucket>,
+    /// Bytes that its guests have.
+    memory: AtomicU64,
     /// Starts that were let in and are not counted in the store yet.
     reserved: AtomicU64,
     one_started: Notify,
@@ -147,6 +185,55 @@ impl Hub {
         let Some(limit) = self.record().config.limits.fuel_per_second else { return Ok(()) };
         let mut bucket = self.quota().fuel.lock().unwrap_or_else(PoisonError::into_inner);
         bucket.has_room(limit, now).map_err(|wait| self.exceeded("fuelPerSecond", limit, Some(wait)))
+    }
+
+    /// A connection to the outside is about to be made.
+    pub(super) fn take_connection(&self, now: Timestamp) -> Result<(), QuotaExceeded> {
+        let Some(limit) = self.record().config.limits.connections_per_second else { return Ok(()) };
+        let mut bucket = self.quota().connections.lock().unwrap_or_else(PoisonError::into_inner);
+        bucket.take(1, limit, now).map_err(|wait| self.exceeded("connectionsPerSecond", limit, Some(wait)))
+    }
+
+    /// A guest is about to have so much more memory.
+    pub(super) fn take_memory(&self, bytes: u64) -> Result<(), QuotaExceeded> {
+        let before = self.quota().memory.fetch_add(bytes, Ordering::SeqCst);
+        let limit = self.record().config.limits.memory_bytes;
+        match limit.filter(|limit| before.saturating_add(bytes) > *limit) {
+            None => Ok(()),
+            Some(limit) => {
+                self.give_memory_back(bytes);
+                Err(self.short_of_memory(limit))
+            }
+        }
+    }
+
+    pub(super) fn give_memory_back(&self, bytes: u64) {
+        self.quota().memory.fetch_sub(bytes, Ordering::SeqCst);
+    }
+
+    /// Whether its guests have less memory than they may have; else the limit.
+    pub(super) fn check_memory(&self) -> Result<(), u64> {
+        let limit = self.record().config.limits.memory_bytes;
+        limit.filter(|limit| self.quota().memory.load(Ordering::SeqCst) >= *limit).map_or(Ok(()), Err)
+    }
+
+    pub(super) fn short_of_memory(&self, limit: u64) -> QuotaExceeded {
+        self.exceeded("memoryBytes", limit, Some(SOON))
+    }
+
+    fn rates(&self, now: Timestamp) -> Rates {
+        let (record, quota) = (self.record(), self.quota());
+        let limits = &record.config.limits;
+        let taken = |bucket: &Mutex<Bucket>, limit: Option<u64>| {
+            limit.map(|limit| bucket.lock().unwrap_or_else(PoisonError::into_inner).taken(limit, now))
+        };
+        Rates {
+            starts: taken(&quota.starts, limits.starts_per_second),
+            requests: taken(&quota.requests, limits.requests_per_second),
+            fuel: taken(&quota.fuel, limits.fuel_per_second),
+            connections: taken(&quota.connections, limits.connections_per_second),
+            memory: quota.memory.load(Ordering::SeqCst),
+        }
     }
 
     /// Waits for a place among the activities that run; none: they are not limited.

@@ -8,7 +8,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use durawasm_core::{Failure, Orchestration, State, Status, Timestamp};
+use durawasm_core::{ExecutionStarted, Failure, State, Status, Timestamp};
 use prometheus_client::registry::Registry;
 use sha2::{Digest as _, Sha256};
 
@@ -105,6 +105,20 @@ impl fmt::Display for Place {
     /// As a `traceparent`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "00-{}-{}-{SAMPLED:02x}", hex::encode(self.trace), hex::encode(self.span))
+    }
+}
+
+/// What work is a part of, for whoever is asked to do it.
+#[derive(Clone, Debug)]
+pub(super) struct Context {
+    pub(super) place: Place,
+    /// The `tracestate` that came with the trace.
+    pub(super) state: Option<Arc<str>>,
+}
+
+impl Context {
+    fn new(place: Place, started: &ExecutionStarted) -> Self {
+        Self { place, state: started.trace_state.as_deref().map(Arc::from) }
     }
 }
 
@@ -248,7 +262,7 @@ impl Drop for Open {
 
 /// What a step is about to make durable of an execution.
 pub(super) struct Step {
-    place: Place,
+    context: Context,
     parent: Option<[u8; 8]>,
     of: Subject,
     /// The episode: when it began, and whether it had to repeat others first.
@@ -273,8 +287,8 @@ pub(super) struct Ran {
 
 impl Step {
     /// What the step's work is a part of.
-    pub(super) fn place(&self) -> Place {
-        self.place
+    pub(super) fn context(&self) -> Context {
+        self.context.clone()
     }
 }
 
@@ -310,9 +324,9 @@ impl Inner {
         (kind, name): (SpanKind, (&str, &str)),
         caller: &InstanceRecord,
         (task, attempt): (u32, u32),
-        place: Option<Place>,
+        context: Option<&Context>,
     ) -> Option<Open> {
-        let (sink, place) = (self.settings.spans.as_ref()?, place?);
+        let (sink, place) = (self.settings.spans.as_ref()?, context?.place);
         let mut open = self.open_at(sink, (kind, name), (place.trace, Some(place.span)))?;
         open.add("durawasm.hub", Attribute::text(&caller.hub));
         open.add("durawasm.instance.id", Attribute::text(&caller.id));
@@ -352,10 +366,12 @@ impl Inner {
     }
 
     /// What an instance's work is a part of; none: nobody wants to know.
-    pub(super) fn place_of(&self, session: &Session) -> Option<Place> {
+    pub(super) fn context_of(&self, session: &Session) -> Option<Context> {
         self.settings.spans.as_ref()?;
-        let of = |known: &mut Orchestration| execution(known.started().trace_parent.as_deref(), &known.execution_id());
-        session.with(of).map(|(place, _)| place)
+        session.with(|known| {
+            let (place, _) = execution(known.started().trace_parent.as_deref(), &known.execution_id())?;
+            Some(Context::new(place, known.started()))
+        })
     }
 
     /// An episode begins, or goes on.
@@ -380,7 +396,13 @@ impl Inner {
                 State::Running | State::Suspended { .. } => None,
             };
             let (hub, instance, function) = (record.hub.clone(), record.id.clone(), record.name.clone());
-            Some(Step { place, parent, of: Subject { hub, instance, execution_id, function }, episode, end })
+            Some(Step {
+                context: Context::new(place, known.started()),
+                parent,
+                of: Subject { hub, instance, execution_id, function },
+                episode,
+                end,
+            })
         })
     }
 
@@ -388,7 +410,7 @@ impl Inner {
     pub(super) fn tell_step(&self, step: Option<Step>) {
         let (Some(sink), Some(step)) = (&self.settings.spans, step) else { return };
         let now = self.now();
-        let Step { place, parent, of, episode, end } = step;
+        let Step { context: Context { place, .. }, parent, of, episode, end } = step;
         if let Some(ran) = episode
             && let Some(span) = random()
         {

@@ -15,7 +15,7 @@ use super::commit::numbered;
 use super::episode::{Live, UNNUMBERED};
 use super::hubs::Starting;
 use super::session::Session;
-use super::spans::{Attribute, Open, Place, SpanError, SpanKind};
+use super::spans::{Attribute, Context, Open, SpanError, SpanKind};
 use super::waiters::{End, Waiter};
 use crate::store::{
     self, CommitError, Committed, Expect, FunctionKind, HubName, InstanceRecord, MailId, StoreError, Usage,
@@ -124,6 +124,7 @@ impl Inner {
         }
         self.check_stored(starting.hub()).await?;
         starting.hub().check_fuel(self.now())?;
+        self.check_memory(starting.hub())?;
         starting.hub().take_starts(1, self.now())?;
         let _place = self.reserve(starting.hub(), 1).await?;
         self.begin(live, (reuse, Vec::new()), FirstEpisode::Now).await.map_err(refused)?;
@@ -165,6 +166,7 @@ impl Inner {
         for (starting, count) in &all {
             self.check_stored(starting.hub()).await?;
             starting.hub().check_fuel(self.now())?;
+            self.check_memory(starting.hub())?;
             starting.hub().take_starts(*count, self.now())?;
             places.push(self.reserve(starting.hub(), *count).await?);
         }
@@ -314,6 +316,7 @@ impl Inner {
             ran: None,
             used: Usage::default(),
             place: None,
+            share: Arc::default(),
         })
     }
 
@@ -358,7 +361,7 @@ impl Inner {
     ) -> Result<(), CommitError> {
         let input = live.session.started().input;
         let spans = if first == First::Done { self.span_step(&mut live) } else { None };
-        let place = self.place_of(&live.session);
+        let context = self.context_of(&live.session);
         let logged = if first == First::Done { live.session.take_log() } else { Default::default() };
         let (mut commit, effects) = if first == First::Done {
             self.commit_of(&mut live, decision, (expect, mail))
@@ -383,7 +386,7 @@ impl Inner {
         if let Some(waiter) = live.waiter.take() {
             self.waiters.add(number, &waiter);
         }
-        self.take_up((live, end), (effects, first, fresh), loads, place).await;
+        self.take_up((live, end), (effects, first, fresh), loads, context).await;
         // Not before the instance has its actor: what comes back to it would load it beside this one.
         self.post_mail(sent(first_mail));
         Ok(())
@@ -396,7 +399,7 @@ impl Inner {
         (live, end): (Box<Live>, End),
         (effects, first, fresh): (Vec<Effect>, First, bool),
         loads: u64,
-        place: Option<Place>,
+        context: Option<Context>,
     ) {
         let number = live.record.number;
         if live.record.status.is_terminal() {
@@ -416,7 +419,7 @@ impl Inner {
             // Somebody may have loaded it, taken it further and let it go before it had its actor.
             let is_untouched = self.actors.loads() == loads || self.is_current(&record).await;
             if is_untouched {
-                self.act(&actor, &record, effects, place);
+                self.act(&actor, &record, effects, context);
                 if first == First::Running || fresh {
                     self.wake(number);
                 }

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt as _, stream};
 
-use super::executor::FuelGauge;
+use super::executor::{FuelGauge, FunctionRun};
 use super::hubs::Hub;
 use super::quota::QuotaError;
+use super::share::Share;
 use super::{Engine, Inner};
 use crate::store::{HubName, HubUsage, StoreError, Usage};
 
@@ -39,19 +40,18 @@ impl Uncharged {
 pub(super) struct Meter {
     began: Instant,
     gauge: Arc<FuelGauge>,
+    share: Arc<Share>,
 }
 
 impl Meter {
-    pub(super) fn new(gauge: &Arc<FuelGauge>) -> Self {
-        Self { began: Instant::now(), gauge: Arc::clone(gauge) }
+    pub(super) fn new(gauge: &Arc<FuelGauge>, share: &Arc<Share>) -> Self {
+        Self { began: Instant::now(), gauge: Arc::clone(gauge), share: Arc::clone(share) }
     }
 
-    /// Fuel, microseconds, and MiB-milliseconds so far.
+    /// Fuel, microseconds, and MiB-milliseconds so far; the last once.
     fn read(&self) -> (u64, u64, u64) {
-        let time = self.began.elapsed();
-        let memory = (u128::from(self.gauge.memory()) * time.as_millis()) >> 20;
-        let narrow = |number: u128| u64::try_from(number).unwrap_or(u64::MAX);
-        (self.gauge.read(), narrow(time.as_micros()), narrow(memory))
+        let time = u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        (self.gauge.read(), time, self.share.take_memory_time())
     }
 
     pub(super) fn of_activity(&self) -> Usage {
@@ -68,8 +68,8 @@ pub(super) struct FunctionMeter<'a> {
 }
 
 impl<'a> FunctionMeter<'a> {
-    pub(super) fn new(engine: &'a Inner, hub: &'a Arc<Hub>, gauge: &Arc<FuelGauge>) -> Self {
-        Self { meter: Meter::new(gauge), hub, engine }
+    pub(super) fn new(engine: &'a Inner, hub: &'a Arc<Hub>, run: &FunctionRun) -> Self {
+        Self { meter: Meter::new(&run.fuel, &run.share), hub, engine }
     }
 }
 

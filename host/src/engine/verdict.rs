@@ -64,6 +64,7 @@ async fn run(executor: &dyn Executor, digest: Digest, checked: Orchestration) ->
         session: Arc::clone(&session),
         // A trial: nothing of it counts.
         stops: Arc::default(),
+        share: Arc::default(),
     });
     // A guest that waits has nobody who would wake it: what has been recorded is all there is.
     let end = poll_fn(|context| match guest.as_mut().poll(context) {

@@ -99,7 +99,7 @@ impl Versions {
 }
 
 /// Instances by the app and the component that they are pinned to.
-type Pinned = BTreeMap<(String, Digest), Needs>;
+pub(super) type Pinned = BTreeMap<(String, Digest), Needs>;
 /// Versions that nobody needs, and since when.
 type Idle = HashMap<(HubName, String, Digest), Timestamp>;
 
@@ -210,7 +210,7 @@ impl Inner {
         Ok(open)
     }
 
-    async fn pinned(&self, hub: &HubName, with_failed: bool) -> Result<Pinned, StoreError> {
+    pub(super) async fn pinned(&self, hub: &HubName, with_failed: bool) -> Result<Pinned, StoreError> {
         let failed = with_failed.then_some(Status::Failed);
         let mut pinned = Pinned::new();
         self.each_instance(hub, OPEN.into_iter().chain(failed).collect(), |record| {

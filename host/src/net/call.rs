@@ -60,6 +60,7 @@ pub async fn attempt(egress: &Egress, run: HttpRun, limit: usize) -> HttpEnd {
 
 /// W3C trace context.
 const TRACE_PARENT: &str = "traceparent";
+const TRACE_STATE: &str = "tracestate";
 
 fn bad(message: impl Into<String>) -> Failure {
     Failure::new("InvalidHttpRequest", message).non_retriable()
@@ -94,7 +95,10 @@ fn shown(call: &HttpCall, url: &Url) -> String {
     format!("{} {}://{host}{port}{}", shortened(&call.method), url.scheme(), shortened(url.path()))
 }
 
-fn request(call: &HttpCall, url: &Url, trace_parent: Option<&str>) -> Result<Request<Full<Bytes>>, Failure> {
+/// The trace context of an attempt: `traceparent`, and the `tracestate` that goes with it.
+type TraceContext<'a> = (Option<&'a str>, Option<&'a str>);
+
+fn request(call: &HttpCall, url: &Url, trace: TraceContext<'_>) -> Result<Request<Full<Bytes>>, Failure> {
     let method = Method::from_bytes(call.method.as_bytes())
         .map_err(|_| bad(format!("'{}' is no HTTP method", shortened(&call.method))))?;
     let mut url = url.clone();
@@ -110,10 +114,15 @@ fn request(call: &HttpCall, url: &Url, trace_parent: Option<&str>) -> Result<Req
     if !call.headers.keys().any(|name| USER_AGENT == *name.to_ascii_lowercase()) {
         request = request.header(USER_AGENT, concat!("durawasm/", env!("CARGO_PKG_VERSION")));
     }
-    if let Some(parent) = trace_parent
-        && !call.headers.keys().any(|name| name.eq_ignore_ascii_case(TRACE_PARENT))
+    // A call that brings a context of its own is a part of that.
+    let brings = |header: &str| call.headers.keys().any(|name| name.eq_ignore_ascii_case(header));
+    if let (Some(parent), state) = trace
+        && !brings(TRACE_PARENT)
     {
         request = request.header(TRACE_PARENT, parent);
+        if let Some(state) = state.filter(|_| !brings(TRACE_STATE)) {
+            request = request.header(TRACE_STATE, state);
+        }
     }
     for (name, values) in &call.headers {
         if OURS.contains(&name.to_ascii_lowercase().as_str()) {
@@ -132,7 +141,7 @@ async fn exchange(
     (call, url): (&HttpCall, &Url),
     limit: usize,
 ) -> Result<(Parts, Bytes), Failure> {
-    let request = request(call, url, run.trace_parent.as_deref())?;
+    let request = request(call, url, (run.trace_parent.as_deref(), run.trace_state.as_deref()))?;
     let what = || shown(call, url);
     let (response, carrier) = exchange::send(egress, &run.hub, request).await.map_err(|error| match error {
         ExchangeError::BadRequest(why) => bad(format!("{} cannot be sent: {why}", what())),
@@ -339,7 +348,8 @@ mod tests {
             r#"{"method":"GET","uri":"http://a.b","headers":{"x":"1\r\ny: 2"}}"#,
             r#"{"method":"GET","uri":"http://a.b","contentBase64":"?"}"#,
         ] {
-            let failure = read(Some(bad)).and_then(|(call, url)| request(&call, &url, None).map(|_| ())).unwrap_err();
+            let failure =
+                read(Some(bad)).and_then(|(call, url)| request(&call, &url, (None, None)).map(|_| ())).unwrap_err();
             assert!(failure.non_retriable, "{bad}");
         }
     }

@@ -110,6 +110,10 @@ pub struct HubLimits {
     pub stored_bytes: Option<u64>,
     /// What its guests may run per second, in units of fuel. Over it nothing new is begun from outside.
     pub fuel_per_second: Option<u64>,
+    /// Bytes of memory of all its guests at once, those that wait in memory included.
+    pub memory_bytes: Option<u64>,
+    /// Connections to the outside per second.
+    pub connections_per_second: Option<u64>,
 }
 
 /// Which key: part of its text, and no secret.

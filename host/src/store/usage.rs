@@ -21,10 +21,12 @@ pub struct Usage {
     pub functions: u64,
     /// How long they ran, in microseconds.
     pub function_time: u64,
-    /// Memory of activities and functions times how long they had it, in MiB-milliseconds.
+    /// Memory of guests times how long they had it, in MiB-milliseconds.
     pub memory_time: u64,
     /// Requests.
     pub requests: u64,
+    /// Connections to the outside.
+    pub connections: u64,
 }
 
 impl Usage {
@@ -46,6 +48,7 @@ impl Usage {
             function_time,
             memory_time,
             requests,
+            connections,
         } = self;
         for (sum, more) in [
             (orchestrator_fuel, more.orchestrator_fuel),
@@ -57,6 +60,7 @@ impl Usage {
             (function_time, more.function_time),
             (memory_time, more.memory_time),
             (requests, more.requests),
+            (connections, more.connections),
         ] {
             *sum = sum.saturating_add(more);
         }

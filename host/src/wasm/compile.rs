@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, nice, setrlimit};
+use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
 use wasmtime::Engine;
 
@@ -116,17 +117,33 @@ async fn child(program: &Path, input: &Path, output: &Path, limits: &Limits) -> 
     command.arg("--processor-time").arg(bounds.processor_time.to_string());
     // Whoever gives the compilation up ends the process with it.
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
-    let Ok(finished) = tokio::time::timeout(limit, command.output()).await else {
+    let Ok(finished) = tokio::time::timeout(limit, finish(&mut command, limits.compile_words)).await else {
         return Err(CompileError::Invalid(format!("compiling it took longer than {limit:?}; make it smaller")));
     };
-    let finished =
+    let (status, said) =
         finished.map_err(|error| CompileError::Host(format!("{} could not be run: {error}", program.display())))?;
-    let said = String::from_utf8_lossy(&finished.stderr).trim().to_owned();
-    match finished.status.code() {
+    match status.code() {
         Some(0) => Ok(()),
         Some(_) => Err(CompileError::Invalid(said)),
-        None => Err(killed(finished.status, &said, bounds)),
+        None => Err(killed(status, &said, bounds)),
     }
+}
+
+/// Runs a command to its end; how it ended and what it said on stderr, of which so many bytes are kept: the beginning,
+/// where it says what is wrong.
+async fn finish(command: &mut Command, words: usize) -> std::io::Result<(ExitStatus, String)> {
+    let mut child = command.spawn()?;
+    let mut said = Vec::new();
+    if let Some(mut stderr) = child.stderr.take() {
+        let limit = u64::try_from(words).unwrap_or(u64::MAX);
+        (&mut stderr).take(limit).read_to_end(&mut said).await?;
+        // A process that is not listened to any more would wait for that.
+        tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await?;
+    }
+    let status = child.wait().await?;
+    let whole = said.len() < words;
+    let said = String::from_utf8_lossy(&said).trim().to_owned();
+    Ok((status, if whole { said } else { format!("{said}…") }))
 }
 
 /// Why a process that compiled was killed: for its bounds, or by somebody else.

@@ -59,7 +59,7 @@ impl Tank {
     /// For a guest before its first instruction, and the fuel that its store is to have.
     pub(super) fn new(role: &Role, code: u64, limit: u64) -> (Self, u64) {
         let (limit, repeating, granted) = match role {
-            Role::Orchestrator(session) => match session.is_replaying() {
+            Role::Orchestrator(session, _) => match session.is_replaying() {
                 // What is recorded has been paid for, however much it is. What other code takes for it nobody knows.
                 true => {
                     let recorded = session.recorded_fuel(code);
@@ -89,7 +89,7 @@ pub(super) fn used(store: impl wasmtime::AsContext<Data = Guest>) -> u64 {
 /// ends.
 fn arrive(store: &mut StoreContextMut<'_, Guest>) -> wasmtime::Result<()> {
     let total = used(store.as_context());
-    let Guest { role: Role::Orchestrator(session), tank, .. } = store.data_mut() else { return Ok(()) };
+    let Guest { role: Role::Orchestrator(session, _), tank, .. } = store.data_mut() else { return Ok(()) };
     session.spent(Fuel { total, code: tank.code });
     tank.parked = false;
     if tank.repeating && !session.is_within_record() {

@@ -19,7 +19,7 @@ use super::limits::Limits;
 use super::network::Reach;
 use super::stdio::{GuestLog, Stream};
 use super::virtual_wasi::Virtual;
-use crate::engine::executor::{ActivityRun, FunctionRun};
+use crate::engine::executor::{ActivityRun, FunctionRun, MemoryShort, Share};
 use crate::engine::session::Session;
 use crate::net::egress::Egress;
 
@@ -28,7 +28,7 @@ pub(super) enum Role {
     /// Asked what it holds; may call nothing.
     Describe,
     /// Runs an orchestrator.
-    Orchestrator(Arc<Session>),
+    Orchestrator(Arc<Session>, Arc<Share>),
     /// Runs an attempt of an activity.
     Activity(Box<ActivityRun>),
     /// Runs an HTTP, manual or timer function.
@@ -95,10 +95,11 @@ impl Guest {
     ) -> wasmtime::Result<Store<Self>> {
         let (memory, running) = match &role {
             Role::Describe => (limits.activity_memory, Some(limits.describe_time)),
-            Role::Orchestrator(_) => (limits.orchestrator_memory, Some(limits.running_time)),
+            Role::Orchestrator(..) => (limits.orchestrator_memory, Some(limits.running_time)),
             // An activity's time limit is the timeout of its run.
             Role::Activity(_) | Role::Function(_) => (limits.activity_memory, None),
         };
+        let memory = Tally::new(&role, memory);
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.handles);
         let log = Arc::new(GuestLog::new(&role, limits));
@@ -113,7 +114,7 @@ impl Guest {
             limits: Arc::clone(limits),
             table,
             wasi: None,
-            memory: Tally { limit: memory, used: 0, granted: None },
+            memory,
             running: Running { limit: running.map(ticks), used: 0, resumed: true },
             calls: Cell::new(0),
             tank,
@@ -156,15 +157,10 @@ impl Guest {
         Ok(answer)
     }
 
-    /// Bytes of its memories and tables.
-    pub(super) fn memory_bytes(&self) -> u64 {
-        self.memory.used as u64
-    }
-
     /// Counts a call of the host, by a guest that must come to a wait before it has made too many.
     pub(super) fn count_call(&self) -> wasmtime::Result<()> {
         match &self.role {
-            Role::Orchestrator(_) | Role::Describe => {}
+            Role::Orchestrator(..) | Role::Describe => {}
             // These have a time limit of their own, and real clocks.
             Role::Activity(_) | Role::Function(_) => return Ok(()),
         }
@@ -188,7 +184,7 @@ impl Guest {
 
     /// True: what this orchestrator does was done before.
     fn is_replaying(&self) -> bool {
-        matches!(&self.role, Role::Orchestrator(session) if session.is_replaying())
+        matches!(&self.role, Role::Orchestrator(session, _) if session.is_replaying())
     }
 }
 
@@ -199,7 +195,7 @@ impl WasiView for Guest {
         let env: &[(String, String)] = match &self.role {
             Role::Activity(run) => &run.env,
             Role::Function(run) => &run.env,
-            Role::Describe | Role::Orchestrator(_) => &[],
+            Role::Describe | Role::Orchestrator(..) => &[],
         };
         let ctx = self.wasi.get_or_insert_with(|| {
             let mut builder = WasiCtxBuilder::new();
@@ -238,16 +234,10 @@ fn on_tick(mut store: StoreContextMut<'_, Guest>) -> wasmtime::Result<UpdateDead
     // A run may be given up at any time.
     let used = fuel::used(&store);
     match &store.data().role {
-        Role::Activity(run) => {
-            run.fuel.tell(used);
-            run.fuel.tell_memory(store.data().memory_bytes());
-        }
-        Role::Function(run) => {
-            run.fuel.tell(used);
-            run.fuel.tell_memory(store.data().memory_bytes());
-        }
+        Role::Activity(run) => run.fuel.tell(used),
+        Role::Function(run) => run.fuel.tell(used),
         // Its session is told at each wait.
-        Role::Orchestrator(_) | Role::Describe => {}
+        Role::Orchestrator(..) | Role::Describe => {}
     }
     let guest = store.data_mut();
     let running = &mut guest.running;
@@ -264,7 +254,7 @@ fn on_tick(mut store: StoreContextMut<'_, Guest>) -> wasmtime::Result<UpdateDead
 fn out_of_time(guest: &Guest) -> wasmtime::Error {
     match &guest.role {
         Role::Describe => fail("TimeLimit", format!("it ran for more than {:?}", guest.limits.describe_time)),
-        Role::Orchestrator(_) | Role::Activity(_) | Role::Function(_) => fail(
+        Role::Orchestrator(..) | Role::Activity(_) | Role::Function(_) => fail(
             "TimeLimit",
             format!(
                 "the orchestrator ran for {:?} without waiting for a task. Its clock stands still while it runs, so waiting \
@@ -281,9 +271,34 @@ struct Tally {
     used: usize,
     /// Bytes granted last, to be taken back should the growth fail.
     granted: Option<usize>,
+    /// What all guests of the hub have together.
+    share: Arc<Share>,
+    /// Of an orchestrator.
+    session: Option<Arc<Session>>,
 }
 
 impl Tally {
+    fn new(role: &Role, limit: usize) -> Self {
+        let (share, session) = match role {
+            Role::Describe => (Arc::default(), None),
+            Role::Orchestrator(session, share) => (Arc::clone(share), Some(Arc::clone(session))),
+            Role::Activity(run) => (Arc::clone(&run.share), None),
+            Role::Function(run) => (Arc::clone(&run.share), None),
+        };
+        Self { limit, used: 0, granted: None, share, session }
+    }
+
+    /// The hub has not so much left. That passes, unless this guest alone wants more than all may have; and what was run
+    /// before had it once, so that nothing of what is recorded fails for a limit that was lowered since.
+    fn short(&self, short: &MemoryShort) -> wasmtime::Error {
+        let repeats = self.session.as_ref().is_some_and(|session| session.is_replaying());
+        if short.alone && !repeats {
+            fail("MemoryLimit", short.to_string())
+        } else {
+            Stop::Host(short.to_string()).into()
+        }
+    }
+
     fn grow(&mut self, bytes: usize) -> wasmtime::Result<bool> {
         let used = self.used.saturating_add(bytes);
         if used > self.limit {
@@ -294,6 +309,7 @@ impl Tally {
                 format!("the guest wanted {used} bytes of memory; the limit is {}", self.limit),
             ));
         }
+        self.share.grow(bytes as u64).map_err(|short| self.short(&short))?;
         self.used = used;
         self.granted = Some(bytes);
         Ok(true)
@@ -303,11 +319,18 @@ impl Tally {
     fn failed(&mut self, error: &wasmtime::Error) -> wasmtime::Result<()> {
         if let Some(bytes) = self.granted.take() {
             self.used -= bytes;
+            self.share.give_back(bytes as u64);
         }
         match error.downcast_ref::<std::io::Error>() {
             Some(error) => Err(Stop::Host(format!("memory could not be had: {error}")).into()),
             None => Ok(()),
         }
+    }
+}
+
+impl Drop for Tally {
+    fn drop(&mut self) {
+        self.share.give_back(self.used as u64);
     }
 }
 

@@ -61,9 +61,12 @@ async fn send(reach: &Reach, request: Request<WasiBody>, options: RequestOptions
     let patience = options.connect_timeout.unwrap_or(PATIENCE).saturating_add(first_byte);
     let sent = timeout(patience, async {
         let place = Arc::clone(&reach.places).acquire_owned().await;
-        (exchange::send(&reach.egress, &reach.hub, request).await, place)
+        if !reach.take_connection() {
+            return Err(Error::ConnectionLimitReached);
+        }
+        Ok((exchange::send(&reach.egress, &reach.hub, request).await, place))
     });
-    let (sent, place) = sent.await.map_err(|_| Error::ConnectionReadTimeout)?;
+    let (sent, place) = sent.await.map_err(|_| Error::ConnectionReadTimeout)??;
     let (response, carrier) = sent.map_err(|error| told(reach, error))?;
     // An interval of nothing would be a fault of ours.
     let between = options.between_bytes_timeout.unwrap_or(PATIENCE).max(Duration::from_millis(1));

@@ -19,6 +19,7 @@ use super::guest::Guest;
 use super::limits::Limits;
 use super::linker::Linkers;
 use crate::engine::executor::HostFault;
+use crate::private;
 use crate::store::Digest;
 
 /// How files begin that are still being written; they are removed when the library is opened.
@@ -80,7 +81,7 @@ impl Library {
     pub(super) fn open(dir: &Path, engine: Engine, limits: Arc<Limits>, compiler: Compiler) -> wasmtime::Result<Self> {
         let (components, cache) = (dir.join(COMPONENTS), dir.join("cache"));
         for dir in [&components, &cache] {
-            std::fs::create_dir_all(dir)?;
+            private::create_directory(dir)?;
             remove_unfinished(dir)?;
         }
         Ok(Self {

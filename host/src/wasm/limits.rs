@@ -21,6 +21,8 @@ pub struct Limits {
     /// Bytes of address space of a process that compiles. A Python app of 20 MB took 471 MB on two cores; more of them
     /// compile more at once.
     pub compile_memory: u64,
+    /// Bytes that are kept of what a process that compiles says: it quotes names of the component, which may be long.
+    pub compile_words: usize,
     /// How long `describe` may run. It lists names; an interpreter needs some time to start.
     pub describe_time: Duration,
     /// Functions an app may declare. The list is kept with every version of the app.
@@ -62,6 +64,7 @@ impl Default for Limits {
             compile_time: Duration::from_secs(600),
             compile_processor_time: Duration::from_secs(240),
             compile_memory: 4 << 30,
+            compile_words: 8 * KIB,
             describe_time: Duration::from_secs(10),
             functions: 1_000,
             orchestrator_memory: 128 * MIB,

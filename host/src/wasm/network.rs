@@ -21,6 +21,7 @@ use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsView as _};
 use super::guest::{Guest, Role, fail};
 use super::limits::{CAUSES, FAILURE_TEXT, HOST_NAME, NAMES, REQUESTS, SOCKETS};
 use super::stdio::{GuestLog, Level, cut};
+use crate::engine::executor::Share;
 use crate::net::egress::{Egress, look_up, report};
 use crate::net::rules::{Refusal, Rules};
 use crate::store::HubName;
@@ -31,6 +32,7 @@ pub(super) struct Reach {
     pub(super) hub: HubName,
     /// A place for each `wasi:http` request that is under way or whose response is being read.
     pub(super) places: Arc<Semaphore>,
+    share: Arc<Share>,
     log: Arc<GuestLog>,
     state: Mutex<State>,
 }
@@ -40,20 +42,21 @@ struct State {
     /// The names that this guest was told an address for: they say whether it may be connected to.
     named: HashMap<IpAddr, Vec<String>>,
     names: usize,
-    refused: Option<String>,
+    /// What was refused last: as what, and why.
+    refused: Option<(&'static str, String)>,
 }
 
 impl Reach {
     /// Of a guest in this role; none: it has no network.
     pub(super) fn of(role: &Role, egress: &Arc<Egress>, log: &Arc<GuestLog>) -> Option<Arc<Self>> {
-        let hub = match role {
-            Role::Activity(run) => run.hub.clone(),
-            Role::Function(run) => run.client.hub().clone(),
-            Role::Orchestrator(_) | Role::Describe => return None,
+        let (hub, share) = match role {
+            Role::Activity(run) => (run.hub.clone(), Arc::clone(&run.share)),
+            Role::Function(run) => (run.client.hub().clone(), Arc::clone(&run.share)),
+            Role::Orchestrator(..) | Role::Describe => return None,
         };
         let (egress, log) = (Arc::clone(egress), Arc::clone(log));
         let places = Arc::new(Semaphore::new(REQUESTS));
-        Some(Arc::new(Self { egress, hub, places, log, state: Mutex::default() }))
+        Some(Arc::new(Self { egress, hub, places, share, log, state: Mutex::default() }))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -67,9 +70,18 @@ impl Reach {
 
     /// Guests see a bare code: people find the reason in the log, and beside the failure it led to.
     pub(super) fn refuse(&self, refusal: &Refusal) {
-        let text = cut(&refusal.to_string(), FAILURE_TEXT).to_owned();
+        self.note("EgressRefused", &refusal.to_string());
+    }
+
+    fn note(&self, error_type: &'static str, why: &str) {
+        let text = cut(why, FAILURE_TEXT).to_owned();
         self.log.line(Level::Warn, &text);
-        self.lock().refused = Some(text);
+        self.lock().refused = Some((error_type, text));
+    }
+
+    /// A connection is about to be made. False: the hub has made too many of late.
+    pub(super) fn take_connection(&self) -> bool {
+        self.share.connect().inspect_err(|exceeded| self.note("QuotaExceeded", &exceeded.to_string())).is_ok()
     }
 
     /// A line in the guest's log.
@@ -79,10 +91,10 @@ impl Reach {
 
     /// A failure with what was refused last as a cause of it.
     pub(super) fn explain(&self, mut failure: Failure) -> Failure {
-        if let Some(message) = self.lock().refused.take()
+        if let Some((error_type, message)) = self.lock().refused.take()
             && failure.causes.len() < CAUSES
         {
-            failure.causes.push(Cause { error_type: "EgressRefused".to_owned(), message, stack_trace: None });
+            failure.causes.push(Cause { error_type: error_type.to_owned(), message, stack_trace: None });
         }
         failure
     }
@@ -156,7 +168,7 @@ impl Reach {
         let reach = Arc::clone(self);
         builder.allow_tcp(true).socket_addr_check(move |address, what| {
             let allowed = match what {
-                SocketAddrUse::TcpConnect => reach.may_connect(address),
+                SocketAddrUse::TcpConnect => reach.may_connect(address) && reach.take_connection(),
                 // Where a connection begins at this side; the system chooses.
                 SocketAddrUse::TcpBind => address.ip().is_unspecified() && address.port() == 0,
                 SocketAddrUse::TcpListen
@@ -274,7 +286,7 @@ impl ip_name_lookup::HostResolveAddressStream for NetworkView<'_> {
 impl NetworkView<'_> {
     fn refused(&self, function: &str) -> wasmtime::Error {
         let (role, instead) = match &self.0.role {
-            Role::Orchestrator(_) => (
+            Role::Orchestrator(..) => (
                 "an orchestrator",
                 "let the host make the request with orchestration.call-http (call_http of the SDKs), or do it in an activity",
             ),

@@ -29,7 +29,7 @@ impl DurableView<'_> {
     fn session(&self, function: &str) -> wasmtime::Result<&Arc<Session>> {
         self.0.count_call()?;
         let (role, instead) = match &self.0.role {
-            Role::Orchestrator(session) => return Ok(session),
+            Role::Orchestrator(session, _) => return Ok(session),
             Role::Activity(_) => ("an activity", "do it in the orchestrator and pass the activity what it needs"),
             Role::Function(_) => ("a client function", "start an orchestrator for it with the durable client"),
             Role::Describe => ("describe", "describe only says what the app holds"),
@@ -41,7 +41,7 @@ impl DurableView<'_> {
     fn activity(&self, function: &str) -> wasmtime::Result<&ActivityRun> {
         let role = match &self.0.role {
             Role::Activity(run) => return Ok(run),
-            Role::Orchestrator(_) => "an orchestrator",
+            Role::Orchestrator(..) => "an orchestrator",
             Role::Function(_) => "a client function",
             Role::Describe => "describe",
         };
@@ -52,7 +52,7 @@ impl DurableView<'_> {
     fn function(&self, function: &str) -> wasmtime::Result<&FunctionRun> {
         let role = match &self.0.role {
             Role::Function(run) => return Ok(run),
-            Role::Orchestrator(_) => "an orchestrator",
+            Role::Orchestrator(..) => "an orchestrator",
             Role::Activity(_) => "an activity",
             Role::Describe => "describe",
         };
@@ -64,7 +64,7 @@ impl DurableView<'_> {
         let (role, instead) = match &self.0.role {
             Role::Activity(run) => return Ok(run.client.clone()),
             Role::Function(run) => return Ok(run.client.clone()),
-            Role::Orchestrator(_) => {
+            Role::Orchestrator(..) => {
                 ("an orchestrator", "use its own calls for sub-orchestrations and events, or do it in an activity")
             }
             Role::Describe => ("describe", "describe only says what the app holds"),

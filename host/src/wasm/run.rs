@@ -79,7 +79,7 @@ impl Stage {
         let input = run.input.as_deref().map(str::to_owned);
         let stops = run.stops;
         let (session, code) = (Arc::clone(&run.session), fuel::code_of(&run.digest));
-        let mut store = match self.store(Role::Orchestrator(run.session), code) {
+        let mut store = match self.store(Role::Orchestrator(run.session, run.share), code) {
             Ok(store) => store,
             Err(fault) => return RunEnd::Host(fault),
         };
@@ -128,7 +128,6 @@ impl Stage {
         };
         let called = tokio::time::timeout(timeout, called).await;
         gauge.tell(fuel::used(&store));
-        gauge.tell_memory(store.data().memory_bytes());
         let Ok(called) = called else {
             stops.count(GuestRole::Activity, "Timeout");
             return Ok(Err(Failure::new("Timeout", format!("activity '{name}' was stopped after {timeout:?}"))));
@@ -183,7 +182,6 @@ impl Stage {
         };
         let called = called.await;
         gauge.tell(fuel::used(&store));
-        gauge.tell_memory(store.data().memory_bytes());
         match called {
             Ok(answer) => Ok(answer),
             Err(error) => match Ended::from_error(&error, store.data()) {

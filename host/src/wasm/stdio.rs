@@ -36,7 +36,7 @@ impl GuestLog {
     pub(super) fn new(role: &Role, limits: &Limits) -> Self {
         let (instance, session, activity) = match role {
             Role::Describe => (None, None, None),
-            Role::Orchestrator(session) => (Some(session.instance_id()), Some(Arc::clone(session)), None),
+            Role::Orchestrator(session, _) => (Some(session.instance_id()), Some(Arc::clone(session)), None),
             Role::Activity(run) => (Some(Arc::clone(&run.instance_id)), None, Some(Arc::clone(&run.log))),
             Role::Function(run) => (Some(Arc::from(format!("{} {}", run.name, run.invocation_id))), None, None),
         };

@@ -51,7 +51,7 @@ pub(super) struct VirtualView<'a>(pub(super) &'a mut Guest);
 impl VirtualView<'_> {
     fn session(&self) -> Option<&Arc<Session>> {
         match &self.0.role {
-            Role::Orchestrator(session) => Some(session),
+            Role::Orchestrator(session, _) => Some(session),
             Role::Describe | Role::Activity(_) | Role::Function(_) => None,
         }
     }

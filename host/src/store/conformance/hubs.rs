@@ -37,6 +37,8 @@ fn full(name: &str) -> HubRecord {
             concurrent_activities: Some(6),
             stored_bytes: Some(7),
             fuel_per_second: Some(8),
+            memory_bytes: Some(1 << 30),
+            connections_per_second: Some(9),
         },
         retention: Some(Keep::For(Duration::from_secs(60))),
         route_prefix: Some("v1".into()),

@@ -15,6 +15,7 @@ use super::encoding::{self, MetaRow};
 use super::journal::{self, Journal, Record};
 use super::rows::Rows;
 use super::{SledOptions, fdatasync, inspect, keys};
+use crate::private;
 use crate::store::StoreError;
 
 /// The layout of the rows that this version writes and reads.
@@ -137,7 +138,7 @@ pub(super) fn open(path: &Path, options: &SledOptions) -> Result<Opened, OpenErr
     }
     // The last file that a creation makes: without it, nobody can know that the first syncs were done.
     let created = !path.join("sequence").exists();
-    fs::create_dir_all(path).map_err(io_error("cannot create the data directory", path))?;
+    private::create_directory(path).map_err(io_error("cannot create the data directory", path))?;
     let mut format = String::new();
     let format_path = path.join("format");
     match File::open(&format_path) {

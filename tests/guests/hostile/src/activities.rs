@@ -37,6 +37,12 @@ pub(crate) fn huge_log(ctx: ActivityContext) -> Result<()> {
     Ok(())
 }
 
+/// A heartbeat that keeps more than there is room for.
+#[durawasm::activity(name = "HugeHeartbeat")]
+pub(crate) fn huge_heartbeat(ctx: ActivityContext, bytes: usize) -> Result<bool> {
+    ctx.heartbeat("h".repeat(bytes))
+}
+
 #[durawasm::activity(name = "PrintForever")]
 pub(crate) fn print_forever(_ctx: ActivityContext) -> Result<()> {
     deeds::print_forever()

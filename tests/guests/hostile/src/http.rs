@@ -3,6 +3,7 @@
 use std::thread::sleep;
 
 use durawasm::prelude::*;
+use durawasm::raw::client::{self, Filter};
 
 use crate::deeds;
 
@@ -17,6 +18,29 @@ pub(crate) fn fine(ctx: FunctionContext, request: HttpRequest) -> Result<HttpRes
 #[durawasm::http(name = "HttpForAdmins", route = "admins", methods = ["GET"], auth = "admin")]
 pub(crate) fn for_admins(_ctx: FunctionContext) -> Result<HttpResponse> {
     Ok(HttpResponse::new(200))
+}
+
+/// How many instances the pages of a list have: of as many as there are, or of as many as it likes.
+#[durawasm::http(name = "HttpPages", route = "pages/{size}")]
+pub(crate) fn pages(_ctx: FunctionContext, request: HttpRequest) -> Result<HttpResponse> {
+    let top = (request.require_param("size")? == "all").then_some(u32::MAX);
+    let filter = Filter {
+        created_from: None,
+        created_to: None,
+        runtime_status: vec![],
+        name: None,
+        instance_id_prefix: None,
+    };
+    let (mut pages, mut continuation) = (vec![], None::<String>);
+    loop {
+        let page = client::list_instances(&filter, true, top, continuation.as_deref());
+        let page = page.map_err(|error| Error::msg(format!("{error:?}")))?;
+        pages.push(page.instances.len());
+        continuation = page.continuation;
+        if continuation.is_none() {
+            return HttpResponse::new(200).json(&pages);
+        }
+    }
 }
 
 /// Does what the route names.

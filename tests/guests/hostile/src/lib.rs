@@ -8,6 +8,7 @@ mod raw;
 
 durawasm::app!(
     activities::grow_memory,
+    activities::huge_heartbeat,
     activities::huge_log,
     activities::loop_forever,
     activities::panics,
@@ -18,6 +19,7 @@ durawasm::app!(
     http::deed,
     http::fine,
     http::for_admins,
+    http::pages,
     orchestrators::calls_client,
     orchestrators::grow_memory,
     orchestrators::huge_log,

@@ -144,6 +144,7 @@ impl Driven {
             input: started.input,
             session: Arc::clone(&session),
             stops: Arc::default(),
+            share: Arc::default(),
         };
         Self { session, guest: executor().orchestrate(run) }
     }

@@ -72,6 +72,10 @@ struct LimitsRow {
     stored_bytes: Option<u64>,
     #[n(7)]
     fuel_per_second: Option<u64>,
+    #[n(8)]
+    memory_bytes: Option<u64>,
+    #[n(9)]
+    connections_per_second: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
@@ -167,6 +171,8 @@ impl<'a> ConfigRow<'a> {
             concurrent_activities,
             stored_bytes,
             fuel_per_second,
+            memory_bytes,
+            connections_per_second,
         } = config.limits;
         let limits = LimitsRow {
             open_instances,
@@ -177,6 +183,8 @@ impl<'a> ConfigRow<'a> {
             concurrent_activities,
             stored_bytes,
             fuel_per_second,
+            memory_bytes,
+            connections_per_second,
         };
         Self {
             env: config.env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
@@ -201,6 +209,8 @@ impl<'a> ConfigRow<'a> {
             concurrent_activities,
             stored_bytes,
             fuel_per_second,
+            memory_bytes,
+            connections_per_second,
         } = self.limits;
         let limits = HubLimits {
             open_instances,
@@ -211,6 +221,8 @@ impl<'a> ConfigRow<'a> {
             concurrent_activities,
             stored_bytes,
             fuel_per_second,
+            memory_bytes,
+            connections_per_second,
         };
         HubConfig {
             env: self.env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),

@@ -28,6 +28,9 @@ struct UsageRow {
     memory_time: u64,
     #[n(9)]
     requests: u64,
+    #[n(10)]
+    #[cbor(default)]
+    connections: u64,
 }
 
 pub(in crate::store::sled) fn encode_usage(usage: &HubUsage) -> Result<Vec<u8>, StoreError> {
@@ -42,6 +45,7 @@ pub(in crate::store::sled) fn encode_usage(usage: &HubUsage) -> Result<Vec<u8>, 
         function_time,
         memory_time,
         requests,
+        connections,
     } = used;
     encode(&UsageRow {
         stored_bytes,
@@ -54,6 +58,7 @@ pub(in crate::store::sled) fn encode_usage(usage: &HubUsage) -> Result<Vec<u8>, 
         function_time,
         memory_time,
         requests,
+        connections,
     })
 }
 
@@ -69,6 +74,7 @@ pub(in crate::store::sled) fn decode_usage(row: &[u8]) -> Result<HubUsage, Store
         function_time: row.function_time,
         memory_time: row.memory_time,
         requests: row.requests,
+        connections: row.connections,
     };
     Ok(HubUsage { used, stored_bytes: row.stored_bytes })
 }
