@@ -204,6 +204,9 @@ stopped! {
     a_result_of_an_unknown_case_is_refused: "", "(i32.store (i32.const 256) (i32.const 77)) (i32.const 256)" => "";
     a_result_in_no_utf8_is_refused: "(data (i32.const 1024) \"\\ff\")", "(call $text (i32.const 1024) (i32.const 1))"
         => "utf-8";
+    a_result_of_more_than_a_call_may_hand_over_is_refused:
+        "", "(drop (memory.grow (i32.const 300))) (call $text (i32.const 65536) (i32.const 17000000))"
+        => "too much in one call; the limit is 16777216 bytes";
     a_result_longer_than_memory_is_refused: "", "(call $text (i32.const 0) (i32.const -1))" => "out of bounds|too much in one call";
     a_failure_with_a_huge_message_is_cut: "",
         "(drop (memory.grow (i32.const 64))) (memory.fill (i32.const 65536) (i32.const 120) (i32.const 4000000))

@@ -40,7 +40,7 @@ const HIT_BY: &[(&str, Option<&str>)] = &[
     ("episode_fuel", Some("who_never_stops_being_served_is_stopped")),
     ("handles", Some("a_leak_of_pollables_is_stopped")),
     ("concurrent_guests", Some("more_guests_than_there_is_room_for_take_turns")),
-    ("hostcall_bytes", Some("a_result_of_100_mb_is_refused")),
+    ("hostcall_bytes", Some("a_result_of_more_than_a_call_may_hand_over_is_refused")),
     ("describe_wall_time", Some("a_describe_that_hardly_runs_is_stopped_all_the_same")),
     ("address_space", Some("too_little_address_space_is_said_at_the_start")),
     ("MAPPINGS", Some("each_shortage_says_how_much_is_needed_and_what_to_do")),
@@ -146,9 +146,9 @@ async fn refusal(host: &Host, component: Bytes) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_describe_that_hardly_runs_is_stopped_all_the_same() {
     // Single instructions that take long: between them the guest is looked at seldom, and each look counts as one tick.
-    let fill = "(memory.fill (i32.const 65536) (i32.const 1) (i32.const 30000000))";
-    let describe = format!("(drop (memory.grow (i32.const 470))) (loop $l {} (br $l)) (i32.const 0)", fill.repeat(20));
-    let limits = Limits { describe_time: Duration::from_millis(200), ..strict() };
+    let fill = "(memory.fill (i32.const 65536) (i32.const 1) (i32.const 250000000))";
+    let describe = format!("(drop (memory.grow (i32.const 3900))) (loop $l {} (br $l)) (i32.const 0)", fill.repeat(20));
+    let limits = Limits { describe_time: Duration::from_millis(200), activity_memory: 256 << 20, ..strict() };
     let said = refusal(&host(limits).await, Parts { describe: &describe, ..Parts::default() }.component()).await;
     assert!(said.contains("it did not return in 1.2s"), "{said}");
 }

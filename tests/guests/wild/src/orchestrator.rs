@@ -39,7 +39,8 @@ impl State {
     fn retry(&mut self) -> Option<RetryPolicy> {
         self.random.one_in(6).then(|| RetryPolicy {
             first_retry_interval: self.random.ms(),
-            max_attempts: if self.random.one_in(10) { self.random.pick(&[0, u32::MAX]) } else { 2 },
+            // Not as many as there can be: an attempt may be due at once, and fail each time.
+            max_attempts: if self.random.one_in(10) { self.random.pick(&[0, 30]) } else { 2 },
             backoff_coefficient: if self.random.one_in(10) { self.random.ms() } else { 1.0 },
             max_retry_interval: self.random.maybe_ms(),
             retry_timeout: self.random.maybe_ms(),
