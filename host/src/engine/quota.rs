@@ -134,6 +134,7 @@ pub(super) struct Quota {
     memory: AtomicU64,
     /// Starts that were let in and are not counted in the store yet.
     reserved: AtomicU64,
+    deciding: tokio::sync::Mutex<()>,
     one_started: Notify,
     activities: Mutex<Option<(u64, Arc<Semaphore>)>>,
 }
@@ -279,16 +280,19 @@ impl Inner {
             let changed = hub.quota().one_started.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            let reserved = hub.quota().reserved.fetch_add(count, Ordering::SeqCst) + count;
-            let reservation = Reservation { hub: Arc::clone(hub), count };
-            // Read after the places were taken: what has begun meanwhile is in it, or still among the reserved ones.
-            let open = self.store.counts(&record.name).await?.all().open();
-            if open + reserved <= limit {
-                return Ok(Some(reservation));
-            }
-            drop(reservation);
-            if open + count > limit {
-                return Err(hub.exceeded("openInstances", limit, Some(SOON)).into());
+            {
+                // One at a time decides: several that took places to see whether these fit would be in each other's way.
+                let _deciding = hub.quota().deciding.lock().await;
+                // Read before the counts: what becomes durable in between is counted twice, and nothing is missed.
+                let reserved = hub.quota().reserved.load(Ordering::SeqCst);
+                let open = self.store.counts(&record.name).await?.all().open();
+                if open + reserved + count <= limit {
+                    hub.quota().reserved.fetch_add(count, Ordering::SeqCst);
+                    return Ok(Some(Reservation { hub: Arc::clone(hub), count }));
+                }
+                if open + count > limit {
+                    return Err(hub.exceeded("openInstances", limit, Some(SOON)).into());
+                }
             }
             let _looked = tokio::time::timeout(LOOK, changed).await;
         }
