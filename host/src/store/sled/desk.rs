@@ -1,7 +1,7 @@
 //! Where the writer works: on a thread of its own, or on the thread of a commit that is alone.
 //!
 //! A commit that nobody else's could share a sync with, on a disk that is not slow, is written by whoever brings it: to wake
-//! another thread and to be woken by it would take about as long as the write.
+//! another thread and to be woken by it would be added to the write.
 
 use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
