@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -266,13 +266,14 @@ async fn a_backup_beside_the_deletion_of_an_app_has_all_that_its_rows_name() {
     std::fs::create_dir(&data).unwrap();
     let store: SharedStore = Arc::new(SledStore::open(&data.join("store"), SledOptions::default()).unwrap());
     let (host, executor) = with_folder(&store, &data, &ManualClock::new()).await;
-    let (host, stop) = (Arc::new(host), Arc::new(AtomicBool::new(false)));
+    let (host, stop, begun) = (Arc::new(host), Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
     assert_eq!(host.send("PUT", "/admin/hubs/default/apps/stays", guests::guest("flow")).await.status, 201);
     let churn = tokio::spawn({
-        let (host, stop) = (Arc::clone(&host), Arc::clone(&stop));
+        let (host, stop, begun) = (Arc::clone(&host), Arc::clone(&stop), Arc::clone(&begun));
         async move {
             let mut deletions = 0;
             while !stop.load(Ordering::SeqCst) {
+                begun.fetch_add(1, Ordering::SeqCst);
                 assert_eq!(deploy(&host, versions()[deletions % 2].clone()).await.status, 201);
                 assert!(waiting(&host, &format!("i{deletions}")).await);
                 assert_eq!(host.send("DELETE", &format!("{APP}?force=true"), "").await.status, 204);
@@ -281,8 +282,10 @@ async fn a_backup_beside_the_deletion_of_an_app_has_all_that_its_rows_name() {
             deletions
         }
     });
-    let mut named = 0;
-    for round in 0..6 {
+    let (mut named, mut round) = (0, 0);
+    // However fast the one is and the other slow: six backups, and four deletions among them.
+    while round < 6 || begun.load(Ordering::SeqCst) < 5 {
+        round += 1;
         let mut file = Vec::new();
         let mut pieces = host.engine.backup().await.unwrap();
         while let Some(piece) = pieces.recv().await {
@@ -309,8 +312,8 @@ async fn a_backup_beside_the_deletion_of_an_app_has_all_that_its_rows_name() {
     }
     stop.store(true, Ordering::SeqCst);
     let deletions = churn.await.unwrap();
-    println!("{deletions} deletions, {named} versions in six backups");
-    assert!(deletions > 2 && named >= 6, "{deletions} {named}");
+    println!("{deletions} deletions, {named} versions in {round} backups");
+    assert!(named >= round, "each names at least the app that stays: {named}");
     // What the backups kept from being removed is looked for when they have ended.
     let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
     while components(&data).len() > 1 {
