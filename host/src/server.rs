@@ -306,8 +306,8 @@ fn open_store(choice: &StoreChoice, sync_delay: Option<Duration>) -> Result<Shar
 /// Opens what runs guests; it keeps components and compiled code under `data`. Blocks.
 fn open_executor(data: &Path, egress: Arc<Egress>) -> Result<Arc<dyn Executor>, String> {
     let program = std::env::current_exe().map_err(|error| format!("cannot find the program itself: {error}"))?;
-    let config =
-        wasm::Config { compiler: wasm::Compiler::Child(program), ..wasm::Config::new(data.to_owned(), egress) };
+    let compiler = wasm::Compiler::Child(wasm::Program::new(program));
+    let config = wasm::Config { compiler, ..wasm::Config::new(data.to_owned(), egress) };
     let executor = WasmExecutor::new(config);
     Ok(Arc::new(executor.map_err(|error| format!("cannot run guests from {}: {error:#}", data.display()))?))
 }

@@ -16,11 +16,7 @@ use tokio::task::JoinHandle;
 
 use super::Inner;
 use crate::fair::{LOOK, Lane, Shares};
-use crate::store::HubName;
-
-/// How much lower the priority of the threads for heavy hubs is: with ten steps a thread gets a tenth of the processor
-/// beside one of the usual priority that has enough to do.
-const NICENESS: i32 = 10;
+use crate::store::{HubName, background};
 
 /// While nothing happens, looks are so many times as seldom.
 const IDLE: u32 = 8;
@@ -54,7 +50,10 @@ impl Threads {
         let heavy = heavy.map(|threads| {
             let mut builder = Builder::new_multi_thread();
             builder.worker_threads(threads.max(1)).enable_all().thread_name(NAME);
-            builder.on_thread_start(lower_priority);
+            builder.on_thread_start(|| {
+                background::leave_writing();
+                lower_priority();
+            });
             builder.build().map(|runtime| Heavy(Some(runtime)))
         });
         Ok(Self { usual: Handle::current(), heavy: heavy.transpose()? })
@@ -204,11 +203,19 @@ pub(super) async fn look(engine: Weak<Inner>) {
     }
 }
 
-/// On Linux a priority is a thread's. Elsewhere it would be the whole process's.
+/// Whoever else of this process has something to do takes the processor from such a thread at once. A lower niceness
+/// would not do: its thread may keep the processor for some milliseconds more, and counts as busy where a woken thread
+/// looks for an idle one. On Linux a priority is a thread's. Elsewhere it would be the whole process's.
+#[allow(unsafe_code, reason = "no library that is used here has the call in a safe form")]
 fn lower_priority() {
     #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::nice(NICENESS) {
-        tracing::warn!(%error, "the threads for hubs that use much keep the usual priority");
+    {
+        let none = libc::sched_param { sched_priority: 0 };
+        // SAFETY: it reads the parameter, which lives until it returns, and concerns this thread (0) only.
+        if unsafe { libc::sched_setscheduler(0, libc::SCHED_IDLE, &raw const none) } != 0 {
+            let error = std::io::Error::last_os_error();
+            tracing::warn!(%error, "the threads for hubs that use much keep the usual priority");
+        }
     }
 }
 
@@ -314,12 +321,16 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[tokio::test(flavor = "multi_thread")]
     async fn only_the_threads_for_heavy_hubs_have_a_lower_priority() {
+        /// What the system says of this thread (proc_pid_stat(5), field 41).
+        async fn policy() -> Option<i32> {
+            let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+            stat.rsplit_once(')')?.1.split_whitespace().nth(38)?.parse().ok()
+        }
         let (threads, lane) = (Arc::new(Threads::new(Some(2)).unwrap()), Lane::new());
-        let niceness = || async { rustix::process::getpriority_process(None).unwrap() };
-        let usual = threads.spawn_short(lane.share().is_heavy(), niceness()).await.unwrap();
+        let light = threads.spawn_short(lane.share().is_heavy(), policy()).await.unwrap();
+        assert_eq!(light, Some(libc::SCHED_OTHER));
         lane.share().mark(true);
-        // More than 19 there is not.
-        assert_eq!(threads.spawn_short(lane.share().is_heavy(), niceness()).await.unwrap(), (usual + NICENESS).min(19));
-        assert_eq!(niceness().await, usual);
+        let heavy = threads.spawn_short(lane.share().is_heavy(), policy()).await.unwrap();
+        assert_eq!((heavy, policy().await), (Some(libc::SCHED_IDLE), light));
     }
 }

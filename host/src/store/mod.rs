@@ -2,6 +2,7 @@
 //!
 //! A backend knows rows and bytes; it knows nothing of guests, HTTP or episodes.
 
+pub mod background;
 pub mod backup;
 #[cfg(test)]
 mod conformance;

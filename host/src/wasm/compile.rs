@@ -6,6 +6,8 @@ use std::process::{ExitStatus, Stdio};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, nice, setrlimit};
 use tokio::io::AsyncReadExt as _;
 use tokio::process::Command;
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
 use wasmtime::Engine;
 
 use super::engine::compiling_engine;
@@ -16,9 +18,26 @@ use super::limits::{COMPILE_NICENESS, Limits};
 pub enum Compiler {
     /// In this process. It cannot be stopped half-way, so it is for tests and tools.
     InProcess,
-    /// By a program that is called as `<program> compile --input FILE --output FILE --memory BYTES --processor-time
-    /// SECONDS` and calls [`compile_file`].
-    Child(PathBuf),
+    /// By another process.
+    Child(Program),
+}
+
+/// A program that is called as `<program> compile --input FILE --output FILE --memory BYTES --processor-time SECONDS` and
+/// calls [`compile_file`].
+#[derive(Clone, Debug)]
+pub struct Program {
+    path: PathBuf,
+    /// Where it is begun. A process has the priority of the thread that begins it, and who asks may be on one that has
+    /// to stand back.
+    runtime: Handle,
+}
+
+impl Program {
+    /// Within a runtime whose threads have the usual priority.
+    #[must_use]
+    pub fn new(path: PathBuf) -> Self {
+        Self { path, runtime: Handle::current() }
+    }
 }
 
 /// What a process that compiles may use. It takes this upon itself before it reads anything.
@@ -109,19 +128,25 @@ impl Compiler {
     }
 }
 
-async fn child(program: &Path, input: &Path, output: &Path, limits: &Limits) -> Result<(), CompileError> {
+async fn child(program: &Program, input: &Path, output: &Path, limits: &Limits) -> Result<(), CompileError> {
     let (bounds, limit) = (CompileBounds::of(limits), limits.compile_time);
-    let mut command = Command::new(program);
+    let mut command = Command::new(&program.path);
     command.arg("compile").arg("--input").arg(input).arg("--output").arg(output);
     command.arg("--memory").arg(bounds.memory.to_string());
     command.arg("--processor-time").arg(bounds.processor_time.to_string());
     // Whoever gives the compilation up ends the process with it.
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
-    let Ok(finished) = tokio::time::timeout(limit, finish(&mut command, limits.compile_words)).await else {
+    // Given up here, it is given up there.
+    let mut there = JoinSet::new();
+    there.spawn_on(tokio::time::timeout(limit, finish(command, limits.compile_words)), &program.runtime);
+    let Some(Ok(finished)) = there.join_next().await else {
+        return Err(CompileError::Host("it was interrupted".to_owned()));
+    };
+    let Ok(finished) = finished else {
         return Err(CompileError::Invalid(format!("compiling it took longer than {limit:?}; make it smaller")));
     };
-    let (status, said) =
-        finished.map_err(|error| CompileError::Host(format!("{} could not be run: {error}", program.display())))?;
+    let (status, said) = finished
+        .map_err(|error| CompileError::Host(format!("{} could not be run: {error}", program.path.display())))?;
     match status.code() {
         Some(0) => Ok(()),
         Some(_) => Err(CompileError::Invalid(said)),
@@ -131,7 +156,7 @@ async fn child(program: &Path, input: &Path, output: &Path, limits: &Limits) -> 
 
 /// Runs a command to its end; how it ended and what it said on stderr, of which so many bytes are kept: the beginning,
 /// where it says what is wrong.
-async fn finish(command: &mut Command, words: usize) -> std::io::Result<(ExitStatus, String)> {
+async fn finish(mut command: Command, words: usize) -> std::io::Result<(ExitStatus, String)> {
     let mut child = command.spawn()?;
     let mut said = Vec::new();
     if let Some(mut stderr) = child.stderr.take() {

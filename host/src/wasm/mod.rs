@@ -38,7 +38,7 @@ use std::sync::Arc;
 
 use durawasm_core::model::Outcome;
 
-pub use compile::{CompileBounds, Compiler, compile_file};
+pub use compile::{CompileBounds, Compiler, Program, compile_file};
 pub(crate) use library::{COMPONENTS, component_file};
 pub use limits::Limits;
 

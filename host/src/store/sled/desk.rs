@@ -10,6 +10,7 @@ use std::thread::Thread;
 use super::gather::Gathered;
 use super::work::{Job, Work};
 use super::writer::{Watch, Writer};
+use crate::store::background::leaves_writing;
 
 /// Bytes of large values that a commit may have that is not the thread's work.
 const SMALL: usize = 16 << 10;
@@ -90,7 +91,7 @@ impl Desk {
 
     /// Writes a commit here and now, if it is alone. Otherwise it comes back.
     pub(super) fn write_lone(&self, job: Job) -> Option<Job> {
-        if !self.shortcut || !self.idle.load(Ordering::SeqCst) || !is_small(&job.work) {
+        if !self.shortcut || leaves_writing() || !self.idle.load(Ordering::SeqCst) || !is_small(&job.work) {
             return Some(job);
         }
         let mut desk = match self.writer.try_lock() {

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::{SledOptions, SledStore, SyncGate};
-use crate::store::Store;
 use crate::store::conformance::{hub, next, start};
+use crate::store::{Store, background};
 
 /// Of this store every sync counts as quick.
 fn open(directory: &TempDir) -> Arc<SledStore> {
@@ -65,5 +65,23 @@ async fn what_tests_hold_back_never_goes_the_short_way() {
     for index in 0..50 {
         store.commit(start(&format!("{index}"))).await.unwrap();
     }
+    assert_eq!(lone(&store), 0);
+}
+
+#[test]
+fn a_thread_of_a_lower_priority_leaves_writing_to_the_stores_own() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory);
+    let its_store = Arc::clone(&store);
+    let written = std::thread::spawn(move || {
+        background::leave_writing();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            for index in 0..50 {
+                its_store.commit(start(&format!("{index}"))).await.unwrap();
+            }
+        });
+    });
+    written.join().unwrap();
     assert_eq!(lone(&store), 0);
 }
