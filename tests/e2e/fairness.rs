@@ -72,7 +72,7 @@ impl Executor for Paused {
     }
 
     fn run_function(&self, run: FunctionRun, _: FunctionCall) -> BoxFuture<'static, FunctionEnd> {
-        Box::pin(async move { Err(HostFault(format!("no function '{}' here", run.name))) })
+        Box::pin(async move { Err(HostFault::Broken(format!("no function '{}' here", run.name))) })
     }
 
     fn call_http(&self, run: HttpRun) -> BoxFuture<'static, HttpEnd> {

@@ -183,7 +183,7 @@ impl Inner {
             let run = self.places.slices.paced(&lanes.slices, self.executor.run_activity(run));
             // A panic of the host is a fault like another. The guest it met is gone with its future.
             let ended = AssertUnwindSafe(run).catch_unwind().await;
-            let ended = ended.unwrap_or_else(|_| Err(HostFault("it panicked; the log says where".to_owned())));
+            let ended = ended.unwrap_or_else(|_| Err(HostFault::Broken("it panicked; the log says where".to_owned())));
             drop(permit);
             let run = meter.of_activity();
             busy.hub().burn(run.activity_fuel, self.now());

@@ -152,6 +152,6 @@ impl Executor for WasmExecutor {
 
     fn components(&self) -> BoxFuture<'_, Result<Vec<(Digest, PathBuf)>, HostFault>> {
         let library = Arc::clone(&self.library);
-        Box::pin(async move { library.components().await.map_err(HostFault) })
+        Box::pin(async move { library.components().await.map_err(HostFault::Broken) })
     }
 }
