@@ -362,11 +362,11 @@ async fn memory_comes_without_what_others_left_in_it() {
     }
 }
 
-/// The only place is taken for long: whoever needs one is told to come again, and served when it is free.
+/// All places are taken for long, by one that waits and by what it waits for: whoever needs one is told to come again, and served when it is free.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_finds_no_place_waits_a_little_and_is_told_to_come_again() {
-    let limits = Limits { concurrent_guests: 1, ..strict() };
-    let settings = Settings { hot_guests: 0, cancel_grace: Duration::ZERO, ..Settings::default() };
+    let limits = Limits { concurrent_guests: 2, ..strict() };
+    let settings = Settings { hot_guests: 1, cancel_grace: Duration::ZERO, ..Settings::default() };
     let store = Arc::new(MemoryStore::default());
     let host = Host::running(store, executor(limits), (settings, system_clock())).await;
     let deed = |run: &str| Parts { run, ..Parts::default() }.with(IMPORTS).component();
@@ -381,7 +381,7 @@ async fn who_finds_no_place_waits_a_little_and_is_told_to_come_again() {
     let new = deed(&format!("{new} {old}"));
     host.deploy("deed", new.clone()).await;
 
-    let holder = host.start("OneActivity", json!(["Sleep", 3_600_000])).await;
+    let holder = host.start("GivesUp", json!(["Sleep", 3_600_000])).await;
     let comes_again = |answer: &durawasm_tests::host::Answer| {
         assert_eq!((answer.status.as_u16(), answer.headers["retry-after"].to_str().unwrap()), (503, "1"));
     };
@@ -409,8 +409,8 @@ async fn who_finds_no_place_waits_a_little_and_is_told_to_come_again() {
     }
 
     let ending = async {
-        let path = format!("/runtime/webhooks/durabletask/instances/{holder}/terminate");
-        assert_eq!(host.send("POST", &path, "").await.status, 202);
+        let path = format!("/runtime/webhooks/durabletask/instances/{holder}/raiseEvent/Stop");
+        assert_eq!(host.send("POST", &path, "null").await.status, 202);
     };
     // One after the other they find the place that has become free, or are told to come again.
     let again = async |method: &'static str, path: &str, body: Bytes| {

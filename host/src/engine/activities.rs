@@ -86,6 +86,7 @@ impl Inner {
             trace_parent: span.as_ref().and_then(Open::trace_parent),
             trace_state: context.and_then(|context| context.state),
             timeout: self.timeout_of(call),
+            traffic: self.share(busy.hub()),
         };
         let mut pause = FIRST_PAUSE;
         let mut turn = self.meters.turn(Kind::HttpCall);
