@@ -162,6 +162,7 @@ fn nested(levels: usize) -> Vec<u8> {
 }
 
 /// Gives this thread the lowest priority that there is.
+#[allow(unsafe_code, reason = "no library that is used here has the call in a safe form")]
 fn stand_back() {
     let none = libc::sched_param { sched_priority: 0 };
     // SAFETY: it reads the parameter, which lives until it returns, and concerns this thread (0) only.

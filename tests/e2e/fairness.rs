@@ -16,6 +16,7 @@ use durawasm_host::engine::http::{HttpEnd, HttpRun};
 use durawasm_host::engine::{Engine, OptionChanges, Reuse, Settings, StartRequest, system_clock};
 use durawasm_host::store::memory::MemoryStore;
 use durawasm_host::store::{AppVersion, BoxFuture, Digest, FunctionKind, HubName};
+use durawasm_host::wasm::Limits;
 use durawasm_tests::{Host, guests};
 use serde_json::Value;
 use tokio::sync::Semaphore;
@@ -72,7 +73,7 @@ impl Executor for Paused {
     }
 
     fn run_function(&self, run: FunctionRun, _: FunctionCall) -> BoxFuture<'static, FunctionEnd> {
-        Box::pin(async move { Err(HostFault(format!("no function '{}' here", run.name))) })
+        Box::pin(async move { Err(HostFault::Broken(format!("no function '{}' here", run.name))) })
     }
 
     fn call_http(&self, run: HttpRun) -> BoxFuture<'static, HttpEnd> {
@@ -205,7 +206,9 @@ async fn starts_of_a_hub_go_on_beside_thousands_that_stand_in_mid_episode() {
 async fn a_hub_that_computes_without_end_works_on_threads_of_its_own() {
     let settings = Settings { heavy_threads: Some(2), ..Settings::default() };
     let store = Arc::new(MemoryStore::default());
-    let host = Host::running(store, executor(strict()), (settings, system_clock())).await;
+    // How long what computes for a second takes is the machine's.
+    let limits = Limits { episode_time: Duration::from_secs(600), ..strict() };
+    let host = Host::running(store, executor(limits), (settings, system_clock())).await;
     host.deploy("hello-cities", guests::example("hello-cities")).await;
     assert!(host.send("PUT", "/admin/hubs/storm", "").await.status.is_success());
     for (app, component) in [
@@ -229,7 +232,7 @@ async fn a_hub_that_computes_without_end_works_on_threads_of_its_own() {
         let status = host.run("E1_HelloSequence", Value::Null).await;
         assert_eq!(status["runtimeStatus"], "Completed");
         let id = format!("{kind}-{index}");
-        host.engine.wait(&"storm".into(), &id, Duration::from_secs(120)).await.unwrap();
+        host.engine.wait(&"storm".into(), &id, Duration::from_secs(600)).await.unwrap();
         let path = format!("/runtime/webhooks/durabletask/instances/{id}?taskHub=storm");
         let status = host.send("GET", &path, "").await.json();
         let failed = kind == "loop";

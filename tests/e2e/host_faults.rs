@@ -36,7 +36,7 @@ async fn guest(run: OrchestratorRun, faults: u32, go_on: Arc<Semaphore>) -> RunE
         let Ok(task) = run.session.call(call(name)) else { return RunEnd::Faulted };
         drop(go_on.acquire().await);
         if step == 0 && faults == 0 || step == 1 && faults == 1 {
-            return RunEnd::Host(HostFault("no room".to_owned()));
+            return RunEnd::Host(HostFault::Broken("no room".to_owned()));
         }
         poll_fn(|_| match run.session.when_any(&[task]) {
             Ok(Some(_)) | Err(_) => Poll::Ready(()),
@@ -64,7 +64,7 @@ impl Executor for Failing {
     }
 
     fn run_function(&self, run: FunctionRun, _call: FunctionCall) -> BoxFuture<'static, FunctionEnd> {
-        Box::pin(async move { Err(HostFault(format!("no function '{}' here", run.name))) })
+        Box::pin(async move { Err(HostFault::Broken(format!("no function '{}' here", run.name))) })
     }
 
     fn call_http(&self, run: HttpRun) -> BoxFuture<'static, HttpEnd> {

@@ -348,16 +348,8 @@ async fn memory_comes_without_what_others_left_in_it() {
             // Another component each time: one that was there before would be given its own place again.
             let run = format!("(drop (i32.const {round})) {run}");
             let component = Parts { items, behind, run: &run, ..Parts::default() }.component();
-            // The guest before may still be going, and there is room for one.
-            let began = std::time::Instant::now();
-            let answer = loop {
-                let answer = host.send("PUT", &format!("/admin/hubs/{hub}/apps/deed"), component.clone()).await;
-                let is_full = answer.text().contains("maximum concurrent limit");
-                if !is_full || began.elapsed() > Duration::from_secs(60) {
-                    break answer;
-                }
-                tokio::task::yield_now().await;
-            };
+            // The guest before may still be going, and there is room for one: it waits for that.
+            let answer = host.send("PUT", &format!("/admin/hubs/{hub}/apps/deed"), component).await;
             assert!(answer.status.is_success(), "{}", answer.text());
             let path = format!("/runtime/webhooks/durabletask/orchestrators/Deed/deed-{round}?taskHub={hub}");
             assert_eq!(host.send("POST", &path, "").await.status, 202);
@@ -367,6 +359,77 @@ async fn memory_comes_without_what_others_left_in_it() {
             let status = host.send("GET", &path, "").await.json();
             assert_eq!(status["runtimeStatus"], "Completed", "{hub}: {status}");
         }
+    }
+}
+
+/// All places are taken for long, by one that waits and by what it waits for: whoever needs one is told to come again, and served when it is free.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_finds_no_place_waits_a_little_and_is_told_to_come_again() {
+    let limits = Limits { concurrent_guests: 2, ..strict() };
+    let settings = Settings { hot_guests: 1, cancel_grace: Duration::ZERO, ..Settings::default() };
+    let store = Arc::new(MemoryStore::default());
+    let host = Host::running(store, executor(limits), (settings, system_clock())).await;
+    let deed = |run: &str| Parts { run, ..Parts::default() }.with(IMPORTS).component();
+    let (old, new) = ("(call $block (call $sleep (i64.const -1))) (call $none)", "(drop (i32.const 1))");
+    for (app, component) in
+        [("flow", guests::guest("flow")), ("hostile", guests::guest("hostile")), ("deed", deed(old))]
+    {
+        host.deploy(app, component).await;
+    }
+    let parked = host.start("Deed", Value::Null).await;
+    host.until(&parked, "sleeping", |status| status["runtimeStatus"] == "Running").await;
+    let new = deed(&format!("{new} {old}"));
+    host.deploy("deed", new.clone()).await;
+
+    let holder = host.start("GivesUp", json!(["Sleep", 3_600_000])).await;
+    let comes_again = |answer: &durawasm_tests::host::Answer| {
+        assert_eq!((answer.status.as_u16(), answer.headers["retry-after"].to_str().unwrap()), (503, "1"));
+    };
+    // The activity may have to wait for its place as well.
+    let began = std::time::Instant::now();
+    let refused = loop {
+        let answer = host.send("PUT", "/admin/hubs/default/apps/deed", new.clone()).await;
+        if !answer.status.is_success() {
+            break answer;
+        }
+        assert!(began.elapsed() < Duration::from_secs(60));
+    };
+    comes_again(&refused);
+    assert_eq!(refused.json()["error"]["code"], "host-busy", "{}", refused.text());
+    holds(&refused.text(), "all places for guests are taken");
+    let trial = "/admin/hubs/default/apps/deed?dryRun=true";
+    let path = format!("/runtime/webhooks/durabletask/instances/{parked}/move?to=current");
+    let (tried, called, moved) = tokio::join!(
+        host.send("PUT", trial, new.clone()),
+        host.send("GET", "/api/deeds/method", ""),
+        host.send("POST", &path, ""),
+    );
+    for answer in [&tried, &called, &moved] {
+        comes_again(answer);
+    }
+
+    let ending = async {
+        let path = format!("/runtime/webhooks/durabletask/instances/{holder}/raiseEvent/Stop");
+        assert_eq!(host.send("POST", &path, "null").await.status, 202);
+    };
+    // One after the other they find the place that has become free, or are told to come again.
+    let again = async |method: &'static str, path: &str, body: Bytes| {
+        let began = std::time::Instant::now();
+        loop {
+            let answer = host.send(method, path, body.clone()).await;
+            if answer.status != 503 || began.elapsed() > Duration::from_secs(60) {
+                return answer;
+            }
+        }
+    };
+    let (deployed, called, moved, ()) = tokio::join!(
+        again("PUT", "/admin/hubs/default/apps/deed", new.clone()),
+        again("GET", "/api/deeds/method", Bytes::new()),
+        again("POST", &path, Bytes::new()),
+        ending,
+    );
+    for answer in [deployed, called, moved] {
+        assert!(answer.status.is_success(), "{} {}", answer.status, answer.text());
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a hub may use, and that others are none the worse.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use durawasm_host::engine::Settings;
 use durawasm_host::store::memory::MemoryStore;
@@ -236,7 +236,7 @@ async fn each_limit_is_shown_beside_what_is_used_of_it() {
     begin(&host, "Event", &json!("Go")).await;
     begin(&host, "Event", &json!("Go")).await;
     let quotas = meters(&host).await["quotas"].clone();
-    assert_eq!(quotas.as_object().unwrap().len(), 10, "{quotas}");
+    assert_eq!(quotas.as_object().unwrap().len(), 11, "{quotas}");
     assert_eq!(quotas["openInstances"], json!({"used": 2, "limit": null}));
     assert_eq!(quotas["startsPerSecond"], json!({"used": 2, "limit": 5}));
     assert_eq!(quotas["requestsPerSecond"], json!({"used": null, "limit": null}), "nobody counts it");
@@ -266,7 +266,10 @@ async fn a_hub_whose_guests_have_all_its_memory_begins_nothing() {
     let hears = begin(&host, "Asks", &json!(format!("tcp {}", listener.local_addr().unwrap()))).await;
     let (mut heard, _) = listener.accept().await.unwrap();
     heard.read_exact(&mut [0; 4]).await.unwrap();
-    // Only the activity is left, which waits for an answer.
+    // Only the activity is left, which waits for an answer. The orchestrator waits in memory a moment after its commit.
+    while !host.send("GET", "/metrics", "").await.text().contains("\ndurawasm_hot_guests 1\n") {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
     host.engine.evict_all();
     let held = memory(&host, |held| held > 0).await;
     limit(&host, &json!({"memoryBytes": held})).await;
@@ -360,4 +363,72 @@ async fn connections_to_the_outside_have_a_rate() {
     assert_eq!(call(&by_orchestrator).await["runtimeStatus"], "Completed");
     assert_eq!(ended(&host, &begin(&host, "Asks", &asks[0]).await).await["runtimeStatus"], "Completed");
     assert_eq!(meters(&host).await["used"]["connections"], 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_to_and_from_the_outside_have_a_rate() {
+    let (host, clock) = limited(&json!({"egressBytesPerSecond": 1000})).await;
+    let network = guests::guest("network");
+    assert_eq!(host.send("PUT", "/admin/hubs/tenant/apps/network", network).await.status, 201);
+    let outside = Outside::new().await;
+    let bytes = async || meters(&host).await["used"]["egressBytes"].as_u64().unwrap();
+
+    // An answer of 200,000 bytes takes about as many seconds as it has thousands of them, on a clock that the test moves.
+    let call = json!({"step": {"http": {"url": outside.url("/huge?bytes=200000")}}});
+    let id = begin(&host, "Program", &call).await;
+    let mut passed = 0;
+    let status_of = async |id: &str| {
+        let path = format!("{WEBHOOKS}/instances/{id}?taskHub=tenant");
+        host.send("GET", &path, "").await.json()["runtimeStatus"].clone()
+    };
+    let began = Instant::now();
+    while status_of(&id).await != "Completed" {
+        assert!(began.elapsed() < Duration::from_secs(300), "it goes on as the clock does");
+        // Only as long as what has passed is not paid for: whether somebody looks in time is the machine's.
+        if meters(&host).await["quotas"]["egressBytesPerSecond"]["used"].as_u64() >= Some(1000) {
+            clock.advance(1);
+            passed += 1;
+        }
+        tokio::task::yield_now().await;
+    }
+    // What comes at once may be read at once, up to 64 KiB, and is paid for afterwards.
+    assert!(passed >= 100, "{passed}");
+    let sum = bytes().await;
+    assert!((200_000..202_000).contains(&sum), "{sum}");
+    assert_eq!(meters(&host).await["quotas"]["egressBytesPerSecond"]["limit"], 1000);
+
+    // A socket: four bytes go, and the four that come back wait until they may.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let other_side = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut said = [0; 4];
+        stream.read_exact(&mut said).await.unwrap();
+        stream.write_all(b"pong").await.unwrap();
+        stream
+    });
+    clock.advance(1_000);
+    let before = bytes().await;
+    assert_eq!(meters(&host).await["quotas"]["egressBytesPerSecond"]["used"], 0, "all is paid for");
+    limit(&host, &json!({"egressBytesPerSecond": 4})).await;
+    let id = begin(&host, "Asks", &json!(format!("tcp {address}"))).await;
+    let _open = other_side.await.unwrap();
+    for _ in 0..20 {
+        assert_eq!(status_of(&id).await, "Running");
+    }
+    assert_eq!(bytes().await, before + 4);
+    clock.advance(2);
+    let status = ended(&host, &id).await;
+    assert_eq!((&status["runtimeStatus"], &status["output"]), (&json!("Completed"), &json!("pong")), "{status}");
+    assert_eq!(bytes().await, before + 8);
+    let logs = host.send("GET", &format!("{WEBHOOKS}/instances/{id}/logs?taskHub=tenant"), "").await.text();
+    assert!(logs.contains("The task hub 'tenant' is at its limit 'egressBytesPerSecond' of 4."), "{logs}");
+
+    // Without a limit nobody waits, and what passes counts all the same.
+    limit(&host, &json!({})).await;
+    let before = bytes().await;
+    let id = begin(&host, "Asks", &json!(format!("fetch {}", outside.url("/echo")))).await;
+    assert_eq!(ended(&host, &id).await["runtimeStatus"], "Completed");
+    let asked_and_answered = "POST /echo hello".len() as u64 + 100;
+    assert!(bytes().await > before + asked_and_answered);
 }

@@ -86,6 +86,8 @@ pub(super) struct LimitsView {
     /// Connections to the outside per second: HTTP calls of orchestrators, requests and TCP connections of activities and
     /// functions. Over it they fail.
     connections_per_second: Option<u64>,
+    /// Bytes per second on these connections, sent and received together. Over it they wait.
+    egress_bytes_per_second: Option<u64>,
 }
 
 impl LimitsView {
@@ -101,6 +103,7 @@ impl LimitsView {
             fuel_per_second,
             memory_bytes,
             connections_per_second,
+            egress_bytes_per_second,
         } = limits;
         Self {
             open_instances,
@@ -113,6 +116,7 @@ impl LimitsView {
             fuel_per_second,
             memory_bytes,
             connections_per_second,
+            egress_bytes_per_second,
         }
     }
 }
@@ -339,13 +343,15 @@ fn limits(value: &Value, problems: &mut Problems) -> HubLimits {
             "fuelPerSecond" => &mut limits.fuel_per_second,
             "memoryBytes" => &mut limits.memory_bytes,
             "connectionsPerSecond" => &mut limits.connections_per_second,
+            "egressBytesPerSecond" => &mut limits.egress_bytes_per_second,
             _ => {
                 problems.add(&field, "is unknown");
                 continue;
             }
         };
         *limit = value.as_u64();
-        let never = ["requestsPerSecond", "concurrentActivities", "fuelPerSecond"].contains(&name.as_str());
+        let never = ["requestsPerSecond", "concurrentActivities", "fuelPerSecond", "egressBytesPerSecond"];
+        let never = never.contains(&name.as_str());
         match limit {
             // With none of these nothing would ever end, or nobody could say so.
             Some(0) if never => problems.add(&field, "must be 1 or more"),
@@ -481,6 +487,7 @@ mod tests {
             (json!({"limits": {"apps": 1.5}}), "limits.apps"),
             (json!({"limits": {"moons": 1}}), "limits.moons"),
             (json!({"limits": {"requestsPerSecond": 0}}), "limits.requestsPerSecond"),
+            (json!({"limits": {"egressBytesPerSecond": 0}}), "limits.egressBytesPerSecond"),
             (json!({"retention": "0"}), "retention"),
             (json!({"retention": true}), "retention"),
             (json!({"routePrefix": "/api"}), "routePrefix"),

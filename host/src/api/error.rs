@@ -20,6 +20,9 @@ use crate::store::StoreError;
 /// What clients get when something is wrong with the server: nothing internal leaks.
 const UNEXPECTED: &str = "Something went wrong while processing your request";
 
+/// When to try again, in seconds, what is not possible just now.
+const SHORTLY: HeaderValue = HeaderValue::from_static("1");
+
 /// Why a request was not served.
 #[derive(Debug)]
 pub(super) enum ApiError {
@@ -176,7 +179,12 @@ impl IntoResponse for ApiError {
             }
             Self::BrokenBody => body(StatusCode::BAD_REQUEST, "The request's body broke off.", "ArgumentException"),
             Self::Admin { status, code, message } => {
-                wire::json(status, &AdminError { error: AdminErrorDetail { code, message: &message } })
+                let mut response =
+                    wire::json(status, &AdminError { error: AdminErrorDetail { code, message: &message } });
+                if status == StatusCode::SERVICE_UNAVAILABLE {
+                    response.headers_mut().insert(RETRY_AFTER, SHORTLY);
+                }
+                response
             }
             Self::Store(error) => store_failed(&error),
         }
@@ -236,7 +244,7 @@ fn too_many_attempts(wait: Duration) -> Response {
 
 fn unavailable(text: &str) -> Response {
     let mut response = body(StatusCode::SERVICE_UNAVAILABLE, text, "ServiceUnavailable");
-    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    response.headers_mut().insert(RETRY_AFTER, SHORTLY);
     response
 }
 
@@ -356,6 +364,7 @@ impl From<DeployError> for ApiError {
             DeployError::BadName(_) => (StatusCode::BAD_REQUEST, "bad-app-name"),
             DeployError::Admit(AdmitError::Refused(_)) => (StatusCode::BAD_REQUEST, "component-refused"),
             DeployError::Admit(AdmitError::TooLarge { .. }) => (StatusCode::PAYLOAD_TOO_LARGE, "component-too-large"),
+            DeployError::Admit(AdmitError::Full) => (StatusCode::SERVICE_UNAVAILABLE, "host-busy"),
             DeployError::Admit(AdmitError::Host(_)) => {
                 tracing::error!(error = message, "a deployment failed");
                 (StatusCode::INTERNAL_SERVER_ERROR, "host-failed")

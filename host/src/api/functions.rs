@@ -4,6 +4,7 @@
 //! the paths of the management API always win.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use axum::body::Body;
 use axum::http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, RETRY_AFTER, TRANSFER_ENCODING, UPGRADE};
@@ -25,6 +26,7 @@ use super::guard::{self, Locks};
 use super::query::Query;
 use super::route::Base;
 use super::{ApiSettings, ApiState, Call, DEFAULT_HUB, body, layers, links, route, wire};
+use crate::engine::Engine;
 use crate::engine::executor::{BrokenOff, HttpRequest, HttpResponse, Piece, StreamedResponse};
 use crate::engine::functions::{FunctionError, HttpFunction, HttpMatch};
 use crate::store::{AuthLevel, HttpTrigger, HubName, HubRecord, HubState};
@@ -103,8 +105,19 @@ pub(super) async fn serve(state: ApiState, parts: Parts, body: Body) -> Result<R
     };
     check_level(&state, (&hub, &function), &query, &parts)?;
     engine.admit_request(&hub).map_err(|exceeded| ApiError::Quota(Base::Root, exceeded))?;
+    let work = call(engine.clone(), state.settings, (hub.clone(), function), (parts, body));
+    super::for_hub(&engine, &hub, work).await
+}
+
+/// Has a function answer a request.
+async fn call(
+    engine: Engine,
+    settings: Arc<ApiSettings>,
+    (hub, function): (HubName, HttpFunction),
+    (parts, body): (Parts, Body),
+) -> Result<Response, ApiError> {
     let query = parts.uri.query().unwrap_or_default();
-    let origin = links::origin(&state.settings, &parts);
+    let origin = links::origin(&settings, &parts);
     // A function that knows nothing of `HEAD` need not learn of it.
     let method = if function.as_get { &Method::GET } else { &parts.method };
     let request = HttpRequest {
@@ -121,7 +134,7 @@ pub(super) async fn serve(state: ApiState, parts: Parts, body: Body) -> Result<R
         let arriving = BodyStream::new(body).map(piece).boxed();
         engine.stream_http(&hub, function, (request, arriving)).await.map(|response| streamed(&name, response))
     } else {
-        let request = HttpRequest { body: body::bytes(body, state.settings.payload_limit).await?, ..request };
+        let request = HttpRequest { body: body::bytes(body, settings.payload_limit).await?, ..request };
         engine.call_http(&hub, function, request).await.map(|response| sent(&name, response))
     };
     match answer {

@@ -38,6 +38,7 @@ struct Quotas {
     fuel_per_second: Quota,
     memory_bytes: Quota,
     connections_per_second: Quota,
+    egress_bytes_per_second: Quota,
 }
 
 /// A limit of a hub.
@@ -65,6 +66,7 @@ impl Quotas {
             fuel_per_second: quota(rates.fuel, limits.fuel_per_second),
             memory_bytes: quota(Some(now.memory_bytes), limits.memory_bytes),
             connections_per_second: quota(rates.connections, limits.connections_per_second),
+            egress_bytes_per_second: quota(rates.egress_bytes, limits.egress_bytes_per_second),
         }
     }
 }
@@ -121,6 +123,8 @@ struct Used {
     /// Connections to the outside: HTTP calls of orchestrators, requests and TCP connections of activities and functions. A
     /// crash may lose those of the last 5 seconds.
     connections: u64,
+    /// Bytes sent and received on these connections, without what TLS adds. A crash may lose those of the last 5 seconds.
+    egress_bytes: u64,
 }
 
 /// Shows what a hub uses: what it has now, what it has used since it was created, and its limits.
@@ -168,6 +172,7 @@ pub(super) async fn get(call: Call) -> Result<Response, ApiError> {
             memory_mebibyte_milliseconds: used.memory_time,
             requests: used.requests,
             connections: used.connections,
+            egress_bytes: used.egress_bytes,
         },
         limits: LimitsView::new(limits),
     };

@@ -1,16 +1,24 @@
-//! What lies around all routes: compression, web pages of other origins, what is logged.
+//! What lies around all routes: compression and who pays for it, web pages of other origins, what is logged.
 
-use axum::body::HttpBody as Body;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use axum::body::{self, HttpBody as Body};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, ETAG, IF_MATCH, LOCATION, RETRY_AFTER};
 use axum::http::{HeaderName, HeaderValue, Method, Response};
+use bytes::Bytes;
+use hyper::body::{Frame, SizeHint};
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{Predicate, SizeAbove};
 use tower_http::cors::{AllowOrigin, CorsLayer};
 
 use super::{ApiSettings, codes};
+use crate::engine::Payer;
 
 /// Bytes from which compressing an answer pays.
 const COMPRESSED_FROM: u64 = 1024;
+/// Bytes from which sending an answer takes time that is worth counting.
+const COUNTED_FROM: u64 = 4096;
 /// How long a browser may remember that it may ask, in seconds.
 const PREFLIGHT_AGE: std::time::Duration = std::time::Duration::from_secs(600);
 
@@ -31,6 +39,49 @@ impl Predicate for Compressed {
 /// Gzip for those who accept it. Answers that are small or streamed are sent as they are.
 pub(super) fn compression() -> CompressionLayer<Compressed> {
     CompressionLayer::new().gzip(true).compress_when(Compressed)
+}
+
+/// Remembers who pays for what is still to be done for an answer that is large, or comes bit by bit: see [`paid`].
+pub(super) fn to_be_paid(
+    mut response: axum::response::Response,
+    payer: impl FnOnce() -> Payer,
+) -> axum::response::Response {
+    if response.body().size_hint().exact().is_none_or(|bytes| bytes >= COUNTED_FROM) {
+        response.extensions_mut().insert(payer());
+    }
+    response
+}
+
+/// Lets the hub that an answer is for pay for making and compressing its body.
+pub(super) fn paid(mut response: axum::response::Response) -> axum::response::Response {
+    match response.extensions_mut().remove::<Payer>() {
+        Some(payer) => response.map(|body| body::Body::new(Paid { body, payer })),
+        None => response,
+    }
+}
+
+/// See [`paid`].
+struct Paid {
+    body: body::Body,
+    payer: Payer,
+}
+
+impl Body for Paid {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        let Self { body, payer } = self.get_mut();
+        payer.pays(|| Pin::new(body).poll_frame(context))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
 }
 
 /// Lets web pages of the configured origins use this server; without any there is nothing to add.

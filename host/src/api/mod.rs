@@ -51,7 +51,7 @@ use axum::http::Method;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
 use axum::routing::any;
-use tower::util::option_layer;
+use tower::util::{MapResponseLayer, option_layer};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::TraceLayer;
 
@@ -209,6 +209,7 @@ pub fn router(state: ApiState) -> Router {
         .with_state(state)
         .layer(CatchPanicLayer::custom(error::panicked))
         .layer(layers::compression())
+        .layer(MapResponseLayer::new(layers::paid))
         .layer(option_layer(cors))
         // Only method and path: the query may hold a key.
         .layer(
@@ -302,12 +303,29 @@ async fn answer(
         // Whoever runs the server can always get at a hub.
         engine.admit_request(&record.name).map_err(|exceeded| ApiError::Quota(found.base, exceeded))?;
     }
-    let Matched { base, op, params, .. } = found;
+    let Matched { base, op, need, params, .. } = found;
     let ApiState { settings, codes, stopping, .. } = state;
     let mint = codes.map(|codes| codes.mint(&record, admitted.signer));
     let hub = record.name.clone();
+    let is_hubs = need != Need::Admin;
+    let (its_engine, its_hub) = (engine.clone(), hub.clone());
     let call = Call { engine, settings, mint, stopping, hub, record, params, query, parts, body };
-    dispatch(base, op, call).await
+    if is_hubs {
+        for_hub(&its_engine, &its_hub, dispatch(base, op, call)).await
+    } else {
+        dispatch(base, op, call).await
+    }
+}
+
+/// Does what a hub is asked for: it pays for that, and waits for others while it uses much.
+async fn for_hub(
+    engine: &Engine,
+    hub: &HubName,
+    work: impl Future<Output = Result<Response, ApiError>> + Send + 'static,
+) -> Result<Response, ApiError> {
+    let done = engine.work_for(hub, work).await;
+    let response = done.ok_or_else(|| ApiError::Busy("The server stops. Try again shortly.".to_owned()))??;
+    Ok(layers::to_be_paid(response, || engine.payer(hub)))
 }
 
 async fn dispatch(base: Base, op: Op, call: Call) -> Result<Response, ApiError> {
@@ -356,3 +374,5 @@ async fn dispatch(base: Base, op: Op, call: Call) -> Result<Response, ApiError> 
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod work_tests;

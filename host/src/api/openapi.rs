@@ -194,7 +194,11 @@ fn describe_key(operation: &mut Operation, need: Need) {
         "The hub is at one of its limits, or too many wrong keys came from this address. `Retry-After` says when to try again.",
     );
     answer(operation, "500", "Something is wrong with the server; its log says what.");
-    answer(operation, "503", "The server starts, or its store is unavailable. `Retry-After` says when to try again.");
+    answer(
+        operation,
+        "503",
+        "The server starts, its store is unavailable, or all places for guests are taken. `Retry-After` says when to try again.",
+    );
 }
 
 fn describe_hub(operation: &mut Operation) {

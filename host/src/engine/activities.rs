@@ -86,6 +86,7 @@ impl Inner {
             trace_parent: span.as_ref().and_then(Open::trace_parent),
             trace_state: context.and_then(|context| context.state),
             timeout: self.timeout_of(call),
+            traffic: self.share(busy.hub()),
         };
         let mut pause = FIRST_PAUSE;
         let mut turn = self.meters.turn(Kind::HttpCall);
@@ -183,7 +184,7 @@ impl Inner {
             let run = self.places.slices.paced(&lanes.slices, self.executor.run_activity(run));
             // A panic of the host is a fault like another. The guest it met is gone with its future.
             let ended = AssertUnwindSafe(run).catch_unwind().await;
-            let ended = ended.unwrap_or_else(|_| Err(HostFault("it panicked; the log says where".to_owned())));
+            let ended = ended.unwrap_or_else(|_| Err(HostFault::Broken("it panicked; the log says where".to_owned())));
             drop(permit);
             let run = meter.of_activity();
             busy.hub().burn(run.activity_fuel, self.now());

@@ -188,8 +188,9 @@ impl Actor {
         self.lane.get_or_init(|| Arc::clone(lane));
     }
 
-    fn is_heavy(&self) -> bool {
-        self.lane.get().is_some_and(|lane| lane.share().is_heavy())
+    /// The slices of its hub, as soon as that is known.
+    pub(super) fn hub_lane(&self) -> Option<&Arc<Lane>> {
+        self.lane.get()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -255,8 +256,7 @@ impl Inner {
 
     /// Has an actor that is marked as running read its mailbox, on its hub's threads.
     pub(super) fn set_going(self: &Arc<Self>, actor: Arc<Actor>) {
-        let its = Arc::clone(&actor);
-        self.threads.spawn_for(move || its.is_heavy(), Arc::clone(self).drive(actor));
+        self.threads.spawn_for(Arc::clone(&actor), Arc::clone(self).drive(actor));
     }
 
     /// A message that nobody waits for.

@@ -80,7 +80,7 @@ async fn write(inner: &Inner, mut rows: BackupRows, file: &mpsc::Sender<Bytes>) 
         send(file, encoder.rows(&content)).await?;
     }
     // After the rows: a component is kept before any row names it.
-    let components = inner.executor.components().await.map_err(|fault| Interrupted::Components(fault.0))?;
+    let components = inner.executor.components().await.map_err(|fault| Interrupted::Components(fault.to_string()))?;
     for (digest, path) in components {
         component((digest, &path), &mut encoder, file).await?;
     }

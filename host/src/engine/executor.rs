@@ -250,8 +250,14 @@ pub enum RunEnd {
 
 /// Something that is wrong with the host and not with the guest: worth retrying, never a reason to fail an instance.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("the host cannot run guests now: {0}")]
-pub struct HostFault(pub String);
+pub enum HostFault {
+    /// All places for guests are taken. There is one again soon.
+    #[error("all places for guests are taken: {0}")]
+    Full(String),
+    /// Something is missing or failed.
+    #[error("the host cannot run guests now: {0}")]
+    Broken(String),
+}
 
 /// Why a component was not admitted.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -267,6 +273,9 @@ pub enum AdmitError {
         /// The limit.
         limit: usize,
     },
+    /// There was no place for a guest that says what the component holds.
+    #[error("the component was not asked what it holds, because all places for guests are taken. Try again shortly")]
+    Full,
     /// The host failed.
     #[error("the host could not take the component: {0}")]
     Host(String),

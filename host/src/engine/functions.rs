@@ -88,7 +88,7 @@ impl Engine {
         match self.inner.call(hub, (digest, name), call).await? {
             FunctionAnswer::Http(response) => Ok(response),
             FunctionAnswer::Streamed | FunctionAnswer::Trigger(_) => {
-                Err(FunctionError::Host(HostFault("an answer of another kind".to_owned())))
+                Err(FunctionError::Host(HostFault::Broken("an answer of another kind".to_owned())))
             }
         }
     }
@@ -194,7 +194,8 @@ impl Inner {
         let run = self.places.slices.paced(&lanes.slices, self.executor.run_function(run, call));
         let run = self.threads.run_for(&lanes.slices, Box::pin(run));
         let ended = tokio::time::timeout(timeout, run).await;
-        let ended = ended.map(|ended| ended.unwrap_or_else(|| Err(HostFault("it was interrupted".to_owned()))));
+        let ended = ended
+            .map(|ended| ended.unwrap_or_else(|error| Err(HostFault::Broken(format!("it was interrupted: {error}")))));
         turn.ended(matches!(ended, Ok(Ok(Ok(_)))));
         match ended {
             Ok(Ok(Ok(answer))) => Ok(answer),

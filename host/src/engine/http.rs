@@ -4,6 +4,7 @@
 //! and an [`HttpAnswer`] as its result, both as JSON in the original's words.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use durawasm_core::model::Outcome;
 use durawasm_core::{Payload, SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use super::quota::QuotaExceeded;
 use super::spans::{Attribute, Open, SpanError};
 use crate::store::HubName;
 
@@ -112,6 +114,36 @@ pub struct HttpAnswer {
     pub content_base64: Option<String>,
 }
 
+/// Counts what goes to the outside and comes from there, and bounds it.
+pub trait Traffic: Send + Sync {
+    /// So many bytes were sent or received.
+    fn passed(&self, bytes: u64);
+
+    /// Whether more may pass.
+    ///
+    /// # Errors
+    /// Not now: there were too many of late. Who has to wait looks again then.
+    fn room(&self) -> Result<(), QuotaExceeded>;
+}
+
+impl fmt::Debug for dyn Traffic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Traffic")
+    }
+}
+
+/// What belongs to no hub: it is not counted, and has no bounds.
+#[derive(Clone, Copy, Debug)]
+pub struct Unmetered;
+
+impl Traffic for Unmetered {
+    fn passed(&self, _bytes: u64) {}
+
+    fn room(&self) -> Result<(), QuotaExceeded> {
+        Ok(())
+    }
+}
+
 /// An attempt to make.
 #[derive(Clone, Debug)]
 pub struct HttpRun {
@@ -127,6 +159,8 @@ pub struct HttpRun {
     pub trace_state: Option<Arc<str>>,
     /// After this the attempt is stopped and fails.
     pub timeout: Duration,
+    /// Told what goes to and fro.
+    pub traffic: Arc<dyn Traffic>,
 }
 
 /// How an attempt ended.

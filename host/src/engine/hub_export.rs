@@ -72,7 +72,7 @@ impl Engine {
 impl Inner {
     async fn export_components(&self, file: &mut HubFile, digests: &BTreeSet<Digest>) -> Result<(), ExportError> {
         let failed = |path: &Path, why: String| ExportError::Components(format!("{}: {why}", path.display()));
-        let all = self.executor.components().await.map_err(|fault| ExportError::Components(fault.0))?;
+        let all = self.executor.components().await.map_err(|fault| ExportError::Components(fault.to_string()))?;
         let paths: HashMap<_, _> = all.into_iter().collect();
         for digest in digests {
             let path = paths.get(digest).ok_or_else(|| ExportError::Components(format!("{digest} is not there")))?;

@@ -185,8 +185,7 @@ impl Inner {
     /// Begins to bring what is in a lane, on the hub's threads.
     fn set_bringing(self: &Arc<Self>, key: LaneKey) {
         let slices = self.hubs.get(&key.0).map(|hub| Arc::clone(&hub.lanes().slices));
-        let is_heavy = move || slices.as_ref().is_some_and(|slices| slices.share().is_heavy());
-        self.threads.spawn_for(is_heavy, bring_lane(Arc::downgrade(self), key));
+        self.threads.spawn_for(slices, bring_lane(Arc::downgrade(self), key));
     }
 
     /// Messages that have just been made durable.

@@ -68,6 +68,7 @@ pub use logs::{LogLevel, LogLimits, LogLine, LogPage};
 pub use moves::{LISTED, MOST_MOVED, MoveError, MoveMany, Moved, MovedMany, Target};
 pub use query::{PurgeError, PurgeOptions};
 pub use quota::{QuotaExceeded, Rates};
+pub use threads::Payer;
 pub use trial::{Bounds, Trial, TrialRefusal};
 pub use versions::{AppError, Needs};
 

@@ -111,6 +111,8 @@ pub struct Rates {
     pub fuel: Option<u64>,
     /// Connections to the outside.
     pub connections: Option<u64>,
+    /// Bytes sent to the outside and received from it.
+    pub egress_bytes: Option<u64>,
     /// Bytes of memory that its guests have: no rate, and always counted.
     pub memory: u64,
 }
@@ -130,6 +132,7 @@ pub(super) struct Quota {
     requests: Mutex<Bucket>,
     fuel: Mutex<Bucket>,
     connections: Mutex<Bucket>,
+    egress_bytes: Mutex<Bucket>,
     /// Bytes that its guests have.
     memory: AtomicU64,
     /// Starts that were let in and are not counted in the store yet.
@@ -195,6 +198,22 @@ impl Hub {
         bucket.take(1, limit, now).map_err(|wait| self.exceeded("connectionsPerSecond", limit, Some(wait)))
     }
 
+    /// So many bytes went to the outside, or came from there.
+    pub(super) fn carried(&self, bytes: u64, now: Timestamp) {
+        if let Some(limit) = self.record().config.limits.egress_bytes_per_second {
+            self.quota().egress_bytes.lock().unwrap_or_else(PoisonError::into_inner).used(bytes, limit, now);
+        }
+    }
+
+    /// Whether more may go to the outside and come from there. Who may not waits: it is not counted as refused.
+    pub(super) fn check_carried(&self, now: Timestamp) -> Result<(), QuotaExceeded> {
+        let record = self.record();
+        let Some(limit) = record.config.limits.egress_bytes_per_second else { return Ok(()) };
+        let mut bucket = self.quota().egress_bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        let (hub, quota) = (record.name.clone(), "egressBytesPerSecond");
+        bucket.has_room(limit, now).map_err(|wait| QuotaExceeded { hub, quota, limit, wait: Some(wait) })
+    }
+
     /// A guest is about to have so much more memory.
     pub(super) fn take_memory(&self, bytes: u64) -> Result<(), QuotaExceeded> {
         let before = self.quota().memory.fetch_add(bytes, Ordering::SeqCst);
@@ -233,6 +252,7 @@ impl Hub {
             requests: taken(&quota.requests, limits.requests_per_second),
             fuel: taken(&quota.fuel, limits.fuel_per_second),
             connections: taken(&quota.connections, limits.connections_per_second),
+            egress_bytes: taken(&quota.egress_bytes, limits.egress_bytes_per_second),
             memory: quota.memory.load(Ordering::SeqCst),
         }
     }

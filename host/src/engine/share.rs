@@ -5,6 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use durawasm_core::Timestamp;
+
+use super::http::Traffic;
 use super::hubs::Hub;
 use super::quota::QuotaExceeded;
 use super::{Clock, Inner};
@@ -110,6 +113,11 @@ impl Share {
         Ok(())
     }
 
+    /// The hub, and what time it is there.
+    fn carrier(&self) -> Option<(&Arc<Hub>, Timestamp)> {
+        self.hub.as_ref().map(|(hub, clock)| (hub, clock()))
+    }
+
     /// Memory times how long it was had, in MiB-milliseconds: what has come since this was asked for last.
     pub(super) fn take_memory_time(&self) -> u64 {
         self.held().take_spent(Instant::now())
@@ -118,6 +126,19 @@ impl Share {
     /// The hub, if it had no memory left for this run.
     fn refusing(&self) -> Option<&Arc<Hub>> {
         self.hub.as_ref().filter(|_| self.refused.load(Ordering::Relaxed)).map(|(hub, _)| hub)
+    }
+}
+
+impl Traffic for Share {
+    fn passed(&self, bytes: u64) {
+        if let Some((hub, now)) = self.carrier() {
+            hub.uncharged().add(Usage { egress_bytes: bytes, ..Usage::default() });
+            hub.carried(bytes, now);
+        }
+    }
+
+    fn room(&self) -> Result<(), QuotaExceeded> {
+        self.carrier().map_or(Ok(()), |(hub, now)| hub.check_carried(now))
     }
 }
 

@@ -183,7 +183,7 @@ impl Engine {
         match ended {
             Ok(Ok(())) => Err(FunctionError::Failed(Failure::new("BadResponse", "it returned without a response"))),
             Ok(Err(error)) => Err(error),
-            Err(error) => Err(HostFault(error.to_string()).into()),
+            Err(error) => Err(HostFault::Broken(error.to_string()).into()),
         }
     }
 }

@@ -11,11 +11,12 @@ use std::task::{Context, Poll};
 
 use futures_util::future::{AbortHandle, Abortable};
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
+use tracing::Instrument as _;
 
-use super::Inner;
-use crate::fair::{LOOK, Lane, Shares};
+use super::actor::Actor;
+use super::{Engine, Inner};
+use crate::fair::{LOOK, Lane, Shares, charge, charged};
 use crate::store::{HubName, background};
 
 /// While nothing happens, looks are so many times as seldom.
@@ -31,6 +32,29 @@ pub(super) struct Threads {
     usual: Handle,
     /// For heavy hubs; none: all are treated alike.
     heavy: Option<Heavy>,
+}
+
+/// For whose hub something is done.
+pub(super) trait OfHub: Send + Unpin + 'static {
+    /// The hub's slices; none: nobody knows yet, or there is no hub.
+    fn lane(&self) -> Option<&Arc<Lane>>;
+
+    /// It is for a heavy hub now.
+    fn is_heavy(&self) -> bool {
+        self.lane().is_some_and(|lane| lane.share().is_heavy())
+    }
+}
+
+impl OfHub for Option<Arc<Lane>> {
+    fn lane(&self) -> Option<&Arc<Lane>> {
+        self.as_ref()
+    }
+}
+
+impl OfHub for Arc<Actor> {
+    fn lane(&self) -> Option<&Arc<Lane>> {
+        self.hub_lane()
+    }
 }
 
 /// A runtime that can be dropped everywhere.
@@ -71,25 +95,25 @@ impl Threads {
     /// Does something short; it stays where it began.
     fn spawn_short<T: Send + 'static>(
         &self,
-        is_heavy: bool,
+        lane: Option<Arc<Lane>>,
         work: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<T> {
-        self.of(is_heavy).spawn(work)
+        let runtime = self.of(lane.is_heavy());
+        match lane {
+            Some(lane) => runtime.spawn(charged(lane, work)),
+            None => runtime.spawn(work),
+        }
     }
 
-    /// Does something on the threads for whom it is, wherever that leads. `is_heavy`: it is for a heavy hub now.
-    pub(super) fn spawn_for(
-        self: &Arc<Self>,
-        is_heavy: impl Fn() -> bool + Send + Unpin + 'static,
-        work: impl Future<Output = ()> + Send + 'static,
-    ) {
+    /// Does something on the threads for whom it is, wherever that leads, and at the hub's expense.
+    pub(super) fn spawn_for(self: &Arc<Self>, hub: impl OfHub, work: impl Future<Output = ()> + Send + 'static) {
         if self.heavy.is_none() {
             drop(tokio::spawn(work));
             return;
         }
-        let began = is_heavy();
+        let began = hub.is_heavy();
         let (threads, work) = (Arc::downgrade(self), Some(Box::pin(work) as Work));
-        drop(self.of(began).spawn(Moving { threads, is_heavy: Some(is_heavy), began, work }));
+        drop(self.of(began).spawn(Moving { threads, hub: Some(hub), began, work }));
     }
 
     /// As [`Self::spawn_for`], to be stopped with what this returns.
@@ -100,42 +124,87 @@ impl Threads {
     ) -> AbortHandle {
         let (handle, registration) = AbortHandle::new_pair();
         let work = Abortable::new(work, registration);
-        let is_heavy = move || lane.as_ref().is_some_and(|lane| lane.share().is_heavy());
-        self.spawn_for(is_heavy, async move {
+        self.spawn_for(lane, async move {
             // Stopped or done: nobody asks.
             let _ended = work.await;
         });
         handle
     }
 
-    /// Runs a guest where its caller is; on the threads for heavy hubs as soon as its hub is one. Dropped, it stops. None: it
-    /// was interrupted, by a panic or the end of the server.
+    /// Does something where its caller is; on the threads for heavy hubs as soon as its hub is one. Dropped, it stops.
+    ///
+    /// # Errors
+    /// It was carried over, and then interrupted by a panic or the end of the server.
     pub(super) async fn run_for<T: Send + 'static>(
         &self,
         lane: &Arc<Lane>,
-        mut guest: Pin<Box<dyn Future<Output = T> + Send>>,
-    ) -> Option<T> {
-        let Some(heavy) = self.heavy() else { return Some(guest.await) };
+        mut work: Pin<Box<dyn Future<Output = T> + Send>>,
+    ) -> Result<T, JoinError> {
+        let Some(heavy) = self.heavy() else { return Ok(work.await) };
         let is_there = Handle::try_current().is_ok_and(|current| current.id() == heavy.id());
         let done = poll_fn(|context| {
             if !is_there && lane.share().is_heavy() {
                 return Poll::Ready(None);
             }
-            guest.as_mut().poll(context).map(Some)
+            work.as_mut().poll(context).map(Some)
         });
         if let Some(done) = done.await {
-            return Some(done);
+            return Ok(done);
         }
-        let (answer, answered) = oneshot::channel();
-        let (stop, registration) = AbortHandle::new_pair();
-        let _stop = Stop(stop);
-        let work = Abortable::new(guest, registration);
-        heavy.spawn(async move {
-            if let Ok(done) = work.await {
-                drop(answer.send(done));
-            }
-        });
-        answered.await.ok()
+        let mut carried = Carried(heavy.spawn(work.in_current_span()));
+        (&mut carried.0).await
+    }
+}
+
+impl Engine {
+    /// Does something that a hub is asked for, at its expense; while it uses much, on the threads for that. Dropped, it stops.
+    /// A panic goes on here. None: the server ends.
+    pub async fn work_for<T: Send + 'static>(
+        &self,
+        hub: &HubName,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        let Some(hub) = self.inner.hubs.get(hub) else { return Some(work.await) };
+        let lane = &hub.lanes().slices;
+        match self.inner.threads.run_for(lane, Box::pin(charged(Arc::clone(lane), work))).await {
+            Ok(done) => Some(done),
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_) => None,
+            },
+        }
+    }
+
+    /// Who pays for what is done for a hub later.
+    #[must_use]
+    pub fn payer(&self, hub: &HubName) -> Payer {
+        Payer(self.inner.hubs.get(hub).map(|hub| Arc::clone(&hub.lanes().slices)))
+    }
+}
+
+/// A hub that pays for the processors; see [`Engine::payer`].
+#[derive(Clone, Debug)]
+pub struct Payer(Option<Arc<Lane>>);
+
+impl Payer {
+    /// As a look would decide.
+    #[cfg(test)]
+    pub(crate) fn mark(&self, is_heavy: bool) {
+        self.0.iter().for_each(|lane| lane.share().mark(is_heavy));
+    }
+
+    /// What it has paid lately, in nanoseconds.
+    #[cfg(test)]
+    pub(crate) fn spent(&self) -> i64 {
+        self.0.as_ref().map_or(0, |lane| lane.share().spent())
+    }
+
+    /// Does something at the hub's expense.
+    pub fn pays<T>(&self, work: impl FnOnce() -> T) -> T {
+        match &self.0 {
+            Some(lane) => charge(lane, work),
+            None => work(),
+        }
     }
 }
 
@@ -146,46 +215,47 @@ impl Inner {
         hub: Option<&HubName>,
         work: impl Future<Output = T> + Send + 'static,
     ) -> JoinHandle<T> {
-        let hub = hub.and_then(|hub| self.hubs.get(hub));
-        self.threads.spawn_short(hub.is_some_and(|hub| hub.lanes().slices.share().is_heavy()), work)
+        let lane = hub.and_then(|hub| self.hubs.get(hub)).map(|hub| Arc::clone(&hub.lanes().slices));
+        self.threads.spawn_short(lane, work)
     }
 }
 
-/// Stops what was begun for somebody who is gone.
-struct Stop(AbortHandle);
+/// Work that is stopped when nobody waits for it any more.
+struct Carried<T>(JoinHandle<T>);
 
-impl Drop for Stop {
+impl<T> Drop for Carried<T> {
     fn drop(&mut self) {
         self.0.abort();
     }
 }
 
 /// Work that changes threads when its hub becomes heavy, or is no longer.
-struct Moving<F> {
+struct Moving<H> {
     threads: Weak<Threads>,
-    is_heavy: Option<F>,
+    hub: Option<H>,
     /// On the threads for heavy hubs.
     began: bool,
     work: Option<Work>,
 }
 
-impl<F: Fn() -> bool + Send + Unpin + 'static> Future for Moving<F> {
+impl<H: OfHub> Future for Moving<H> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let this = self.get_mut();
-        let is_heavy = this.is_heavy.as_ref().is_some_and(|is_heavy| is_heavy());
+        let is_heavy = this.hub.as_ref().is_some_and(OfHub::is_heavy);
         if is_heavy != this.began
             && let Some(threads) = this.threads.upgrade()
         {
-            let (is_heavy, work) = (this.is_heavy.take(), this.work.take());
+            let (hub, work) = (this.hub.take(), this.work.take());
             let began = !this.began;
-            threads.of(began).spawn(Self { threads: Weak::clone(&this.threads), is_heavy, began, work });
+            threads.of(began).spawn(Self { threads: Weak::clone(&this.threads), hub, began, work });
             return Poll::Ready(());
         }
-        match &mut this.work {
-            Some(work) => work.as_mut().poll(context),
-            None => Poll::Ready(()),
+        let Some(work) = &mut this.work else { return Poll::Ready(()) };
+        match this.hub.as_ref().and_then(OfHub::lane) {
+            Some(lane) => charge(lane, || work.as_mut().poll(context)),
+            None => work.as_mut().poll(context),
         }
     }
 }
@@ -221,7 +291,7 @@ fn lower_priority() {
 
 #[cfg(test)]
 mod tests {
-    use tokio::sync::mpsc;
+    use tokio::sync::{mpsc, oneshot};
 
     use super::*;
 
@@ -252,16 +322,11 @@ mod tests {
         panic!("it stays where it is");
     }
 
-    fn is_heavy(lane: &Arc<Lane>) -> impl Fn() -> bool + Send + Unpin + 'static {
-        let lane = Arc::clone(lane);
-        move || lane.share().is_heavy()
-    }
-
     #[tokio::test(flavor = "multi_thread")]
     async fn work_goes_where_its_hub_goes_and_back() {
         let (threads, lane) = (Arc::new(Threads::new(Some(1)).unwrap()), Lane::new());
         let (questions, asked) = mpsc::channel(1);
-        threads.spawn_for(is_heavy(&lane), teller(asked));
+        threads.spawn_for(Some(Arc::clone(&lane)), teller(asked));
         for round in 0..40 {
             let heavy = round % 2 == 1;
             lane.share().mark(heavy);
@@ -285,7 +350,7 @@ mod tests {
         // What runs to its end may do so where it is.
         lane.share().mark(false);
         drop(questions);
-        assert_eq!(run.await.unwrap().as_deref(), Some(NAME));
+        assert_eq!(run.await.unwrap().unwrap(), NAME);
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -314,8 +379,28 @@ mod tests {
         let (threads, lane) = (Arc::new(Threads::new(Some(1)).unwrap()), Lane::new());
         lane.share().mark(true);
         let broken = async { "no number".parse::<usize>().unwrap() };
-        assert_eq!(threads.run_for(&lane, Box::pin(broken)).await, None);
-        assert_eq!(threads.run_for(&lane, Box::pin(async { 5 })).await, Some(5));
+        assert!(threads.run_for(&lane, Box::pin(broken)).await.is_err_and(|error| error.is_panic()));
+        assert_eq!(threads.run_for(&lane, Box::pin(async { 5 })).await.unwrap(), 5);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn whatever_is_done_for_a_hub_is_at_its_expense() {
+        let threads = Arc::new(Threads::new(Some(1)).unwrap());
+        let compute = async || (0..100).fold(0_u64, |sum, number| std::hint::black_box(sum + number));
+        for is_heavy in [false, true] {
+            let lane = Lane::new();
+            lane.share().mark(is_heavy);
+            threads.spawn_short(Some(Arc::clone(&lane)), async move { compute().await }).await.unwrap();
+            let short = lane.share().spent();
+            let (done, is_done) = oneshot::channel();
+            threads.spawn_for(Some(Arc::clone(&lane)), async move {
+                compute().await;
+                tokio::task::yield_now().await;
+                done.send(()).unwrap();
+            });
+            is_done.await.unwrap();
+            assert!(short > 0 && lane.share().spent() > short);
+        }
     }
 
     #[cfg(target_os = "linux")]
@@ -327,10 +412,10 @@ mod tests {
             stat.rsplit_once(')')?.1.split_whitespace().nth(38)?.parse().ok()
         }
         let (threads, lane) = (Arc::new(Threads::new(Some(2)).unwrap()), Lane::new());
-        let light = threads.spawn_short(lane.share().is_heavy(), policy()).await.unwrap();
+        let light = threads.spawn_short(Some(Arc::clone(&lane)), policy()).await.unwrap();
         assert_eq!(light, Some(libc::SCHED_OTHER));
         lane.share().mark(true);
-        let heavy = threads.spawn_short(lane.share().is_heavy(), policy()).await.unwrap();
+        let heavy = threads.spawn_short(Some(Arc::clone(&lane)), policy()).await.unwrap();
         assert_eq!((heavy, policy().await), (Some(libc::SCHED_IDLE), light));
     }
 }

@@ -3,7 +3,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use durawasm_core::{Divergence, HistoryEvent, Orchestration, Stopped, Timestamp};
 
@@ -13,6 +13,10 @@ use crate::store::{AppVersion, Digest, FunctionKind};
 
 /// How long a check may take. A history of a hundred thousand steps takes a minute of nothing else.
 pub const LONGEST_CHECK: Duration = Duration::from_secs(60);
+
+/// How long a check waits for a place for its guest; and how often it looks.
+const PATIENCE: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(20);
 
 /// What a component does with a history: all that it says, or something else.
 pub type Verdict = Result<(), Divergence>;
@@ -48,10 +52,18 @@ pub async fn check(
     if checked.is_checked() {
         return Ok(Ok(()));
     }
-    match tokio::time::timeout(LONGEST_CHECK, run(executor, version.digest, checked)).await {
-        Ok(verdict) => verdict,
-        Err(_) => Err(CheckError::TooLong(LONGEST_CHECK)),
-    }
+    let found = tokio::time::timeout(LONGEST_CHECK, async {
+        let (began, mut checked) = (Instant::now(), checked);
+        loop {
+            match run(executor, version.digest, checked).await {
+                Err(CheckError::Host(HostFault::Full(_))) if began.elapsed() < PATIENCE => {}
+                verdict => return verdict,
+            }
+            tokio::time::sleep(LOOK).await;
+            checked = Orchestration::check(history).map_err(|error| CheckError::Broken(error.to_string()))?;
+        }
+    });
+    found.await.unwrap_or(Err(CheckError::TooLong(LONGEST_CHECK)))
 }
 
 async fn run(executor: &dyn Executor, digest: Digest, checked: Orchestration) -> Result<Verdict, CheckError> {
@@ -77,7 +89,7 @@ async fn run(executor: &dyn Executor, digest: Digest, checked: Orchestration) ->
         Some(RunEnd::Returned(outcome)) => Stopped::Returned(outcome),
         Some(RunEnd::Faulted) => match session.fault() {
             Some(fault) => Stopped::Refused(fault),
-            None => return Err(HostFault("a guest was stopped without a reason".to_owned()).into()),
+            None => return Err(HostFault::Broken("a guest was stopped without a reason".to_owned()).into()),
         },
         Some(RunEnd::Host(fault)) => return Err(fault.into()),
     };

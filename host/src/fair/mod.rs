@@ -3,11 +3,13 @@
 //!
 //! Taking and giving back a place is one atomic operation each while nobody waits.
 
+mod charge;
 mod gate;
 mod share;
 mod slices;
 mod turns;
 
+pub(crate) use charge::{charge, charged, payer};
 pub(crate) use gate::{Gate, Lane, Permit};
 pub(crate) use share::{LOOK, Share, Shares};
 pub(crate) use slices::Slices;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use super::charge::charge;
 use super::gate::{Acquire, Gate, Lane, Permit};
-use super::share::{Share, now};
 
 /// What a lane may use in its turn: about what a guest runs before it is interrupted.
 const QUANTUM: Duration = Duration::from_millis(5);
@@ -67,22 +67,6 @@ impl Drop for Slice<'_> {
     }
 }
 
-/// Work under way, also when it panics.
-struct Using<'a>(&'a Share);
-
-impl<'a> Using<'a> {
-    fn new(share: &'a Share) -> Self {
-        share.begins(now());
-        Self(share)
-    }
-}
-
-impl Drop for Using<'_> {
-    fn drop(&mut self) {
-        self.0.ends(now());
-    }
-}
-
 impl Pace {
     /// Does something with a slice, or waits for one.
     pub(crate) fn poll<T>(
@@ -106,9 +90,7 @@ impl Pace {
             None => Slice::Free(gate, lane, began),
             Some(permit) => Slice::Granted(permit, began),
         };
-        let used = Using::new(lane.share());
-        let done = work(context);
-        drop(used);
+        let done = charge(lane, || work(context));
         drop(slice);
         done
     }

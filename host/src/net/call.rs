@@ -1,5 +1,6 @@
 //! An attempt of an orchestrator's HTTP call.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
@@ -49,6 +50,10 @@ pub async fn attempt(egress: &Egress, run: HttpRun, limit: usize) -> HttpEnd {
                 Ok(Err(failure)) => Err(failure),
                 Err(_) => {
                     let message = format!("{} did not answer within {:?}", shown(&call, &url), run.timeout);
+                    let message = match run.traffic.room() {
+                        Ok(()) => message,
+                        Err(exceeded) => format!("{message}; it had to wait: {exceeded}"),
+                    };
                     Err(Failure::new("HttpTimeout", message))
                 }
             }
@@ -143,17 +148,18 @@ async fn exchange(
 ) -> Result<(Parts, Bytes), Failure> {
     let request = request(call, url, (run.trace_parent.as_deref(), run.trace_state.as_deref()))?;
     let what = || shown(call, url);
-    let (response, carrier) = exchange::send(egress, &run.hub, request).await.map_err(|error| match error {
-        ExchangeError::BadRequest(why) => bad(format!("{} cannot be sent: {why}", what())),
-        ExchangeError::Connect(ConnectError::Refused(refusal)) => {
-            tracing::warn!(target: LOG, "hub {}: {refusal}", run.hub);
-            Failure::new("EgressRefused", format!("{} was not made: {refusal}", what())).non_retriable()
-        }
-        ExchangeError::Connect(
-            error @ (ConnectError::Lookup { .. } | ConnectError::Connect { .. } | ConnectError::Tls { .. }),
-        ) => Failure::new("HttpConnectionFailed", format!("{} failed: {error}", what())),
-        ExchangeError::Http(error) => Failure::new("HttpConnectionFailed", format!("{} failed: {error}", what())),
-    })?;
+    let (response, carrier) =
+        exchange::send(egress, (&run.hub, Arc::clone(&run.traffic)), request).await.map_err(|error| match error {
+            ExchangeError::BadRequest(why) => bad(format!("{} cannot be sent: {why}", what())),
+            ExchangeError::Connect(ConnectError::Refused(refusal)) => {
+                tracing::warn!(target: LOG, "hub {}: {refusal}", run.hub);
+                Failure::new("EgressRefused", format!("{} was not made: {refusal}", what())).non_retriable()
+            }
+            ExchangeError::Connect(
+                error @ (ConnectError::Lookup { .. } | ConnectError::Connect { .. } | ConnectError::Tls { .. }),
+            ) => Failure::new("HttpConnectionFailed", format!("{} failed: {error}", what())),
+            ExchangeError::Http(error) => Failure::new("HttpConnectionFailed", format!("{} failed: {error}", what())),
+        })?;
     let (head, body) = response.into_parts();
     let body = Limited::new(body, limit).collect().await.map_err(|error| {
         if error.is::<LengthLimitError>() {

@@ -1,5 +1,7 @@
 //! One HTTP request on a connection of its own. Redirects are not followed: they are answers like others.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
@@ -10,6 +12,8 @@ use hyper_util::rt::TokioIo;
 use tokio::task::JoinSet;
 
 use super::egress::{ConnectError, Egress, Target};
+use super::metered::Metered;
+use crate::engine::http::Traffic;
 use crate::store::HubName;
 
 /// Bytes of a response's head at most.
@@ -77,13 +81,13 @@ pub fn target(uri: &Uri) -> Result<Target, ExchangeError> {
 }
 
 /// Connects as the hub's rules allow and sends a request whose URI is absolute. The body of the response arrives while
-/// the carrier is kept.
+/// the carrier is kept. `traffic` counts and bounds what passes.
 ///
 /// # Errors
 /// See [`ExchangeError`].
 pub async fn send<B>(
     egress: &Egress,
-    hub: &HubName,
+    (hub, traffic): (&HubName, Arc<dyn Traffic>),
     mut request: Request<B>,
 ) -> Result<(Response<Incoming>, Carrier), ExchangeError>
 where
@@ -103,7 +107,7 @@ where
     let stream = egress.connect(hub, &target).await?;
     let mut builder = hyper::client::conn::http1::Builder::new();
     builder.max_buf_size(HEAD);
-    let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
+    let (mut sender, connection) = builder.handshake(TokioIo::new(Metered::new(stream, traffic))).await?;
     let mut carrier = JoinSet::new();
     carrier.spawn(connection);
     let response = sender.send_request(request.map(|body| body.map_err(Into::into).boxed_unsync())).await?;

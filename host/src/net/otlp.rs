@@ -27,6 +27,7 @@ use tokio::time::Instant;
 use super::egress::Egress;
 use super::exchange::{self, ExchangeError};
 use super::rules::Rules;
+use crate::engine::http::Unmetered;
 use crate::engine::spans::{Attribute, Span, SpanKind, SpanSink};
 
 /// Spans that wait at most; the texts of each are bounded.
@@ -286,7 +287,8 @@ impl Target {
             again: !matches!(error, ExchangeError::BadRequest(_)),
             why: error.to_string(),
         };
-        let (response, _carrier) = exchange::send(&self.egress, &HUB.into(), request).await.map_err(failed)?;
+        let (response, _carrier) =
+            exchange::send(&self.egress, (&HUB.into(), Arc::new(Unmetered)), request).await.map_err(failed)?;
         let status = response.status();
         let body = Limited::new(response.into_body(), ANSWER).collect().await;
         if !status.is_success() {

@@ -114,6 +114,8 @@ pub struct HubLimits {
     pub memory_bytes: Option<u64>,
     /// Connections to the outside per second.
     pub connections_per_second: Option<u64>,
+    /// Bytes sent to the outside and received from it, per second. Over it connections wait.
+    pub egress_bytes_per_second: Option<u64>,
 }
 
 /// Which key: part of its text, and no secret.

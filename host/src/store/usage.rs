@@ -27,6 +27,8 @@ pub struct Usage {
     pub requests: u64,
     /// Connections to the outside.
     pub connections: u64,
+    /// Bytes sent and received on them.
+    pub egress_bytes: u64,
 }
 
 impl Usage {
@@ -49,6 +51,7 @@ impl Usage {
             memory_time,
             requests,
             connections,
+            egress_bytes,
         } = self;
         for (sum, more) in [
             (orchestrator_fuel, more.orchestrator_fuel),
@@ -61,6 +64,7 @@ impl Usage {
             (memory_time, more.memory_time),
             (requests, more.requests),
             (connections, more.connections),
+            (egress_bytes, more.egress_bytes),
         ] {
             *sum = sum.saturating_add(more);
         }

@@ -15,7 +15,7 @@ use super::limits::{FUNCTION_NAME_CHARS, LABEL_CHARS, Limits};
 use super::outcome::Ended;
 use super::run::Stage;
 use crate::engine::clash;
-use crate::engine::executor::AdmitError;
+use crate::engine::executor::{AdmitError, HostFault};
 use crate::store::{AppVersion, Digest, FunctionKind, Trigger, TriggerKind};
 
 /// Checks a component and keeps it; see `Executor::admit`.
@@ -58,7 +58,7 @@ type Described = (App, Vec<(FunctionKind, String)>, Vec<Trigger>);
 
 /// A component that was admitted before only has to say again what it holds.
 async fn known(library: &Library, stage: &Stage, digest: Digest, surface: &Surface) -> Result<Described, AdmitError> {
-    let loaded = library.get(digest).await.map_err(|fault| AdmitError::Host(fault.0))?;
+    let loaded = library.get(digest).await.map_err(|fault| AdmitError::Host(fault.to_string()))?;
     describe(stage, &loaded, surface).await
 }
 
@@ -87,7 +87,8 @@ async fn describe(stage: &Stage, loaded: &Loaded, surface: &Surface) -> Result<D
             let message = failure.message;
             return Err(AdmitError::Refused(format!("its describe function did not return: {message}")));
         }
-        Err(Ended::Host(fault)) => return Err(AdmitError::Host(fault.0)),
+        Err(Ended::Host(HostFault::Full(_))) => return Err(AdmitError::Full),
+        Err(Ended::Host(fault)) => return Err(AdmitError::Host(fault.to_string())),
         Err(Ended::Faulted) => return Err(AdmitError::Host("describe has no session, but one refused it".to_owned())),
     };
     let (functions, triggers) = functions(&app, surface, &stage.limits).map_err(AdmitError::Refused)?;

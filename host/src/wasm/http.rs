@@ -56,7 +56,7 @@ impl WasiHttpHooks for Outgoing {
     }
 }
 
-async fn send(reach: &Reach, request: Request<WasiBody>, options: RequestOptions) -> Result<Answered, Error> {
+async fn send(reach: &Arc<Reach>, request: Request<WasiBody>, options: RequestOptions) -> Result<Answered, Error> {
     let first_byte = options.first_byte_timeout.unwrap_or(PATIENCE);
     let patience = options.connect_timeout.unwrap_or(PATIENCE).saturating_add(first_byte);
     let sent = timeout(patience, async {
@@ -64,7 +64,7 @@ async fn send(reach: &Reach, request: Request<WasiBody>, options: RequestOptions
         if !reach.take_connection() {
             return Err(Error::ConnectionLimitReached);
         }
-        Ok((exchange::send(&reach.egress, &reach.hub, request).await, place))
+        Ok((exchange::send(&reach.egress, (&reach.hub, Arc::clone(reach) as _), request).await, place))
     });
     let (sent, place) = sent.await.map_err(|_| Error::ConnectionReadTimeout)??;
     let (response, carrier) = sent.map_err(|error| told(reach, error))?;

@@ -149,14 +149,16 @@ impl Library {
         }
         let component = self.component_path(digest);
         if !component.exists() {
-            return Err(HostFault(format!("component {digest} is not on this host")));
+            return Err(HostFault::Broken(format!("component {digest} is not on this host")));
         }
         tracing::info!(%digest, "compiling a component again");
         let fault = |error: CompileError| match error {
-            CompileError::Invalid(text) | CompileError::Host(text) => HostFault(format!("component {digest}: {text}")),
+            CompileError::Invalid(text) | CompileError::Host(text) => {
+                HostFault::Broken(format!("component {digest}: {text}"))
+            }
         };
         let (artifact, loaded) = self.compile(&component).await.map_err(fault)?;
-        self.keep(artifact, self.artifact_path(digest)).await.map_err(HostFault)?;
+        self.keep(artifact, self.artifact_path(digest)).await.map_err(HostFault::Broken)?;
         Ok(self.remember(digest, loaded))
     }
 

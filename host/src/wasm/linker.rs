@@ -13,6 +13,7 @@ use super::fuel::{define_durable_waits, define_virtual_waits};
 use super::guest::Guest;
 use super::network::{NetworkView, Networked, refuse_requests};
 use super::orchestration::{Durable, DurableView};
+use super::sockets::meter_connections;
 use super::virtual_wasi::{VirtualView, VirtualWasi};
 
 /// The version of the contract that this host speaks.
@@ -88,6 +89,7 @@ fn real(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     client::add_to_linker::<Guest, Durable>(&mut linker, durable_view)?;
     linker.allow_shadowing(true);
     define_durable_waits(&mut linker)?;
+    meter_connections(&mut linker)?;
     linker.allow_shadowing(false);
     Ok(linker)
 }

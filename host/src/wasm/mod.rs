@@ -1,7 +1,7 @@
 //! Guests: components are checked, compiled, kept and run here. Implements the engine's `Executor`.
 //!
 //! In the order one meets them: `inspect` and `admit` (what may come in), `compile` and `library` (what is kept),
-//! `linker`, `orchestration`, `virtual_wasi`, `network` and `http` (what guests can call), `functions` and `incoming` (how
+//! `linker`, `orchestration`, `virtual_wasi`, `network`, `sockets` and `http` (what guests can call), `functions` and `incoming` (how
 //! they are called), `guest` (one guest's state and limits), `run`
 //! and `outcome` (how runs go and end). All limits are in [`limits`].
 
@@ -28,6 +28,7 @@ mod network;
 mod orchestration;
 mod outcome;
 mod run;
+mod sockets;
 mod stdio;
 #[cfg(test)]
 mod tests;
@@ -152,6 +153,6 @@ impl Executor for WasmExecutor {
 
     fn components(&self) -> BoxFuture<'_, Result<Vec<(Digest, PathBuf)>, HostFault>> {
         let library = Arc::clone(&self.library);
-        Box::pin(async move { library.components().await.map_err(HostFault) })
+        Box::pin(async move { library.components().await.map_err(HostFault::Broken) })
     }
 }

@@ -4,6 +4,7 @@
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::vec;
 
@@ -21,7 +22,9 @@ use wasmtime_wasi::sockets::{SocketAddrUse, WasiSocketsView as _};
 use super::guest::{Guest, Role, fail};
 use super::limits::{CAUSES, FAILURE_TEXT, HOST_NAME, NAMES, REQUESTS, SOCKETS};
 use super::stdio::{GuestLog, Level, cut};
+use crate::engine::QuotaExceeded;
 use crate::engine::executor::Share;
+use crate::engine::http::Traffic;
 use crate::net::egress::{Egress, look_up, report};
 use crate::net::rules::{Refusal, Rules};
 use crate::store::HubName;
@@ -34,6 +37,8 @@ pub(super) struct Reach {
     pub(super) places: Arc<Semaphore>,
     share: Arc<Share>,
     log: Arc<GuestLog>,
+    /// It was told that what it sends and receives has to wait.
+    told: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -56,7 +61,7 @@ impl Reach {
         };
         let (egress, log) = (Arc::clone(egress), Arc::clone(log));
         let places = Arc::new(Semaphore::new(REQUESTS));
-        Some(Arc::new(Self { egress, hub, places, share, log, state: Mutex::default() }))
+        Some(Arc::new(Self { egress, hub, places, share, log, told: AtomicBool::default(), state: Mutex::default() }))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -179,6 +184,21 @@ impl Reach {
             };
             Box::pin(async move { allowed })
         });
+    }
+}
+
+impl Traffic for Reach {
+    fn passed(&self, bytes: u64) {
+        self.share.passed(bytes);
+    }
+
+    fn room(&self) -> Result<(), QuotaExceeded> {
+        self.share.room().inspect_err(|exceeded| {
+            // Who has to wait is told once.
+            if !self.told.swap(true, Ordering::Relaxed) {
+                self.note("QuotaExceeded", &format!("{exceeded} Until it has less, what is sent and received waits."));
+            }
+        })
     }
 }
 

@@ -25,7 +25,7 @@ pub(super) enum Ended {
 
 impl Ended {
     pub(super) fn host(error: impl ToString) -> Self {
-        Self::Host(HostFault(error.to_string()))
+        Self::Host(HostFault::Broken(error.to_string()))
     }
 
     /// Reads what wasmtime says about a guest that it stopped.
@@ -40,7 +40,10 @@ impl Ended {
             }
             None => {}
         }
-        if error.is::<PoolConcurrencyLimitError>() || error.is::<std::io::Error>() {
+        if error.is::<PoolConcurrencyLimitError>() {
+            return Self::Host(HostFault::Full(format!("{error:#}")));
+        }
+        if error.is::<std::io::Error>() {
             return Self::host(format!("{error:#}"));
         }
         let (error_type, message) = reason(error, guest);

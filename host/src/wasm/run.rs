@@ -4,13 +4,13 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use durawasm_core::Failure;
 use durawasm_core::model::{Fuel, Outcome};
 use tokio::time::Sleep;
-use wasmtime::component::InstancePre;
-use wasmtime::{Engine, Store};
+use wasmtime::component::{Instance, InstancePre};
+use wasmtime::{Engine, PoolConcurrencyLimitError, Store};
 
 use super::bindings::exports::durable::functions::describe::App;
 use super::convert;
@@ -26,6 +26,10 @@ use crate::engine::executor::{
 };
 use crate::engine::session::Session;
 use crate::net::egress::Egress;
+
+/// How long a guest that somebody waits for waits for a place; and how often it looks.
+const PATIENCE: Duration = Duration::from_secs(5);
+const LOOK: Duration = Duration::from_millis(5);
 
 /// What every run needs.
 #[derive(Clone)]
@@ -70,7 +74,7 @@ async fn between_waits<T>(limit: Duration, session: &Session, run: impl Future<O
 impl Stage {
     fn store(&self, role: Role, code: u64) -> Result<Store<Guest>, HostFault> {
         let store = Guest::store(&self.engine, (role, code), &self.limits, &self.egress);
-        store.map_err(|error| HostFault(format!("{error:#}")))
+        store.map_err(|error| HostFault::Broken(format!("{error:#}")))
     }
 
     /// Runs an orchestrator.
@@ -135,7 +139,9 @@ impl Stage {
         let outcome = match called {
             Ok(returned) => convert::outcome(returned, self.limits.payload),
             Err(error) => match Ended::from_error(&error, store.data()) {
-                Ended::Faulted => return Err(HostFault("an activity has no session, but one refused it".to_owned())),
+                Ended::Faulted => {
+                    return Err(HostFault::Broken("an activity has no session, but one refused it".to_owned()));
+                }
                 Ended::Failed(failure) => {
                     stops.count(GuestRole::Activity, &failure.error_type);
                     Err(failure)
@@ -149,14 +155,34 @@ impl Stage {
         }))
     }
 
+    /// A guest in this role. While all places are taken, it waits a little for one.
+    async fn enter(
+        &self,
+        pre: &InstancePre<Guest>,
+        mut role: Role,
+    ) -> Result<(Store<Guest>, wasmtime::Result<Instance>), HostFault> {
+        let began = Instant::now();
+        loop {
+            let mut store = self.store(role, 0)?;
+            match pre.instantiate_async(&mut store).await {
+                Err(error) if error.is::<PoolConcurrencyLimitError>() && began.elapsed() < PATIENCE => {
+                    // What it has got already goes with its store.
+                    role = store.into_data().role;
+                }
+                made => return Ok((store, made)),
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
     /// Runs a call of an HTTP, manual or timer function.
     pub(super) async fn run_function(&self, loaded: &Loaded, (run, call): (FunctionRun, FunctionCall)) -> FunctionEnd {
         let (name, stops) = (run.name.clone(), Arc::clone(&run.stops));
         let gauge = Arc::clone(&run.fuel);
-        let mut store = self.store(Role::Function(Box::new(run)), 0)?;
+        let (mut store, instance) = self.enter(&loaded.real, Role::Function(Box::new(run))).await?;
         let limit = self.limits.payload;
         let called = async {
-            let instance = loaded.real.instantiate_async(&mut store).await?;
+            let instance = instance?;
             match (call, &loaded.http, &loaded.trigger) {
                 (FunctionCall::Http(request), Some(http), _) => {
                     let guest = http.load(&mut store, &instance)?;
@@ -185,7 +211,9 @@ impl Stage {
         match called {
             Ok(answer) => Ok(answer),
             Err(error) => match Ended::from_error(&error, store.data()) {
-                Ended::Faulted => Err(HostFault("a client function has no session, but one refused it".to_owned())),
+                Ended::Faulted => {
+                    Err(HostFault::Broken("a client function has no session, but one refused it".to_owned()))
+                }
                 Ended::Failed(failure) => {
                     stops.count(GuestRole::Function, &failure.error_type);
                     Ok(Err(failure))
@@ -195,8 +223,20 @@ impl Stage {
         }
     }
 
-    /// Asks a component what it holds; refuses one whose functions are not of the contract's types.
+    /// Asks a component what it holds; refuses one whose functions are not of the contract's types. While all places are taken,
+    /// it waits a little for one.
     pub(super) async fn describe(&self, loaded: &Loaded) -> Result<Result<App, String>, Ended> {
+        let began = Instant::now();
+        loop {
+            match self.describe_now(loaded).await {
+                Err(Ended::Host(HostFault::Full(_))) if began.elapsed() < PATIENCE => {}
+                described => return described,
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    async fn describe_now(&self, loaded: &Loaded) -> Result<Result<App, String>, Ended> {
         let mut store = self.store(Role::Describe, 0).map_err(Ended::Host)?;
         let pre: &InstancePre<Guest> = &loaded.repeatable;
         let called = async {

@@ -316,9 +316,9 @@ impl Orchestration {
         let Mark { tasks, events, effects } = self.run.mark;
         let is_older = |task: TaskId| index_of(task).is_some_and(|index| index < tasks);
         let since = self.decision.events.split_off(events.min(self.decision.events.len()));
-        let (stay, forgotten): (Vec<_>, Vec<_>) = since.into_iter().partition(|event| match &event.kind {
-            EventKind::TaskCanceled { task } => is_older(*task),
-            kind => !is_command(kind),
+        let (stay, forgotten): (Vec<_>, Vec<_>) = since.into_iter().partition(|event| {
+            let cancels_older = matches!(&event.kind, EventKind::TaskCanceled { task } if is_older(*task));
+            cancels_older || !is_command(&event.kind)
         });
         self.decision.events.extend(stay);
         self.ledger.forget(tasks, &forgotten);

@@ -39,6 +39,7 @@ fn full(name: &str) -> HubRecord {
             fuel_per_second: Some(8),
             memory_bytes: Some(1 << 30),
             connections_per_second: Some(9),
+            egress_bytes_per_second: Some(10),
         },
         retention: Some(Keep::For(Duration::from_secs(60))),
         route_prefix: Some("v1".into()),

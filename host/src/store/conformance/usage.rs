@@ -52,8 +52,9 @@ pub(in crate::store) async fn usage_is_exact(store: Arc<dyn Store>) {
     let both = store.commit_all(vec![again, other]).await.unwrap();
     assert!(both[0].number != ended.number);
     assert_eq!(stored(store).await, 30);
-    store.add_usage(&hub(), Usage { requests: 7, ..Usage::default() }).await.unwrap();
-    let sum = Usage { orchestrator_fuel: 17, activities: 4, activity_time: 34, requests: 7, ..Usage::default() };
+    let more = Usage { requests: 7, connections: 2, egress_bytes: 5_000_000_000, ..Usage::default() };
+    store.add_usage(&hub(), more).await.unwrap();
+    let sum = Usage { orchestrator_fuel: 17, activities: 4, activity_time: 34, ..more };
     assert_eq!(store.usage(&hub()).await.unwrap(), HubUsage { used: sum, stored_bytes: 30 });
     let elsewhere: HubName = "elsewhere".into();
     assert_eq!(store.usage(&elsewhere).await.unwrap(), HubUsage::default());

@@ -76,7 +76,7 @@ use super::{
     HubUsage, InstanceNumber, InstanceRecord, ListQuery, Mail, MailId, NewMail, Page, PayloadParts, Payloads,
     RecordedHistory, Revision, ScheduleKey, ScheduleState, Snapshot, Store, StoreError, TimerRow, Usage,
 };
-use crate::fair::{Gate, Lane, Permit};
+use crate::fair::{self, Gate, Lane, Permit};
 
 /// Work that may wait for the writer; more waits for a place before it is queued, hubs in turn.
 const QUEUE: usize = 4096;
@@ -234,10 +234,15 @@ impl SledStore {
         read: impl FnOnce(&Rows) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let shared = self.shared.clone();
-        let reading = move || {
+        let payer = fair::payer();
+        let read = move || {
             let found = read(&shared.tree);
             writer::collect_evicted();
             found
+        };
+        let reading = move || match &payer {
+            Some(lane) => fair::charge(lane, read),
+            None => read(),
         };
         tokio::task::spawn_blocking(reading)
             .await

@@ -76,6 +76,8 @@ struct LimitsRow {
     memory_bytes: Option<u64>,
     #[n(9)]
     connections_per_second: Option<u64>,
+    #[n(10)]
+    egress_bytes_per_second: Option<u64>,
 }
 
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
@@ -173,6 +175,7 @@ impl<'a> ConfigRow<'a> {
             fuel_per_second,
             memory_bytes,
             connections_per_second,
+            egress_bytes_per_second,
         } = config.limits;
         let limits = LimitsRow {
             open_instances,
@@ -185,6 +188,7 @@ impl<'a> ConfigRow<'a> {
             fuel_per_second,
             memory_bytes,
             connections_per_second,
+            egress_bytes_per_second,
         };
         Self {
             env: config.env.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect(),
@@ -211,6 +215,7 @@ impl<'a> ConfigRow<'a> {
             fuel_per_second,
             memory_bytes,
             connections_per_second,
+            egress_bytes_per_second,
         } = self.limits;
         let limits = HubLimits {
             open_instances,
@@ -223,6 +228,7 @@ impl<'a> ConfigRow<'a> {
             fuel_per_second,
             memory_bytes,
             connections_per_second,
+            egress_bytes_per_second,
         };
         HubConfig {
             env: self.env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),

@@ -31,6 +31,9 @@ struct UsageRow {
     #[n(10)]
     #[cbor(default)]
     connections: u64,
+    #[n(11)]
+    #[cbor(default)]
+    egress_bytes: u64,
 }
 
 pub(in crate::store::sled) fn encode_usage(usage: &HubUsage) -> Result<Vec<u8>, StoreError> {
@@ -46,6 +49,7 @@ pub(in crate::store::sled) fn encode_usage(usage: &HubUsage) -> Result<Vec<u8>, 
         memory_time,
         requests,
         connections,
+        egress_bytes,
     } = used;
     encode(&UsageRow {
         stored_bytes,
@@ -59,6 +63,7 @@ pub(in crate::store::sled) fn encode_usage(usage: &HubUsage) -> Result<Vec<u8>, 
         memory_time,
         requests,
         connections,
+        egress_bytes,
     })
 }
 
@@ -75,6 +80,7 @@ pub(in crate::store::sled) fn decode_usage(row: &[u8]) -> Result<HubUsage, Store
         memory_time: row.memory_time,
         requests: row.requests,
         connections: row.connections,
+        egress_bytes: row.egress_bytes,
     };
     Ok(HubUsage { used, stored_bytes: row.stored_bytes })
 }
