@@ -106,7 +106,7 @@ async fn an_orchestrator_survives_faults_of_the_host_in_mid_episode() {
         scheduled_at: None,
     };
     let id = engine.start(request).await.unwrap();
-    let output = match engine.wait(&hub, &id, Duration::from_secs(30)).await.unwrap() {
+    let output = match engine.wait(&hub, &id, Duration::from_secs(60)).await.unwrap() {
         Waited::Completed(output) => output,
         Waited::Ended(view) => view.payloads.output,
         other => panic!("it does not complete: {other:?}"),
