@@ -16,11 +16,13 @@ use durawasm_host::engine::http::{HttpEnd, HttpRun};
 use durawasm_host::engine::{Engine, OptionChanges, Reuse, Settings, StartRequest, Waited, system_clock};
 use durawasm_host::store::memory::MemoryStore;
 use durawasm_host::store::{AppVersion, BoxFuture, Digest, FunctionKind, HubName};
+use tokio::sync::Semaphore;
 
 /// An orchestrator that calls `A` and then `B`, on a host that fails whenever it has called something for the first
 /// time; `A` panics the host in its first attempt.
-#[derive(Default)]
 struct Failing {
+    /// Without a permit nothing goes on after a call.
+    go_on: Arc<Semaphore>,
     faults: AtomicU32,
     activities: AtomicU32,
 }
@@ -29,9 +31,10 @@ fn call(name: &str) -> Command {
     Command::CallActivity { name: name.to_owned(), input: None, retry: None, timeout_ms: None, tags: Tags::new() }
 }
 
-async fn guest(run: OrchestratorRun, faults: u32) -> RunEnd {
+async fn guest(run: OrchestratorRun, faults: u32, go_on: Arc<Semaphore>) -> RunEnd {
     for (step, name) in ["A", "B"].into_iter().enumerate() {
         let Ok(task) = run.session.call(call(name)) else { return RunEnd::Faulted };
+        drop(go_on.acquire().await);
         if step == 0 && faults == 0 || step == 1 && faults == 1 {
             return RunEnd::Host(HostFault("no room".to_owned()));
         }
@@ -49,7 +52,7 @@ async fn guest(run: OrchestratorRun, faults: u32) -> RunEnd {
 
 impl Executor for Failing {
     fn orchestrate(&self, run: OrchestratorRun) -> BoxFuture<'static, RunEnd> {
-        Box::pin(guest(run, self.faults.fetch_add(1, Ordering::SeqCst)))
+        Box::pin(guest(run, self.faults.fetch_add(1, Ordering::SeqCst), Arc::clone(&self.go_on)))
     }
 
     fn run_activity(&self, _run: ActivityRun) -> BoxFuture<'static, Result<Outcome, HostFault>> {
@@ -88,9 +91,21 @@ impl Executor for Failing {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_orchestrator_survives_faults_of_the_host_in_mid_episode() {
-    let executor = Arc::new(Failing::default());
+    survives(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn and_when_its_start_was_saved_before_that_episode_ended() {
+    survives(0).await;
+}
+
+async fn survives(permits: usize) {
+    let go_on = Arc::new(Semaphore::new(permits));
+    let executor = Arc::new(Failing { go_on: Arc::clone(&go_on), faults: 0.into(), activities: 0.into() });
     let store = Arc::new(MemoryStore::default());
-    let engine = Engine::open(store, executor.clone(), Settings::default(), system_clock()).await.unwrap();
+    let start_patience = if permits > 0 { Duration::from_secs(30) } else { Duration::ZERO };
+    let settings = Settings { start_patience, ..Settings::default() };
+    let engine = Engine::open(store, executor.clone(), settings, system_clock()).await.unwrap();
     let hub = HubName::from("default");
     engine.deploy(&hub, "app", Bytes::new(), OptionChanges::default()).await.unwrap();
     let request = StartRequest {
@@ -106,6 +121,7 @@ async fn an_orchestrator_survives_faults_of_the_host_in_mid_episode() {
         scheduled_at: None,
     };
     let id = engine.start(request).await.unwrap();
+    go_on.add_permits(1);
     let output = match engine.wait(&hub, &id, Duration::from_secs(60)).await.unwrap() {
         Waited::Completed(output) => output,
         Waited::Ended(view) => view.payloads.output,

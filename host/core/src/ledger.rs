@@ -215,6 +215,20 @@ impl Ledger {
         }
     }
 
+    /// Takes back the last commands: all tasks but the first so many. It is as if those events had never been, except for
+    /// events that waits have taken: for an execution that is about to end.
+    pub(crate) fn forget(&mut self, tasks: usize, events: &[HistoryEvent]) {
+        let started = events.iter().filter(|event| matches!(event.kind, EventKind::SubOrchestrationStarted { .. }));
+        self.started_children.truncate(self.started_children.len().saturating_sub(started.count()));
+        self.length = self.length.saturating_sub(events.len());
+        for task in self.tasks.drain(tasks.min(self.tasks.len())..) {
+            let is_open = matches!(task.state, TaskState::Open { .. });
+            self.open_calls -= u32::from(is_open && task.work.is_call());
+        }
+        let stays = |task: &TaskId| usize::try_from(task.0).is_ok_and(|number| number <= tasks);
+        self.waiters.values_mut().for_each(|waiters| waiters.retain(stays));
+    }
+
     fn make(&mut self, work: Work) {
         self.tasks.push(Task { work, state: TaskState::Open { retry_at: None } });
     }

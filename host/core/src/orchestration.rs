@@ -65,9 +65,21 @@ struct Run {
     now: Timestamp,
     /// Bytes of payloads and messages to others since the last wait.
     episode: (usize, u32),
+    /// Where the last wait was.
+    mark: Mark,
     guids: u32,
     fuel: FuelCount,
     next_execution: Option<(Option<Payload>, bool)>,
+}
+
+/// A place in a run, and in the decision it is about to come to.
+#[derive(Clone, Copy, Debug, Default)]
+struct Mark {
+    /// Tasks that there were.
+    tasks: usize,
+    /// Events and effects that were decided.
+    events: usize,
+    effects: usize,
 }
 
 /// Where a run is.
@@ -167,7 +179,8 @@ impl Orchestration {
             .started_children
             .extend(timeline::set_aside(history).into_iter().filter_map(|at| child_of(history.get(at)?)));
         let started = started.as_ref().clone();
-        let run = Run::new(Phase::Live, ledger.began.unwrap_or(*at));
+        let mut run = Run::new(Phase::Live, ledger.began.unwrap_or(*at));
+        run.mark.tasks = ledger.tasks.len();
         Ok((Self { started, ledger, run, clock, decision: Decision::default() }, record))
     }
 
@@ -304,6 +317,7 @@ impl Orchestration {
 
     /// What is to be saved, and done once it is saved, since the last time this was asked.
     pub fn take_decision(&mut self) -> Decision {
+        self.run.mark = Mark { tasks: self.ledger.tasks.len(), events: 0, effects: 0 };
         std::mem::take(&mut self.decision)
     }
 
@@ -374,6 +388,7 @@ impl Run {
             all_done_prefix: 0,
             now,
             episode: (0, 0),
+            mark: Mark::default(),
             guids: 0,
             fuel: FuelCount::default(),
             next_execution: None,

@@ -94,10 +94,14 @@ impl Inner {
         live: Option<Box<Live>>,
         batch: Vec<Envelope>,
     ) -> Step {
+        let (live, used) = match live {
+            Some(live) if live.place.is_some() => self.first_episode(live).await,
+            live => (live, Usage::default()),
+        };
         let mut live = match live {
             Some(live) => live,
             None => match self.load(actor).await {
-                Ok(Some(live)) => live,
+                Ok(Some(live)) => Box::new(Live { used, ..*live }),
                 Ok(None) => {
                     // A call made again finds another instance, or none, when it is brought once more.
                     let lost = batch.iter().filter(|envelope| !matches!(envelope.content, Content::CallAgain(..)));
@@ -157,6 +161,13 @@ impl Inner {
             return Step::Over;
         }
         if host_fault { Step::Failed { saved: true, gone: Vec::new() } } else { Step::Parked(live) }
+    }
+
+    /// Lets a guest go on whose start was saved in the middle of its first episode, before anything new is told to it: what
+    /// it has done is no one's yet, and is saved as a whole or not at all. None: the host could not, and the guest has to
+    /// begin again; with what it used until then.
+    async fn first_episode(&self, mut live: Box<Live>) -> (Option<Box<Live>>, Usage) {
+        if self.run(&mut live).await { (None, live.used) } else { (Some(live), Usage::default()) }
     }
 
     /// Loads an instance and begins what must be under way for it but is not.

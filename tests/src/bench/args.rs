@@ -32,6 +32,9 @@ pub(super) struct Args {
     /// Starts that a hub has queued beside a quiet one (storm)
     #[arg(long, default_value_t = 50_000, value_name = "STARTS")]
     pub(super) storm: u64,
+    /// What guests do all the time beside the quiet hub (hostile) [default: all of it]
+    #[arg(long, value_delimiter = ',', value_name = "FUNCTIONS")]
+    pub(super) deeds: Vec<String>,
     /// Idle hubs, each with an app and 20 finished instances (hubs)
     #[arg(long, default_value_t = 2_000, value_name = "HUBS")]
     pub(super) hubs: u64,

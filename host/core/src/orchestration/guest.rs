@@ -8,7 +8,8 @@ use uuid::Uuid;
 use super::check::is_same;
 use super::fuel::same_fuel_at_return;
 use super::{
-    MAX_DEPTH, MAX_EPISODE_BYTES, MAX_EPISODE_LETTERS, MAX_HISTORY_EVENTS, MAX_TASKS, Orchestration, Phase, RecordEnd,
+    MAX_DEPTH, MAX_EPISODE_BYTES, MAX_EPISODE_LETTERS, MAX_HISTORY_EVENTS, MAX_TASKS, Mark, Orchestration, Phase,
+    RecordEnd, is_command,
 };
 use crate::command::{Command, Notice, Say};
 use crate::decision::{ChildStart, Effect, Letter, Outgoing};
@@ -302,16 +303,32 @@ impl Orchestration {
         Ok(())
     }
 
-    /// The host stops the execution for something its code did that no replay could repeat.
+    /// The host stops the execution for something its code did that no replay could repeat. What the code asked for since
+    /// its last wait never happened: nobody was told of it, and it is not recorded.
     pub fn fail(&mut self, failure: crate::model::Failure, now: Timestamp) {
         self.tick(now);
-        // The activities and timers that this episode wanted never begin.
-        self.decision.effects.retain(|effect| match effect {
-            Effect::RunActivity(_) | Effect::SetTimer { .. } => false,
-            // The history says that it was told, and a rewind may keep that.
-            Effect::Send(_) | Effect::ClearTimer { .. } | Effect::CancelActivity { .. } => true,
-        });
+        self.forget_since_last_wait();
         self.end(crate::model::Status::Failed, Err(failure));
+    }
+
+    /// Takes back the commands that were issued since the code last waited; what it cancelled stays cancelled.
+    fn forget_since_last_wait(&mut self) {
+        let Mark { tasks, events, effects } = self.run.mark;
+        let is_older = |task: TaskId| index_of(task).is_some_and(|index| index < tasks);
+        let since = self.decision.events.split_off(events.min(self.decision.events.len()));
+        let (stay, forgotten): (Vec<_>, Vec<_>) = since.into_iter().partition(|event| match &event.kind {
+            EventKind::TaskCanceled { task } => is_older(*task),
+            kind => !is_command(kind),
+        });
+        self.decision.events.extend(stay);
+        self.ledger.forget(tasks, &forgotten);
+        let since = self.decision.effects.split_off(effects.min(self.decision.effects.len()));
+        self.decision.effects.extend(since.into_iter().filter(|effect| match effect {
+            Effect::ClearTimer { task, .. } | Effect::CancelActivity { task } => is_older(*task),
+            Effect::RunActivity(_) | Effect::SetTimer { .. } | Effect::Send(_) => false,
+        }));
+        // What was asked for before a wait that was over at once never begins either.
+        self.decision.effects.retain(|effect| !matches!(effect, Effect::RunActivity(_) | Effect::SetTimer { .. }));
     }
 
     /// The code has run as far as it could: notes how much of it a replay has seen.
@@ -429,6 +446,11 @@ impl Orchestration {
         self.run.now = self.run.now.max(at);
         self.run.waits_served += 1;
         self.run.episode = (0, 0);
+        self.run.mark = Mark {
+            tasks: self.ledger.tasks.len(),
+            events: self.decision.events.len(),
+            effects: self.decision.effects.len(),
+        };
         self.run.all_done_prefix = 0;
         for index in tasks.iter().copied().filter_map(index_of) {
             if let Some(delivered) = self.run.delivered.get_mut(index) {

@@ -34,7 +34,8 @@ pub(super) async fn beside(server: &Server, args: &Args) -> anyhow::Result<Figur
     let load = hello::load(args, CONNECTIONS);
     let alone = load.measure(server, args.window()).await?;
     let mut deeds = JoinSet::new();
-    for function in DEEDS {
+    let all = args.deeds.is_empty().then_some(DEEDS).into_iter().flatten();
+    for function in all.chain(args.deeds.iter().map(String::as_str)) {
         deeds.spawn(again_and_again(server.connect().await?, Request::run_in(HUB, function, "1")));
     }
     let beside = load.measure(server, args.window()).await?;
