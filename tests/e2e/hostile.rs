@@ -18,7 +18,7 @@ use crate::program::Program;
 async fn host_with(running_time: Duration) -> Host {
     static EXECUTORS: Mutex<BTreeMap<Duration, Arc<dyn Executor>>> = Mutex::new(BTreeMap::new());
     let executor = Arc::clone(EXECUTORS.lock().unwrap().entry(running_time).or_insert_with(|| {
-        let limits = Limits { running_time, episode_time: 2 * LONG, ..Limits::default() };
+        let limits = Limits { running_time, episode_time: 2 * LONG, describe_time: LONG, ..Limits::default() };
         executor(Limits { concurrent_guests: 200, ..limits })
     }));
     let host = Host::running(Arc::new(MemoryStore::default()), executor, (Settings::default(), system_clock())).await;

@@ -131,9 +131,11 @@ fn describing(describe: &str) -> Parts<'_> {
 
 refused! {
     a_start_function_that_loops_is_stopped:
-        at_start("(start $loop) (func $loop (loop $l (br $l)))") => "ran for more than 3s";
+        at_start("(start $loop) (func $loop (loop $l (br $l)))") => "ran for more than 3s|did not return in 4s";
     a_start_function_that_traps_is_told: at_start("(start $trap) (func $trap unreachable)") => "unreachable";
-    a_describe_that_loops_is_stopped: describing("(loop $l (br $l)) (i32.const 0)") => "ran for more than 3s";
+    // On a processor that others have most of the time it hardly runs.
+    a_describe_that_loops_is_stopped:
+        describing("(loop $l (br $l)) (i32.const 0)") => "ran for more than 3s|did not return in 4s";
     a_describe_that_traps_is_told: describing("unreachable") => "describe function did not return: the guest trapped";
     a_describe_that_overflows_the_stack_is_told:
         describing("(call $deeper)").with("(func $deeper (result i32) (i32.add (call $deeper) (i32.const 1)))") => "stack";

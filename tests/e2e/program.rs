@@ -66,7 +66,7 @@ impl Program {
 
     /// Waits until everything is recovered.
     pub(crate) async fn ready(&mut self) {
-        let deadline = Instant::now() + Duration::from_secs(120);
+        let deadline = Instant::now() + Duration::from_secs(300);
         while self.get("/readyz").await.is_none_or(|(status, _)| status != 200) {
             assert!(Instant::now() < deadline, "the program does not become ready");
             assert_eq!(self.child.try_wait().unwrap(), None, "the program ended by itself");
@@ -92,7 +92,7 @@ impl Program {
     }
 
     pub(crate) async fn ended(&self, id: &str) -> Value {
-        let deadline = Instant::now() + Duration::from_secs(120);
+        let deadline = Instant::now() + Duration::from_secs(300);
         loop {
             let (code, body) = self.get(&format!("/runtime/webhooks/durabletask/instances/{id}")).await.unwrap();
             assert!(code == 200 || code == 202, "{id}: {code} {body}");
