@@ -316,9 +316,8 @@ impl Orchestration {
         let Mark { tasks, events, effects } = self.run.mark;
         let is_older = |task: TaskId| index_of(task).is_some_and(|index| index < tasks);
         let since = self.decision.events.split_off(events.min(self.decision.events.len()));
-        let (stay, forgotten): (Vec<_>, Vec<_>) = since.into_iter().partition(|event| match &event.kind {
-            EventKind::TaskCanceled { task } => is_older(*task),
-            kind => !is_command(kind),
+        let (stay, forgotten): (Vec<_>, Vec<_>) = since.into_iter().partition(|event| {
+            if let EventKind::TaskCanceled { task } = &event.kind { is_older(*task) } else { !is_command(&event.kind) }
         });
         self.decision.events.extend(stay);
         self.ledger.forget(tasks, &forgotten);
