@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use durawasm_host::restore::{RestoreError, restore};
@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::kills::{Client, Deed, Instance, check, random};
 use crate::program::{Program, verb};
+use crate::versions::comes_to;
 
 const CLIENTS: u64 = 4;
 const INSTANCES: &str = "/runtime/webhooks/durabletask/instances";
@@ -54,9 +55,11 @@ async fn a_backup_of_a_busy_server_goes_on_elsewhere() {
     }
     let stop = Arc::new(AtomicBool::new(false));
     let (asked, noted) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let started = Arc::new(AtomicUsize::new(0));
     let clients: Vec<_> = (0..CLIENTS)
         .map(|name| {
             let (stop, asked, noted) = (Arc::clone(&stop), Arc::clone(&asked), Arc::clone(&noted));
+            let started = Arc::clone(&started);
             let mut client = Client::new(&program.url, random.fork());
             tokio::spawn(async move {
                 let mut before: Option<Vec<Instance>> = None;
@@ -65,13 +68,17 @@ async fn a_backup_of_a_busy_server_goes_on_elsewhere() {
                         before = Some(client.instances.clone());
                         noted.fetch_add(1, Ordering::SeqCst);
                     }
+                    let known = client.instances.len();
                     client.act(name).await;
+                    started.fetch_add(client.instances.len() - known, Ordering::SeqCst);
                 }
                 (before.unwrap_or_default(), client.instances)
             })
         })
         .collect();
     tokio::time::sleep(Duration::from_millis(random.u64(500..1500))).await;
+    // However slow the disk is, there is something to be backed up.
+    comes_to(async || started.load(Ordering::SeqCst) >= 40).await;
     asked.store(true, Ordering::SeqCst);
     while noted.load(Ordering::SeqCst) < CLIENTS {
         tokio::time::sleep(Duration::from_millis(1)).await;

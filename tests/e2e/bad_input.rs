@@ -95,6 +95,7 @@ async fn one_id_is_started_once() {
     }
     codes.sort_unstable();
     assert_eq!((codes[0], codes[1], codes[49]), (202, 409, 409), "{codes:?}");
+    host.until("single", "running", |status| status["runtimeStatus"] == "Running").await;
     let taken = host.send("POST", path, "\"Go\"").await.json();
     let message = "An orchestration with instance ID 'single' and status 'Running' already exists";
     assert!(taken["Message"].as_str().unwrap().starts_with(message), "{taken}");

@@ -14,7 +14,7 @@ use tokio::process::Command;
 use crate::program::Program;
 
 /// Far longer than any of them takes.
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_secs(900);
 
 const KEY: &str = "a-key-of-the-tests-that-is-long-enough-to-be-one";
 

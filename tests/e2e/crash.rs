@@ -137,5 +137,5 @@ async fn no_answer_shows_what_is_not_durable_yet() {
     // Any of the starts may have won, those that nobody waits for any more included.
     assert!([202, 409].contains(&first.await.unwrap().as_u16()));
     assert_eq!(host.send("POST", path, "\"Go\"").await.status, 409);
-    assert_eq!(host.status("held").await["runtimeStatus"], "Running");
+    host.until("held", "running", |status| status["runtimeStatus"] == "Running").await;
 }

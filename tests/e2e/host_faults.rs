@@ -122,7 +122,7 @@ async fn survives(permits: usize) {
     };
     let id = engine.start(request).await.unwrap();
     go_on.add_permits(1);
-    let output = match engine.wait(&hub, &id, Duration::from_secs(30)).await.unwrap() {
+    let output = match engine.wait(&hub, &id, Duration::from_secs(60)).await.unwrap() {
         Waited::Completed(output) => output,
         Waited::Ended(view) => view.payloads.output,
         other => panic!("it does not complete: {other:?}"),

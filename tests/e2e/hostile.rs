@@ -1,15 +1,34 @@
 //! Guests that misbehave fail their own instance, with a reason, and nobody else notices.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use durawasm_host::engine::executor::Executor;
+use durawasm_host::engine::{Settings, system_clock};
+use durawasm_host::store::memory::MemoryStore;
+use durawasm_host::wasm::Limits;
 use durawasm_tests::{Host, guests};
 use serde_json::{Value, json};
 
+use crate::hostile_components::{LONG, executor};
 use crate::program::Program;
 
-async fn host() -> Host {
-    let host = Host::new().await;
+/// A host whose guests may run for so long.
+async fn host_with(running_time: Duration) -> Host {
+    static EXECUTORS: Mutex<BTreeMap<Duration, Arc<dyn Executor>>> = Mutex::new(BTreeMap::new());
+    let executor = Arc::clone(EXECUTORS.lock().unwrap().entry(running_time).or_insert_with(|| {
+        let limits = Limits { running_time, episode_time: 2 * LONG, describe_time: LONG, ..Limits::default() };
+        executor(Limits { concurrent_guests: 200, ..limits })
+    }));
+    let host = Host::running(Arc::new(MemoryStore::default()), executor, (Settings::default(), system_clock())).await;
     host.deploy("hostile", guests::guest("hostile")).await;
     host.deploy("hello-cities", guests::example("hello-cities")).await;
     host
+}
+
+async fn host() -> Host {
+    host_with(LONG).await
 }
 
 /// The neighbour still gets its greetings.
@@ -19,7 +38,8 @@ async fn neighbour(host: &Host) {
 }
 
 async fn fails(function: &str, words: &[&str]) {
-    let host = host().await;
+    // Only who runs for ever is to run out of time.
+    let host = host_with(if function == "LoopForever" { Duration::from_secs(10) } else { LONG }).await;
     let id = host.start(function, Value::Null).await;
     neighbour(&host).await;
     let status = host.ended(&id).await;
@@ -80,7 +100,7 @@ async fn activities_that_misbehave_fail_their_call() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn floods_of_logs_do_no_harm() {
-    let host = host().await;
+    let host = host_with(Duration::from_secs(10)).await;
     for function in ["HugeLog", "PrintForever"] {
         let status = host.run(function, Value::Null).await;
         assert!(status["runtimeStatus"] == "Completed" || status["runtimeStatus"] == "Failed", "{function}: {status}");

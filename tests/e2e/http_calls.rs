@@ -168,8 +168,10 @@ async fn a_retry_policy_is_for_failed_calls_and_bad_answers() {
     assert_eq!(status["runtimeStatus"], "Failed");
     assert_eq!(outside.paths().len(), 9);
 
-    // Nobody listens there any more.
-    let closed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    // A place that is taken, and where nobody listens.
+    let silent = tokio::net::TcpSocket::new_v4().unwrap();
+    silent.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let closed = silent.local_addr().unwrap();
     let (world, status) = world(&json!({"http": {"url": format!("http://{closed}/"), "attempts": 3}}), &[], 0).await;
     assert_eq!(failure(&status)["ErrorType"], "HttpConnectionFailed");
     assert_eq!(world.runs().len(), 3);
@@ -310,7 +312,7 @@ async fn tls_trusts_the_named_authority_and_no_other() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_program_reaches_what_its_flags_name_and_goes_on_asking_after_kill_9() {
     let (outside, data) = (Outside::new().await, tempfile::tempdir().unwrap());
-    let input = json!({"url": outside.url("/job?left=1&after=2"), "order": null});
+    let input = json!({"url": outside.url("/job?left=1&after=8"), "order": null});
     let program = Program::serve(data.path()).await;
     program.deploy("http-monitor", guests::example("http-monitor")).await;
     assert_eq!(program.start("E8_WatchJob", "refused", input.clone()).await, 202);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use durawasm_core::Timestamp;
+use durawasm_core::{Status, Timestamp};
 use durawasm_host::engine::{Settings, system_clock};
 use durawasm_host::store::memory::MemoryStore;
 use durawasm_host::store::sled::{SledOptions, SledStore};
@@ -99,7 +99,8 @@ async fn one_id_is_an_instance_in_each_hub() {
     assert_eq!(raise("one", "First").await, 202);
     host.engine.wait(&"one".into(), "same", Duration::from_secs(60)).await.unwrap();
     assert_eq!(status(&host, "one", "same").await.unwrap()["output"], json!("one"));
-    assert_eq!(status(&host, "two", "same").await.unwrap()["runtimeStatus"], "Running");
+    let other = host.engine.wait_for_start(&"two".into(), "same", Duration::from_secs(60)).await.unwrap().unwrap();
+    assert_eq!(other.record.status, Status::Running);
     assert_eq!(host.send("DELETE", &format!("{WEBHOOKS}/instances/same?taskHub=one"), "").await.status, 200);
     assert_eq!(status(&host, "one", "same").await, None);
     assert!(status(&host, "two", "same").await.is_some());
@@ -125,6 +126,7 @@ async fn a_deleted_hub_leaves_nothing_behind_on(store: SharedStore) {
     tenant(&host, "other").await;
     furnish(&host, "doomed").await;
     assert_eq!(start(&host, "other", "Timer", "timer", &json!(4_000_000_000_u64)).await, 202);
+    host.engine.wait_for_start(&"other".into(), "timer", Duration::from_secs(60)).await.unwrap();
     let refused = host.send("DELETE", "/admin/hubs/doomed", "").await;
     assert_eq!(refused.status, 409, "{}", refused.text());
     assert_eq!(start(&host, "doomed", "Event", "still-there", &json!("Go")).await, 202);

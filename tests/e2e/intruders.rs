@@ -7,11 +7,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use axum::body::Bytes;
+use durawasm_core::Status;
 use durawasm_host::engine::Settings;
 use durawasm_tests::{Answer, guests};
 use serde_json::json;
 
-use crate::tenants::{KEY, Server, code_of};
+use crate::tenants::{KEY, PATIENCE, Server, code_of};
+use crate::versions::comes_to;
 
 const WEBHOOKS: &str = "/runtime/webhooks/durabletask";
 const EXTENSION: &str = "/admin/extensions/DurableTaskExtension";
@@ -369,6 +371,13 @@ impl<'a> Intruder<'a> {
             assert!(answer.status.is_success(), "{request}: {}", answer.text());
             self.output("attacker", &format!("by-{number}")).await;
         }
+        // Nobody waited for the last one to begin.
+        let engine = &self.server.host.engine;
+        comes_to(async || {
+            let started = engine.wait_for_start(&"attacker".into(), "ended", PATIENCE).await.unwrap();
+            started.is_some_and(|started| started.record.status == Status::Running)
+        })
+        .await;
         self.tidy().await;
     }
 }

@@ -16,7 +16,7 @@ use durawasm_tests::wat::Parts;
 use durawasm_tests::{Host, guests};
 use serde_json::{Value, json};
 
-use crate::hostile_components::{IMPORTS, executor, strict};
+use crate::hostile_components::{IMPORTS, executor, unhurried};
 
 /// A limit of `host/src/wasm/limits.rs`, and the test that hits it; none: what is there is no limit of guests, but says how the
 /// machine is used or how a limit is counted.
@@ -148,7 +148,7 @@ async fn a_describe_that_hardly_runs_is_stopped_all_the_same() {
     // Single instructions that take long: between them the guest is looked at seldom, and each look counts as one tick.
     let fill = "(memory.fill (i32.const 65536) (i32.const 1) (i32.const 250000000))";
     let describe = format!("(drop (memory.grow (i32.const 3900))) (loop $l {} (br $l)) (i32.const 0)", fill.repeat(20));
-    let limits = Limits { describe_time: Duration::from_millis(200), activity_memory: 256 << 20, ..strict() };
+    let limits = Limits { describe_time: Duration::from_millis(200), activity_memory: 256 << 20, ..unhurried() };
     let said = refusal(&host(limits).await, Parts { describe: &describe, ..Parts::default() }.component()).await;
     assert!(said.contains("it did not return in 1.2s"), "{said}");
 }
@@ -157,7 +157,7 @@ async fn a_describe_that_hardly_runs_is_stopped_all_the_same() {
 async fn two_hundred_and_one_core_instances_are_refused() {
     let instances =
         |count: usize| format!("(core module $empty) {}", "(core instance (instantiate $empty))".repeat(count));
-    let host = host(strict()).await;
+    let host = host(unhurried()).await;
     // The app's own are a few of them.
     let said = refusal(&host, Parts::default().component_before(&instances(200))).await;
     assert!(said.contains("core module instances") && said.contains("200"), "{said}");
@@ -172,7 +172,7 @@ async fn lines(host: &Host, id: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_run_logs_is_cut() {
-    let host = host(Limits { log_line: 100, log_lines: 5, ..strict() }).await;
+    let host = host(Limits { log_line: 100, log_lines: 5, ..unhurried() }).await;
     // Twenty lines of 300 characters each.
     let run = "(local.set $i (call $stdout)) (local.set $n (i64.const 20))
         (memory.fill (i32.const 8192) (i32.const 0x78) (i32.const 300)) (i32.store8 (i32.const 8492) (i32.const 10))
@@ -189,7 +189,7 @@ async fn what_a_run_logs_is_cut() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_stderr_the_end_is_told() {
-    let host = host(Limits { stderr_tail: 20, ..strict() }).await;
+    let host = host(Limits { stderr_tail: 20, ..unhurried() }).await;
     host.deploy("hostile", guests::guest("hostile")).await;
     let status = host.run("Panic", Value::Null).await;
     let output = status["output"].as_str().unwrap();
@@ -199,7 +199,7 @@ async fn of_stderr_the_end_is_told() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_heartbeat_keeps_a_place_and_no_result() {
-    let host = host(strict()).await;
+    let host = host(unhurried()).await;
     host.deploy("hostile", guests::guest("hostile")).await;
     host.deploy("flow", guests::guest("flow")).await;
     // With its quotation marks it is as large as may be.

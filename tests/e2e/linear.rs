@@ -6,7 +6,7 @@ mod model;
 mod search;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use durawasm_tests::guests;
@@ -16,6 +16,7 @@ use self::model::{Op, Outcome, Seen};
 use self::search::{Call, check};
 use crate::kills::{quiet, random, rounds};
 use crate::program::{Program, port};
+use crate::versions::comes_to;
 
 const CLIENTS: usize = 5;
 const IDS: usize = 3;
@@ -29,10 +30,17 @@ struct World {
     clock: AtomicU64,
     /// Numbers that are used once.
     number: AtomicU32,
+    /// Of each id, how many calls reached the server.
+    calls: [AtomicUsize; IDS],
     stop: AtomicBool,
 }
 
 impl World {
+    /// Waits until so many calls of each id have reached the server, however slow it is.
+    async fn until(&self, count: usize) {
+        comes_to(async || self.calls.iter().all(|calls| calls.load(Ordering::SeqCst) >= count)).await;
+    }
+
     fn tick(&self) -> u64 {
         self.clock.fetch_add(1, Ordering::SeqCst) + 1
     }
@@ -130,6 +138,7 @@ async fn client(world: Arc<World>, url: String, mut random: fastrand::Rng) -> Ve
             continue;
         };
         calls.push((id, Call { begun, ended: world.tick(), op, outcome }));
+        world.calls[id].fetch_add(1, Ordering::SeqCst);
     }
     calls
 }
@@ -143,13 +152,15 @@ async fn there_is_an_order_in_which_everything_happened() {
     program.deploy("flow", guests::guest("flow")).await;
     let clients: Vec<_> =
         (0..CLIENTS).map(|_| tokio::spawn(client(Arc::clone(&world), program.url.clone(), random.fork()))).collect();
-    for _ in 0..rounds(6) {
+    for round in 0..rounds(6) {
         tokio::time::sleep(Duration::from_millis(random.u64(50..400))).await;
+        world.until(10 * round).await;
         drop(program);
         program = Program::spawn(data.path(), port, quiet);
         program.ready().await;
     }
     tokio::time::sleep(Duration::from_millis(100)).await;
+    world.until(60).await;
     world.stop.store(true, Ordering::SeqCst);
     let mut calls = vec![Vec::new(); IDS];
     for client in clients {

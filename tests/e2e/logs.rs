@@ -1,10 +1,12 @@
 //! What functions log, for whoever looks after an instance.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use durawasm_host::api::ApiSettings;
 use durawasm_host::engine::{LogLimits, Settings, system_clock};
 use durawasm_host::store::memory::MemoryStore;
+use durawasm_tests::watched::WatchedStore;
 use durawasm_tests::{Host, guests};
 use serde_json::{Value, json};
 
@@ -124,6 +126,26 @@ async fn what_is_kept_is_bounded_and_readers_are_told() {
     host.ended(&id).await;
     let kept = logs(&host, &id, "").await;
     assert_eq!((told(&kept), &kept["dropped"]), (lines(&ALL[5..]), &json!(true)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_sees_that_an_instance_has_ended_reads_all_that_it_logged() {
+    let store = WatchedStore::new(Arc::new(MemoryStore::default()));
+    let settings = Settings { start_patience: Duration::from_secs(30), ..Settings::default() };
+    let host = Arc::new(Host::with(store.clone(), settings, system_clock()).await);
+    host.deploy("flow", guests::guest("flow")).await;
+    // The start with its first episode is the first commit, the activity's result and the end are the second.
+    store.withhold(2);
+    let id = host.start("Logs", json!(null)).await;
+    host.until(&id, "ended", |status| status["runtimeStatus"] == "Completed").await;
+    let read = tokio::spawn({
+        let (host, id) = (Arc::clone(&host), id.clone());
+        async move { told(&logs(&host, &id, "").await) }
+    });
+    // The host does not know yet that it is durable.
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    store.tell();
+    assert_eq!(read.await.unwrap(), lines(&ALL));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -119,6 +119,7 @@ async fn the_code_in_an_instances_links_does_not_move_it() {
     let host = open.behind(ApiSettings { admin_key: Some(admin.into()), ..ApiSettings::new("http://localhost:7071") });
     let path = format!("{WEBHOOKS}/orchestrators/Versions/a");
     let links = host.send_adding("POST", &path, &[("x-functions-key", admin)], "0").await.json();
+    open.until("a", "waiting", |status| status["runtimeStatus"] == "Running").await;
     let status = links["statusQueryGetUri"].as_str().unwrap().trim_start_matches("http://localhost:7071").to_owned();
     assert!(host.send("GET", &status, "").await.status.is_success());
     let (base, query) = status.split_once('?').unwrap();
@@ -243,7 +244,9 @@ async fn an_instance_is_moved_with_its_children_all_or_none() {
     let start = async |id: &str, children: Value| {
         let path = format!("{WEBHOOKS}/orchestrators/Family/{id}");
         assert_eq!(host.send("POST", &path, children.to_string()).await.status, 202);
-        host.until(&format!("{id}.b"), "waiting", |status| status["runtimeStatus"] == "Running").await;
+        for child in ["a", "b"] {
+            host.until(&format!("{id}.{child}"), "waiting", |status| status["runtimeStatus"] == "Running").await;
+        }
     };
     start("fine", json!(["Versions", "Versions"])).await;
     start("mixed", json!(["Versions", "Order"])).await;

@@ -119,7 +119,7 @@ async fn a_hub_reaches_what_its_configuration_allows() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_run_has_only_so_many_requests_sockets_and_names() {
     let (host, outside) = (host().await, Outside::new().await);
-    let hoard = format!("hoard {}", outside.url("/huge?bytes=1000000"));
+    let hoard = format!("hoard 64 {}", outside.url("/huge?bytes=1000000"));
     assert_eq!(host.run("Asks", json!(hoard)).await["output"], 64);
     assert_eq!(host.run("Asks", json!(hoard)).await["output"], 64, "the run before gave its places back");
     assert_eq!(host.run("Asks", json!(format!("sockets {}", parrot().await))).await["output"], 64);

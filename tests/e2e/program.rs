@@ -1,7 +1,9 @@
 //! The real program: started, killed, started again.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use durawasm_tests::guests;
@@ -21,9 +23,18 @@ impl Drop for Program {
     }
 }
 
-/// A port that was free a moment ago.
+/// A port that is free, and that nobody takes by accident before the program listens there: none of those that the
+/// system gives to connections, and each once.
 pub(crate) fn port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static TAKEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+    let mut taken = TAKEN.lock().unwrap();
+    loop {
+        let port = fastrand::u16(10_000..32_000);
+        if !taken.contains(&port) && std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            taken.insert(port);
+            return port;
+        }
+    }
 }
 
 impl Program {
@@ -55,7 +66,7 @@ impl Program {
 
     /// Waits until everything is recovered.
     pub(crate) async fn ready(&mut self) {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_secs(300);
         while self.get("/readyz").await.is_none_or(|(status, _)| status != 200) {
             assert!(Instant::now() < deadline, "the program does not become ready");
             assert_eq!(self.child.try_wait().unwrap(), None, "the program ended by itself");
@@ -81,7 +92,7 @@ impl Program {
     }
 
     pub(crate) async fn ended(&self, id: &str) -> Value {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_secs(300);
         loop {
             let (code, body) = self.get(&format!("/runtime/webhooks/durabletask/instances/{id}")).await.unwrap();
             assert!(code == 200 || code == 202, "{id}: {code} {body}");

@@ -213,7 +213,7 @@ async fn the_python_examples_do_what_they_say() {
     let rust = host.run("Py_CallsRust", json!("Ada")).await;
     assert_eq!(rust["output"], json!(["Hello Ada!", "Hello Tokyo!", "Hello Seattle!", "Hello London!"]), "{rust}");
 
-    let sum = host.send("POST", "/api/python/run/Py_FanOut?timeout=20", "10").await;
+    let sum = host.send("POST", "/api/python/run/Py_FanOut?timeout=90", "10").await;
     assert_eq!((sum.status.as_u16(), sum.text()), (200, "385".to_owned()));
     let asked = json!({"what": "a trip", "seconds": 3600}).to_string();
     let start = host.send("POST", "/api/python/orchestrators/Py_Approval/trip", asked.clone()).await;

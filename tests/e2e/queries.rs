@@ -213,7 +213,7 @@ async fn one_instance_is_purged_once_it_has_ended() {
         async move { engine.wait(&hub, "waits", Duration::from_secs(60)).await }
     });
     assert_eq!(body(&delete("waits?Force=True").await), (200, r#"{"instancesDeleted":1}"#.to_owned()));
-    let waited = tokio::time::timeout(Duration::from_secs(10), waiting).await.unwrap().unwrap().unwrap();
+    let waited = tokio::time::timeout(Duration::from_secs(50), waiting).await.unwrap().unwrap().unwrap();
     assert!(!matches!(waited, durawasm_host::engine::Waited::StillRunning), "{waited:?}");
     assert_eq!(host.send("GET", &format!("{BASE}/instances/waits"), "").await.status, 404);
     let raised = host.send("POST", &format!("{BASE}/instances/waits/raiseEvent/Go"), "1").await;
@@ -319,7 +319,7 @@ async fn what_ended_long_ago_is_purged_by_itself() {
     host.ended("young").await;
     let left = async |expected: &[&str]| {
         host.engine.clock_moved();
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
         while listed(&host, "").await != expected {
             assert!(tokio::time::Instant::now() < deadline, "{:?}, not {expected:?}", listed(&host, "").await);
             tokio::time::sleep(Duration::from_millis(2)).await;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use durawasm_core::Status;
 use durawasm_host::engine::Settings;
 use durawasm_host::store::memory::MemoryStore;
 use durawasm_tests::{Answer, Host, ManualClock, Outside, guests};
@@ -141,8 +142,8 @@ async fn activities_over_the_limit_wait_and_others_do_not() {
     let echo = || json!(["Echo", "x"]).to_string();
     assert_eq!(host.send("POST", &path("tenant", "&timeout=0.2&pollingInterval=0.1"), echo()).await.status, 202);
     assert_eq!(host.send("POST", &path("other", wait), echo()).await.status, 200, "another hub is none the worse");
-    let waits = host.send("GET", &format!("{WEBHOOKS}/instances/quick?taskHub=tenant"), "").await;
-    assert_eq!(waits.json()["runtimeStatus"], "Running");
+    let waits = host.engine.wait_for_start(&"tenant".into(), "quick", Duration::from_secs(60)).await.unwrap().unwrap();
+    assert_eq!(waits.record.status, Status::Running);
     // A raised limit counts at once, also for those that wait.
     limit(&host, &json!({"concurrentActivities": 2})).await;
     host.engine.wait(&"tenant".into(), "quick", Duration::from_secs(60)).await.unwrap();

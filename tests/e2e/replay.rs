@@ -33,7 +33,7 @@ async fn activities_in_sequence_and_in_parallel() {
     for host in both().await {
         assert_eq!(host.run("Sequence", json!([1, "two", [3]])).await["output"], json!([1, "two", [3]]));
         assert_eq!(host.run("FanOut", json!(200)).await["output"], json!(2_686_700));
-        assert_eq!(host.run("SelectAll", json!([300, 1, 150])).await["output"], json!([1, 150, 300]));
+        assert_eq!(host.run("SelectAll", json!([1_500, 1, 750])).await["output"], json!([1, 750, 1_500]));
         assert_eq!(host.run("Unheard", json!(5)).await["output"], json!("done"));
     }
 }

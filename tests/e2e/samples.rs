@@ -189,6 +189,7 @@ async fn an_eternal_singleton_is_one_between_its_generations_too() {
     let host = host().await;
     let start = "/api/orchestrators/BackgroundJob/job";
     is_check_status(&host.send("POST", start, r#"{"every_seconds": 0}"#).await);
+    host.until("job", "running", |status| status["runtimeStatus"] == "Running").await;
     let rounds = |status: &Value| status["customStatus"].as_u64().unwrap_or(0);
     let mut seen = 0;
     // As fast as it can, it is about to begin its next generation most of the time.
@@ -214,16 +215,17 @@ async fn http_sync_start() {
         host().await.behind(ApiSettings { route_prefix: String::new(), ..ApiSettings::new("http://localhost:7071") });
     let wait =
         |function: &str, timeout: f64| format!("/orchestrators/{function}/wait?timeout={timeout}&retryInterval=0.5");
-    let done = host.send("POST", &wait("E1_HelloSequence", 20.0), "").await;
+    let done = host.send("POST", &wait("E1_HelloSequence", 90.0), "").await;
     assert_eq!((done.status.as_u16(), done.json()), (200, json!(GREETINGS)));
     assert_eq!(done.headers["content-type"], "application/json; charset=utf-8");
     let began = std::time::Instant::now();
     let late = host.send("POST", &wait("Sum", 2.0), "").await;
     assert!(began.elapsed() >= Duration::from_secs(2), "{:?}", began.elapsed());
     let links = is_check_status(&late);
-    assert_eq!(host.status(links["id"].as_str().unwrap()).await["runtimeStatus"], "Running");
+    let id = links["id"].as_str().unwrap();
+    host.until(id, "running", |status| status["runtimeStatus"] == "Running").await;
     // One that fails in time says so.
-    let failed = host.send("POST", &wait("BackgroundJob", 20.0), r#"{"every_seconds": -1}"#).await;
+    let failed = host.send("POST", &wait("BackgroundJob", 90.0), r#"{"every_seconds": -1}"#).await;
     assert_eq!((failed.status.as_u16(), &failed.json()["runtimeStatus"]), (500, &json!("Failed")));
     // Neither an interval above the timeout nor what is no number is waited for.
     for query in ["timeout=1&retryInterval=2", "timeout=soon", "retryInterval=-1"] {
@@ -252,7 +254,10 @@ async fn get_all_status() {
     // Some end and some do not.
     for number in 0..250 {
         let function = if number % 10 == 0 { "Sum" } else { "HelloWorld" };
-        host.start(function, json!(number.to_string())).await;
+        let id = host.start(function, json!(number.to_string())).await;
+        if function == "Sum" {
+            host.until(&id, "running", |status| status["runtimeStatus"] == "Running").await;
+        }
     }
     for method in ["GET", "POST"] {
         let all = host.send(method, "/api/GetAllStatus", "").await;
@@ -275,6 +280,7 @@ async fn query_status() {
     let host = host().await;
     let completed = host.run("HelloWorld", Value::Null).await["instanceId"].clone();
     let running = host.start("Sum", Value::Null).await;
+    host.until(&running, "running", |status| status["runtimeStatus"] == "Running").await;
     let terminated = host.start("Sum", Value::Null).await;
     by_hand(&host, "TerminateInstance", json!(terminated)).await;
     host.ended(&terminated).await;
@@ -314,7 +320,7 @@ async fn start_many() {
     let ids = started.json();
     assert_eq!((ids.as_array().unwrap().len(), &ids[0], &ids[1]), (3, &json!("a"), &json!("b")));
     assert_eq!(host.ended("a").await["output"], "Hello Ada!");
-    assert_eq!(host.status("b").await["runtimeStatus"], "Running");
+    host.until("b", "running", |status| status["runtimeStatus"] == "Running").await;
     assert!(exists(&host, ids[2].as_str().unwrap()).await);
     // One of these goes on, or cannot be: the other is not started either.
     for other in [start("Sum", "b", Value::Null), start("Nobody", "d", Value::Null)] {
@@ -332,7 +338,7 @@ async fn purge_instance_and_history() {
     let other = host.run("HelloWorld", Value::Null).await["instanceId"].as_str().unwrap().to_owned();
     let running = host.start("Sum", Value::Null).await;
     let gone = async |id: &str| {
-        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
         while exists(&host, id).await {
             assert!(tokio::time::Instant::now() < deadline, "{id} is still there");
             tokio::time::sleep(Duration::from_millis(5)).await;
@@ -344,7 +350,7 @@ async fn purge_instance_and_history() {
     assert!(exists(&host, &other).await);
     by_hand(&host, "PurgeHistory", json!(0)).await;
     gone(&other).await;
-    assert_eq!(host.status(&running).await["runtimeStatus"], "Running", "what has not ended stays");
+    host.until(&running, "running: what has not ended stays", |status| status["runtimeStatus"] == "Running").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -537,7 +543,7 @@ async fn hello_world_manual_start_and_get_status() {
     let logged = |beginning: String| {
         let log = log.clone();
         async move {
-            for _ in 0..2_000 {
+            for _ in 0..12_000 {
                 let text = std::fs::read_to_string(&log).unwrap();
                 if let Some((_, rest)) = text.split_once(&beginning) {
                     return rest.lines().next().unwrap().to_owned();

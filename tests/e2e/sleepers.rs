@@ -38,8 +38,17 @@ async fn counted(host: &Host, status: Status) -> u64 {
 
 /// Waits until so many have completed.
 async fn completed(host: &Host, count: u64) {
-    while counted(host, Status::Completed).await < count {
+    let (mut before, mut changed) = (0, std::time::Instant::now());
+    loop {
+        let completed = counted(host, Status::Completed).await;
+        if completed >= count {
+            return;
+        }
+        if completed != before {
+            (before, changed) = (completed, std::time::Instant::now());
+        }
         assert_eq!(counted(host, Status::Failed).await, 0);
+        assert!(changed.elapsed().as_secs() < 60, "{completed} of {count} wake, and no more");
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
 }
@@ -48,7 +57,9 @@ async fn completed(host: &Host, count: u64) {
 async fn thousands_sleep_for_months_and_wake_on_a_host_that_never_saw_them() {
     let (all, store): (usize, SharedStore) = (sleepers(), Arc::new(MemoryStore::default()));
     let clock = ManualClock::new();
-    let few_guests = Settings { hot_guests: 50, ..Settings::default() };
+    // Each falls asleep with its start: it sleeps from the time at which it was started.
+    let start_patience = std::time::Duration::from_secs(60);
+    let few_guests = Settings { hot_guests: 50, start_patience, ..Settings::default() };
     let host = Host::with(Arc::clone(&store), few_guests.clone(), clock.clock()).await;
     host.deploy("flow", guests::guest("flow")).await;
     let starters: Vec<_> = (0..STARTERS)

@@ -1,6 +1,7 @@
 //! Keys of hubs, and what one tenant can learn of another: nothing.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use durawasm_host::api::ApiSettings;
 use durawasm_host::engine::Settings;
@@ -14,6 +15,8 @@ use crate::surface::Transcript;
 pub(crate) const KEY: &str = "the admin key, of which nobody knows";
 const WEBHOOKS: &str = "/runtime/webhooks/durabletask";
 const LOCAL: (&str, &str) = ("host", "localhost:7071");
+/// Far longer than anything takes that is waited for.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 fn keyed() -> ApiSettings {
     ApiSettings { admin_key: Some(KEY.to_owned()), ..ApiSettings::new("http://localhost:7071") }
@@ -79,6 +82,7 @@ impl Server {
             self.admin(&format!("PUT /admin/hubs/{hub}/apps/{app}"), guests::example(example)).await;
         }
         self.admin(&format!("POST {WEBHOOKS}/orchestrators/Counter/same?taskHub={hub}"), "").await;
+        self.host.engine.wait_for_start(&hub.into(), "same", PATIENCE).await.unwrap();
     }
 
     /// All that a hub has.
@@ -258,7 +262,7 @@ async fn keys_and_codes_of_a_deleted_hub_do_not_open_the_next_of_its_name() {
     }
     server.admin("DELETE /admin/hubs/tenant?force=true", "").await;
     while server.host.engine.hub("tenant").is_some() {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     server.tenant("tenant").await;
     for code in [&key, &minted] {
@@ -366,11 +370,8 @@ async fn clients_in_guests_see_their_own_hub_alone() {
     let failing = format!("POST {WEBHOOKS}/orchestrators/InstanceInfo/ended?taskHub=victim");
     let _ended = server.ask(&failing, KEY, "").await;
     let key = server.key("attacker", "all", &["manage", "function:HttpStart"]).await;
-    let settled = |hub: &'static str| {
-        let engine = server.host.engine.clone();
-        async move { engine.wait_for_start(&hub.into(), "secret", std::time::Duration::from_secs(9)).await.unwrap() }
-    };
-    settled("victim").await;
+    server.host.engine.wait_for_start(&"victim".into(), "secret", PATIENCE).await.unwrap();
+    server.host.engine.wait(&"victim".into(), "ended", PATIENCE).await.unwrap();
     let before = server.contents("victim").await;
     let list = server.ask("GET /hubs/attacker/api/GetAllStatus", &key, "").await;
     let ids: Vec<_> = list.json().as_array().unwrap().iter().map(|item| item["instanceId"].to_string()).collect();
@@ -404,12 +405,12 @@ async fn clients_in_guests_see_their_own_hub_alone() {
     let start = server.ask("POST /hubs/attacker/api/orchestrators/Counter/secret", &key, "").await;
     assert_eq!(start.status, 202, "{}", start.text());
     assert!(start.json()["statusQueryGetUri"].as_str().unwrap().contains("taskHub=attacker"));
-    let waited = server.ask("POST /hubs/attacker/api/orchestrators/HelloWorld/wait?timeout=20", &key, "").await;
+    let waited = server.ask("POST /hubs/attacker/api/orchestrators/HelloWorld/wait?timeout=90", &key, "").await;
     assert!(waited.status.is_success(), "{}", waited.text());
     server.admin("DELETE /admin/hubs/attacker?force=true", "").await;
     while server.host.engine.hub("attacker").is_some() {
         // Gone once nothing of it runs any more.
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     assert_eq!(server.contents("victim").await, before);
 }

@@ -160,8 +160,9 @@ fn components(folder: &Path) -> usize {
     count("components")
 }
 
-async fn comes_to(what: impl AsyncFn() -> bool) {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+/// Waits until something is so.
+pub(crate) async fn comes_to(what: impl AsyncFn() -> bool) {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(120);
     while !what().await {
         assert!(tokio::time::Instant::now() < deadline, "it never comes to that");
         tokio::time::sleep(Duration::from_millis(5)).await;

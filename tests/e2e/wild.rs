@@ -4,10 +4,12 @@
 //! `DURAWASM_TEST_SEED` repeats a run, `DURAWASM_TEST_ROUNDS` is how many are tried.
 
 use std::sync::Mutex;
+use std::time::Duration;
 
 use axum::body::Bytes;
 use durawasm_host::engine::verdict;
 use durawasm_host::store::{HubName, ListQuery, Store};
+use durawasm_host::wasm::Limits;
 use durawasm_tests::host::executor;
 use durawasm_tests::wat::Parts;
 use durawasm_tests::{Host, World, guests};
@@ -85,7 +87,9 @@ async fn strict_host() -> Host {
     use crate::hostile_components::{executor, strict};
     let store = std::sync::Arc::new(durawasm_host::store::memory::MemoryStore::default());
     let settings = durawasm_host::engine::Settings::default();
-    let host = Host::running(store, executor(strict()), (settings, durawasm_host::engine::system_clock())).await;
+    // Time enough for what is no loop, on a busy machine, too.
+    let limits = Limits { describe_time: Duration::from_secs(2), episode_time: Duration::from_secs(120), ..strict() };
+    let host = Host::running(store, executor(limits), (settings, durawasm_host::engine::system_clock())).await;
     host.deploy("hello-cities", guests::example("hello-cities")).await;
     host
 }

@@ -10,12 +10,17 @@ use durawasm_host::store::{
     InstanceRecord, ListQuery, Mail, MailId, NewMail, Page, PayloadParts, Payloads, RecordedHistory, Revision,
     ScheduleKey, ScheduleState, SharedStore, Snapshot, Store, StoreError, TimerRow, Usage,
 };
+use tokio::sync::Semaphore;
 
 /// See the module. Outlives the hosts that work on it.
 pub struct WatchedStore {
     inner: SharedStore,
     begun: AtomicUsize,
     ended: AtomicUsize,
+    /// Commits that became durable, and of which one nobody is told before the test says so.
+    commits: AtomicUsize,
+    untold: AtomicUsize,
+    telling: Semaphore,
     /// `{execution}:{task}` of what has its outcome, `{execution}:{task}:{attempt}` of attempts that failed.
     recorded: Mutex<HashSet<String>>,
 }
@@ -28,6 +33,9 @@ impl WatchedStore {
             inner,
             begun: AtomicUsize::new(0),
             ended: AtomicUsize::new(0),
+            commits: AtomicUsize::new(0),
+            untold: AtomicUsize::new(usize::MAX),
+            telling: Semaphore::new(0),
             recorded: Mutex::new(HashSet::new()),
         })
     }
@@ -62,6 +70,23 @@ impl WatchedStore {
     #[must_use]
     pub fn writes(&self) -> usize {
         self.ended.load(Ordering::SeqCst)
+    }
+
+    /// The commit of this number, from 1, becomes durable, and whoever made it learns of it only when he is
+    /// [told](Self::tell).
+    pub fn withhold(&self, commit: usize) {
+        self.untold.store(commit, Ordering::SeqCst);
+    }
+
+    /// The answer that was withheld is given.
+    pub fn tell(&self) {
+        self.telling.add_permits(1);
+    }
+
+    async fn answered(&self) {
+        if self.commits.fetch_add(1, Ordering::SeqCst) + 1 == self.untold.load(Ordering::SeqCst) {
+            let _told = self.telling.acquire().await;
+        }
     }
 
     fn note(&self, execution: &str, events: &[HistoryEvent]) {
@@ -104,6 +129,7 @@ impl Store for WatchedStore {
             let (execution, events) = (commit.record.execution_id.clone(), commit.events.clone());
             let committed = self.inner.commit(commit).await?;
             self.note(&execution, &events);
+            self.answered().await;
             Ok(committed)
         })
     }
@@ -116,6 +142,7 @@ impl Store for WatchedStore {
                 commits.iter().map(|commit| (commit.record.execution_id.clone(), commit.events.clone())).collect();
             let committed = self.inner.commit_all(commits).await?;
             begun.iter().for_each(|(execution, events)| self.note(execution, events));
+            self.answered().await;
             Ok(committed)
         })
     }

@@ -23,7 +23,7 @@ use crate::watched::WatchedStore;
 use crate::{Answer, DyingStore, Host, ManualClock};
 
 /// How long a world may take until nothing happens any more.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 type Runs = Arc<Mutex<Vec<String>>>;
 

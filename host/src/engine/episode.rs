@@ -439,11 +439,14 @@ impl Inner {
         let fresh = commit.fresh_history;
         let (record, end) = (commit.record.clone(), End::of(&commit));
         let sent = numbered(&commit);
+        // Who sees the commit reads the lines.
+        let logging = (!logged.is_empty()).then(|| self.logging.begin(&record.hub, &record.id));
         let quiet = self.hubs.commits(&live.record.hub).await;
         let Committed { number, revision, first_mail } = self.store.commit(commit).await?;
         drop(quiet);
         self.tell_step(spans);
         self.logs.append(number, logged);
+        drop(logging);
         live.record = InstanceRecord { number, revision, ..record };
         if fresh {
             actor.forget_activities();

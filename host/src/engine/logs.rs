@@ -228,8 +228,11 @@ impl Engine {
         id: &str,
         (after, limit): (u64, usize),
     ) -> Result<Option<LogPage>, StoreError> {
-        let record = self.inner.store.instance(hub, id).await?;
-        Ok(record.map(|record| self.inner.logs.read(record.number, after, limit)))
+        let Some(record) = self.inner.store.instance(hub, id).await? else { return Ok(None) };
+        // What is durable and what was logged with it are there together.
+        self.inner.starting.ended(hub, &record.id).await;
+        self.inner.logging.ended(hub, &record.id).await;
+        Ok(Some(self.inner.logs.read(record.number, after, limit)))
     }
 }
 

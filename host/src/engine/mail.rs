@@ -2,7 +2,7 @@
 //! brought from one to the other; those for one instance in the order in which they were sent.
 
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -393,32 +393,33 @@ fn is_child_of(child: &InstanceRecord, start: &ChildStart) -> bool {
     child.parent_instance_id.as_ref() == Some(&start.parent_instance_id)
 }
 
-/// Instances whose start is durable, but not quite done: what is for them waits, so that it does not overtake what they
-/// have sent in their first episode.
+/// Instances for which something is durable, but not quite done. While one starts, what is for it waits, so that it does
+/// not overtake what the instance has sent in its first episode.
 #[derive(Default)]
-pub(super) struct Starting {
-    ids: Mutex<HashSet<(HubName, InstanceId)>>,
+pub(super) struct Underway {
+    /// How often each: of several starts of one id all but one will be refused, and must not end that one's.
+    ids: Mutex<HashMap<(HubName, InstanceId), usize>>,
     one_ended: tokio::sync::Notify,
 }
 
-/// Holds an instance among those that start.
-pub(super) struct StartingGuard<'a> {
-    starting: &'a Starting,
+/// Holds an instance among those that are under way.
+pub(super) struct UnderwayGuard<'a> {
+    underway: &'a Underway,
     key: (HubName, InstanceId),
 }
 
-impl Starting {
-    fn lock(&self) -> MutexGuard<'_, HashSet<(HubName, InstanceId)>> {
+impl Underway {
+    fn lock(&self) -> MutexGuard<'_, HashMap<(HubName, InstanceId), usize>> {
         self.ids.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn begin(&self, hub: &HubName, id: &InstanceId) -> StartingGuard<'_> {
+    pub(super) fn begin(&self, hub: &HubName, id: &InstanceId) -> UnderwayGuard<'_> {
         let key = (hub.clone(), id.clone());
-        self.lock().insert(key.clone());
-        StartingGuard { starting: self, key }
+        *self.lock().entry(key.clone()).or_default() += 1;
+        UnderwayGuard { underway: self, key }
     }
 
-    /// Returns once no start of this id is under way.
+    /// Returns once nothing of this id is under way.
     pub(super) async fn ended(&self, hub: &HubName, id: &InstanceId) {
         let key = (hub.clone(), id.clone());
         loop {
@@ -426,7 +427,7 @@ impl Starting {
             tokio::pin!(ended);
             // From here on a notification is not missed.
             ended.as_mut().enable();
-            if !self.lock().contains(&key) {
+            if !self.lock().contains_key(&key) {
                 return;
             }
             ended.await;
@@ -434,9 +435,16 @@ impl Starting {
     }
 }
 
-impl Drop for StartingGuard<'_> {
+impl Drop for UnderwayGuard<'_> {
     fn drop(&mut self) {
-        self.starting.lock().remove(&self.key);
-        self.starting.one_ended.notify_waiters();
+        let mut ids = self.underway.lock();
+        if let Some(count) = ids.get_mut(&self.key) {
+            *count -= 1;
+            if *count == 0 {
+                ids.remove(&self.key);
+            }
+        }
+        drop(ids);
+        self.underway.one_ended.notify_waiters();
     }
 }

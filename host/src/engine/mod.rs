@@ -162,7 +162,10 @@ pub(crate) struct Inner {
     meters: meters::Meters,
     logs: Arc<logs::Logs>,
     mailroom: mail::Mailroom,
-    starting: mail::Starting,
+    /// Instances that are being started.
+    starting: mail::Underway,
+    /// Instances of which lines are on their way into the log: their commit may be durable already.
+    logging: mail::Underway,
     waiters: waiters::Waiters,
     retention: retention::Retention,
     schedules: schedules::Schedules,
@@ -213,7 +216,8 @@ impl Engine {
             timers: timers::Timers::default(),
             hot: hot::Hot::new(settings.hot_guests),
             mailroom,
-            starting: mail::Starting::default(),
+            starting: mail::Underway::default(),
+            logging: mail::Underway::default(),
             waiters: waiters::Waiters::default(),
             retention: retention::Retention::default(),
             schedules: schedules::Schedules::new(clock()),

@@ -317,8 +317,7 @@ impl Orchestration {
         let is_older = |task: TaskId| index_of(task).is_some_and(|index| index < tasks);
         let since = self.decision.events.split_off(events.min(self.decision.events.len()));
         let (stay, forgotten): (Vec<_>, Vec<_>) = since.into_iter().partition(|event| {
-            let cancels_older = matches!(&event.kind, EventKind::TaskCanceled { task } if is_older(*task));
-            cancels_older || !is_command(&event.kind)
+            if let EventKind::TaskCanceled { task } = &event.kind { is_older(*task) } else { !is_command(&event.kind) }
         });
         self.decision.events.extend(stay);
         self.ledger.forget(tasks, &forgotten);

@@ -116,7 +116,7 @@ mod tests {
         ] {
             write("one/.venv/lib/x.py");
             write(path);
-            let seen = tokio::time::timeout(Duration::from_secs(20), watcher.changed()).await;
+            let seen = tokio::time::timeout(Duration::from_secs(60), watcher.changed()).await;
             assert_eq!(seen.expect(path), Some(BTreeSet::from([app])), "{path}");
         }
     }

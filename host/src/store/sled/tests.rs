@@ -54,7 +54,7 @@ pub(super) async fn stopped_at(gate: &SyncGate) {
 
 /// Waits until the writer has removed what is to be removed behind.
 pub(super) async fn swept(store: &SledStore) {
-    for _ in 0..200 {
+    for _ in 0..6_000 {
         if rows(store, keys::all_garbage()) == 0 {
             return;
         }

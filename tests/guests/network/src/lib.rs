@@ -19,14 +19,18 @@ fn fetch_url(url: &str) -> Result<Value> {
     })
 }
 
-/// How many responses it can hold unread at once.
-fn hoard(url: &str) -> Result<Value> {
+/// How many responses it can hold unread at once. It waits long for the first so many, and for those beyond a moment:
+/// `count url`.
+fn hoard(rest: &str) -> Result<Value> {
+    let (count, url) = rest.split_once(' ').unwrap_or(("0", rest));
+    let count: usize = count.parse().map_err(Error::msg)?;
     block_on(async {
-        let mut client = Client::new();
-        client.set_first_byte_timeout(std::time::Duration::from_millis(500));
-        client.set_connect_timeout(std::time::Duration::from_millis(500));
         let mut held = vec![];
         while held.len() < 200 {
+            let patience = std::time::Duration::from_millis(if held.len() < count { 120_000 } else { 500 });
+            let mut client = Client::new();
+            client.set_first_byte_timeout(patience);
+            client.set_connect_timeout(patience);
             let request = Request::get(url).body(Body::empty()).map_err(Error::msg)?;
             match client.send(request).await {
                 Ok(response) => held.push(response),
