@@ -8,7 +8,7 @@ use durawasm_host::engine::executor::Executor;
 use durawasm_host::engine::{Settings, system_clock};
 use durawasm_host::store::memory::MemoryStore;
 use durawasm_host::wasm::{Config, Limits, WasmExecutor};
-use durawasm_tests::host::egress;
+use durawasm_tests::host::{egress, shared};
 use durawasm_tests::wat::Parts;
 use durawasm_tests::{Host, guests};
 use serde_json::{Value, json};
@@ -50,7 +50,8 @@ pub(crate) fn strict() -> Limits {
 
 pub(crate) fn executor(limits: Limits) -> Arc<dyn Executor> {
     let folder = tempfile::tempdir().unwrap().keep();
-    Arc::new(WasmExecutor::new(Config { limits, ..Config::new(folder, egress(&[], None)) }).unwrap())
+    // A host that opens removes what no instance of its own needs: the others' components stay.
+    shared(WasmExecutor::new(Config { limits, ..Config::new(folder, egress(&[], None)) }).unwrap())
 }
 
 /// Far longer than any guest runs that something else stops, however busy the machine is.

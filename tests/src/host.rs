@@ -92,6 +92,12 @@ impl Executor for Shared {
     }
 }
 
+/// An executor that several hosts share: what one of them needs no more is kept for the others.
+#[must_use]
+pub fn shared(executor: WasmExecutor) -> Arc<dyn Executor> {
+    Arc::new(Shared(Arc::new(executor)))
+}
+
 /// One executor for all tests of a run: each component is compiled once, and kept until the run ends.
 #[must_use]
 pub fn executor() -> Arc<dyn Executor> {
