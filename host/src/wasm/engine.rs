@@ -1,44 +1,35 @@
 //! The wasmtime engine: one for all guests.
 
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use wasmtime::{Config, Enabled, Engine, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use super::limits::{
     CORE_INSTANCES, FIBER_STACK, Limits, MEMORIES, MEMORY_RESERVATION, TABLE_ELEMENTS, TABLES, TICK, WASM_STACK,
 };
+use super::ticker::{Pulse, Ticker};
 
 /// The engine and its ticker, which stops with it.
 pub(super) struct Runtime {
     engine: Engine,
-    stop: Arc<AtomicBool>,
+    ticker: Ticker,
 }
 
 impl Runtime {
     pub(super) fn new(limits: &Limits) -> wasmtime::Result<Self> {
         let engine = Engine::new(config().allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits))))?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let (ticked, stopped) = (engine.weak(), Arc::clone(&stop));
-        std::thread::Builder::new().name("wasm-ticker".to_owned()).spawn(move || {
-            while !stopped.load(Ordering::Relaxed) {
-                std::thread::sleep(TICK);
-                let Some(engine) = ticked.upgrade() else { return };
-                engine.increment_epoch();
-            }
-        })?;
-        Ok(Self { engine, stop })
+        let ticked = engine.weak();
+        let ticker = Ticker::new(move || ticked.upgrade().map(|engine| engine.increment_epoch()).is_some())?;
+        Ok(Self { engine, ticker })
     }
 
     pub(super) fn engine(&self) -> &Engine {
         &self.engine
     }
-}
 
-impl Drop for Runtime {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
+    /// What all that runs guests of this engine has to run by: without it nobody interrupts them.
+    pub(super) fn pulse(&self) -> Pulse {
+        self.ticker.pulse()
     }
 }
 

@@ -32,6 +32,7 @@ mod sockets;
 mod stdio;
 #[cfg(test)]
 mod tests;
+mod ticker;
 mod virtual_wasi;
 
 use std::path::PathBuf;
@@ -78,7 +79,7 @@ impl Config {
 /// Runs guests in wasmtime.
 pub struct WasmExecutor {
     // Stops the ticker when it goes.
-    _runtime: Runtime,
+    runtime: Runtime,
     library: Arc<Library>,
     stage: Stage,
 }
@@ -95,39 +96,35 @@ impl WasmExecutor {
         let engine = runtime.engine().clone();
         let library =
             Library::open(&config.dir, engine.clone(), Arc::clone(&limits), config.compiler).map_err(failed)?;
-        Ok(Self {
-            _runtime: runtime,
-            library: Arc::new(library),
-            stage: Stage { engine, limits, egress: config.egress },
-        })
+        Ok(Self { runtime, library: Arc::new(library), stage: Stage { engine, limits, egress: config.egress } })
     }
 }
 
 impl Executor for WasmExecutor {
     fn orchestrate(&self, run: OrchestratorRun) -> BoxFuture<'static, RunEnd> {
         let (library, stage) = (Arc::clone(&self.library), self.stage.clone());
-        Box::pin(async move {
+        Box::pin(self.runtime.pulse().during(async move {
             match library.get(run.digest).await {
                 Ok(loaded) => stage.orchestrate(&loaded, run).await,
                 Err(fault) => RunEnd::Host(fault),
             }
-        })
+        }))
     }
 
     fn run_activity(&self, run: ActivityRun) -> BoxFuture<'static, Result<Outcome, HostFault>> {
         let (library, stage) = (Arc::clone(&self.library), self.stage.clone());
-        Box::pin(async move {
+        Box::pin(self.runtime.pulse().during(async move {
             let loaded = library.get(run.digest).await?;
             stage.run_activity(&loaded, run).await
-        })
+        }))
     }
 
     fn run_function(&self, run: FunctionRun, call: FunctionCall) -> BoxFuture<'static, FunctionEnd> {
         let (library, stage) = (Arc::clone(&self.library), self.stage.clone());
-        Box::pin(async move {
+        Box::pin(self.runtime.pulse().during(async move {
             let loaded = library.get(run.digest).await?;
             stage.run_function(&loaded, (run, call)).await
-        })
+        }))
     }
 
     fn forget(&self, digest: Digest) -> BoxFuture<'_, ()> {
@@ -148,7 +145,7 @@ impl Executor for WasmExecutor {
     }
 
     fn admit(&self, component: bytes::Bytes) -> BoxFuture<'_, Result<AppVersion, AdmitError>> {
-        Box::pin(admit::admit(&self.library, &self.stage, component))
+        Box::pin(self.runtime.pulse().during(admit::admit(&self.library, &self.stage, component)))
     }
 
     fn components(&self) -> BoxFuture<'_, Result<Vec<(Digest, PathBuf)>, HostFault>> {
