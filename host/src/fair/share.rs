@@ -12,23 +12,62 @@ const BUSY: i64 = 8;
 /// Two that did something so many looks ago or less are company (a minute). Without company nobody is heavy.
 const COMPANY: u32 = 2_400;
 
-/// What one has used of the processors lately, in nanoseconds.
+/// A wait counts as no longer than this, or one that ends after a long time would be remembered for as long.
+const LONGEST_WAIT: i64 = 250_000_000;
+
+/// What one has used of the processors lately, and what it would have liked to, in nanoseconds.
 #[derive(Debug, Default)]
 pub(crate) struct Share {
-    /// Since the last look. Work pays when it gives the processor back, which guests do every millisecond.
-    spent: AtomicI64,
-    /// The older the less; changed by looks only.
-    lately: AtomicI64,
+    used: Lately,
+    wanted: Lately,
     heavy: AtomicBool,
 }
 
-impl Share {
-    /// Pays for so many nanoseconds.
-    pub(super) fn spend(&self, time: i64) {
-        self.spent.fetch_add(time.max(0), Ordering::Relaxed);
+/// What came together lately.
+#[derive(Debug, Default)]
+struct Lately {
+    /// Since the last look. Work pays when it gives the processor back, which guests do every millisecond.
+    new: AtomicI64,
+    /// The older the less; changed by looks only.
+    sum: AtomicI64,
+}
+
+impl Lately {
+    fn add(&self, time: i64) {
+        self.new.fetch_add(time.max(0), Ordering::Relaxed);
     }
 
-    /// It uses so much that others, who use little, go first.
+    fn sum(&self) -> i64 {
+        self.sum.load(Ordering::Relaxed)
+    }
+
+    /// What is new since the last look, and all.
+    fn look(&self) -> (i64, i64) {
+        let new = self.new.swap(0, Ordering::Relaxed);
+        let sum = (self.sum() * REMEMBERED.0 / REMEMBERED.1).saturating_add(new);
+        self.sum.store(sum, Ordering::Relaxed);
+        (new, sum)
+    }
+}
+
+impl Share {
+    /// Pays for so many nanoseconds of a processor.
+    pub(super) fn spend(&self, time: i64) {
+        self.used.add(time);
+        self.wanted.add(time);
+    }
+
+    /// A guest was ready to run for so many nanoseconds, and waited for a processor or had one.
+    pub(super) fn want(&self, time: i64) {
+        self.wanted.add(time.min(LONGEST_WAIT));
+    }
+
+    fn forget(&self) {
+        self.used.sum.store(0, Ordering::Relaxed);
+        self.wanted.sum.store(0, Ordering::Relaxed);
+    }
+
+    /// It wants so much that others, who want little, go first.
     pub(crate) fn is_heavy(&self) -> bool {
         self.heavy.load(Ordering::Relaxed)
     }
@@ -42,19 +81,7 @@ impl Share {
     /// What was spent, whether a look has seen it or not.
     #[cfg(test)]
     pub(crate) fn spent(&self) -> i64 {
-        self.spent.load(Ordering::Relaxed) + self.lately()
-    }
-
-    fn lately(&self) -> i64 {
-        self.lately.load(Ordering::Relaxed)
-    }
-
-    /// What was used since the last look, and lately.
-    fn look(&self) -> (i64, i64) {
-        let spent = self.spent.swap(0, Ordering::Relaxed);
-        let lately = (self.lately() * REMEMBERED.0 / REMEMBERED.1).saturating_add(spent);
-        self.lately.store(lately, Ordering::Relaxed);
-        (spent, lately)
+        self.used.new.load(Ordering::Relaxed) + self.used.sum()
     }
 }
 
@@ -77,26 +104,34 @@ impl Shares {
         Self { all, alone: COMPANY, any_heavy: false }
     }
 
-    /// Looks at all shares, and says who is heavy from now on: who has used at least half as much as the one that has used
-    /// most. It is no longer when that is less than a quarter, so that nobody goes to and fro. False: nobody did anything.
+    /// Looks at all shares, and says who is heavy from now on: who has wanted at least half as much as the one that has wanted
+    /// most. It is no longer when that is less than two fifths, so that nobody goes to and fro. What somebody wanted counts, and
+    /// not only what it had: many short requests may use as much as a guest that computes for ever, but do not keep the processors
+    /// from others. False: nobody did anything.
     ///
-    /// Nobody starves by that: who gets nothing has used less at each look, until others have used half as much and are
-    /// heavy as well, or it has used less than a quarter of what they have and is not heavy any more.
+    /// Nobody starves by that: who has had less than a quarter of an equal part is not heavy, until it has had half.
     pub(crate) fn look(&mut self, shares: &[&Share]) -> bool {
-        let (mut most, mut sum, mut doers) = (0_i64, 0_i64, 0_usize);
+        let (mut most, mut sum, mut doers) = (0_i64, 0_i64, 0_i64);
         for share in shares {
-            let (spent, lately) = share.look();
-            most = most.max(lately);
-            sum = sum.saturating_add(lately);
-            doers += usize::from(spent > 0);
+            let (new, used) = share.used.look();
+            let (_, wanted) = share.wanted.look();
+            most = most.max(wanted);
+            sum = sum.saturating_add(used);
+            doers += i64::from(new > 0);
+        }
+        if doers > 1 && self.alone >= COMPANY {
+            // What one used while it was alone kept nobody waiting.
+            shares.iter().for_each(|share| share.forget());
+            sum = 0;
         }
         self.alone = if doers > 1 { 0 } else { self.alone.saturating_add(1) };
         let scarce = sum >= self.all / BUSY && self.alone < COMPANY;
         if scarce || self.any_heavy {
             self.any_heavy = false;
+            let equal = sum / doers.max(1);
             for share in shares {
-                let part = if share.is_heavy() { 4 } else { 2 };
-                let is_heavy = scarce && share.lately() >= (most / part).max(1);
+                let (much, little) = if share.is_heavy() { (most * 2 / 5, equal / 4) } else { (most / 2, equal / 2) };
+                let is_heavy = scarce && share.wanted.sum() >= much.max(1) && share.used.sum() >= little;
                 share.heavy.store(is_heavy, Ordering::Relaxed);
                 self.any_heavy |= is_heavy;
             }
@@ -144,9 +179,9 @@ mod tests {
 
     #[test]
     fn who_is_near_the_border_does_not_go_to_and_fro() {
-        let one_less = |look: i64| [200, if look < 40 { 120 } else { 80 }, 0];
+        let one_less = |look: i64| [200, if look < 40 { 120 } else { 90 }, 0];
         assert_eq!(after(400, one_less), [true, true, false], "it was");
-        assert_eq!(after(400, |_| [200, 80, 0]), [true, false, false], "it was not");
+        assert_eq!(after(400, |_| [200, 90, 0]), [true, false, false], "it was not");
     }
 
     /// What comes to one look all at once is charged, and no more than that.
@@ -154,14 +189,47 @@ mod tests {
     fn a_long_piece_of_work_counts_when_it_has_ended() {
         let (long, short) = (Share::default(), Share::default());
         let mut looking = Shares::new(2);
-        short.spend(STEP);
+        for share in [&short, &long] {
+            share.spend(STEP / 100);
+        }
         looking.look(&[&long, &short]);
         assert!(!long.is_heavy());
         long.spend(40 * STEP);
         short.spend(STEP);
         looking.look(&[&long, &short]);
         assert!(long.is_heavy() && !short.is_heavy());
-        assert_eq!(long.look(), (0, 38 * STEP));
+        assert_eq!(long.used.look(), (0, 38 * STEP));
+    }
+
+    /// One whose guests keep waiting, and one that uses as much without: only the former keeps others waiting.
+    #[test]
+    fn who_wants_more_than_it_gets_is_heavy_beside_one_that_uses_as_much() {
+        let (greedy, brisk) = (Share::default(), Share::default());
+        let mut looking = Shares::new(2);
+        for _ in 0..40 {
+            for share in [&greedy, &brisk] {
+                share.spend(STEP * 9 / 10);
+            }
+            (0..8).for_each(|_| greedy.want(STEP));
+            looking.look(&[&greedy, &brisk]);
+        }
+        assert!(greedy.is_heavy() && !brisk.is_heavy());
+    }
+
+    #[test]
+    fn what_one_used_while_it_was_alone_is_not_held_against_it() {
+        let (brisk, greedy) = (Share::default(), Share::default());
+        let mut looking = Shares::new(2);
+        for look in 0..100 {
+            brisk.spend(STEP);
+            if look >= 90 {
+                greedy.spend(STEP);
+                (0..8).for_each(|_| greedy.want(STEP));
+            }
+            looking.look(&[&brisk, &greedy]);
+            assert!(!brisk.is_heavy(), "{look}");
+        }
+        assert!(greedy.is_heavy());
     }
 
     /// One that wants processors: so many hundredths of one, in the last `on` of every `period` milliseconds.
@@ -203,6 +271,8 @@ mod tests {
                 for (position, one) in waiting.iter().enumerate() {
                     let part = behind[*one].min(left / (waiting.len() - position) as i64);
                     all[*one].spend(part);
+                    // With guests that wait, however many and long.
+                    all[*one].want(if behind[*one] > part { 8_000_000 } else { part });
                     behind[*one] -= part;
                     left -= part;
                     got += if *one == 0 { part } else { 0 };
@@ -229,7 +299,7 @@ mod tests {
         let many = std::iter::repeat_n(Wish { hundredths: 5, on: 9_000, period: 10_000 }, 40);
         let got = simulate(&[GREEDY].into_iter().chain(many).collect::<Vec<_>>(), 10_000);
         let longest = longest_wait(&got);
-        assert!((500..2_000).contains(&longest), "{longest}: for a while it stands back, and not for long");
+        assert!(longest < 2_000, "{longest}");
         let lately: i64 = got[5_000..].iter().sum();
         assert!(lately >= 5_000 * 2_000_000 / 41 / 2, "{lately}");
     }
@@ -241,7 +311,7 @@ mod tests {
             let hubs = others.len() as i64 + 1;
             let wishes: Vec<Wish> = [GREEDY].into_iter().chain(others).collect();
             let got = simulate(&wishes, 15_000);
-            prop_assert!(longest_wait(&got) < 2_000, "{}", longest_wait(&got));
+            prop_assert!(longest_wait(&got) < 3_000, "{}", longest_wait(&got));
             // And over some seconds at least a quarter of an equal part.
             let sum: i64 = got[5_000..].iter().sum();
             prop_assert!(sum >= 10_000 * 2_000_000 / hubs / 4, "{sum} of {hubs}");

@@ -48,7 +48,8 @@ impl Slices {
 pub(crate) struct Pace {
     slices: Slices,
     lane: Arc<Lane>,
-    waits: Option<Acquire>,
+    /// For a slice, since then.
+    waits: Option<(Acquire, Instant)>,
 }
 
 /// A slice, given back even when what it was used for panics.
@@ -79,8 +80,9 @@ impl Pace {
         let granted = match waits {
             None if gate.try_take(lane) => None,
             None | Some(_) => {
-                let waiter = waits.get_or_insert_with(|| gate.acquire(lane));
+                let (waiter, since) = waits.get_or_insert_with(|| (gate.acquire(lane), Instant::now()));
                 let Poll::Ready(permit) = Pin::new(waiter).poll(context) else { return Poll::Pending };
+                lane.share().want(nanoseconds(since.elapsed()));
                 *waits = None;
                 Some(permit)
             }
@@ -91,6 +93,7 @@ impl Pace {
             Some(permit) => Slice::Granted(permit, began),
         };
         let done = charge(lane, || work(context));
+        lane.share().want(nanoseconds(began.elapsed()));
         drop(slice);
         done
     }
