@@ -9,7 +9,7 @@ use durawasm_tests::{Answer, Host, Outside, guests};
 use serde_json::{Value, json};
 
 use crate::program::Program;
-use crate::scenario::end;
+use crate::scenario::{by_hand, end};
 
 const GREETINGS: [&str; 3] = ["Hello Tokyo!", "Hello Seattle!", "Hello London!"];
 const LINKS: [&str; 9] = [
@@ -35,24 +35,6 @@ async fn host() -> Host {
 /// The path and query of a URL of this server.
 pub(crate) fn path_of(url: &Value) -> String {
     url.as_str().unwrap().split_once("7071").unwrap().1.to_owned()
-}
-
-/// Calls a manual function, and waits until it has returned.
-async fn by_hand(host: &Host, name: &str, input: Value) {
-    let returned = async || {
-        let metrics = host.send("GET", "/metrics", "").await.text();
-        let ended = metrics.lines().filter(|line| line.starts_with(r#"durawasm_runs_total{kind="function""#));
-        ended.map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap()).sum::<u64>()
-    };
-    let before = returned().await;
-    let body = json!({ "input": input }).to_string();
-    let answer = host.send("POST", &format!("/admin/functions/{name}"), body).await;
-    assert_eq!((answer.status.as_u16(), answer.text().as_str()), (202, ""), "{name}");
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
-    while returned().await == before {
-        assert!(tokio::time::Instant::now() < deadline, "{name} does not return");
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
 }
 
 /// The check-status response: 202, where to ask, and all the links.

@@ -1,7 +1,9 @@
 //! A story about some instances that comes out the same however often the host dies in it.
 
+use std::time::Duration;
+
 use durawasm_tests::world::without_ids;
-use durawasm_tests::{World, guests};
+use durawasm_tests::{Host, World, guests};
 use serde_json::{Value, json};
 
 /// The instance that a story begins with.
@@ -82,5 +84,23 @@ pub(crate) fn event<'a>(status: &'a Value, kind: &str) -> &'a Value {
     match events.iter().find(|event| event["EventType"] == kind) {
         Some(event) => event,
         None => panic!("no {kind} in {status}"),
+    }
+}
+
+/// Calls a manual function, and waits until it has returned.
+pub(crate) async fn by_hand(host: &Host, name: &str, input: Value) {
+    let returned = async || {
+        let metrics = host.send("GET", "/metrics", "").await.text();
+        let ended = metrics.lines().filter(|line| line.starts_with(r#"durawasm_runs_total{kind="function""#));
+        ended.map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap()).sum::<u64>()
+    };
+    let before = returned().await;
+    let body = json!({ "input": input }).to_string();
+    let answer = host.send("POST", &format!("/admin/functions/{name}"), body).await;
+    assert_eq!((answer.status.as_u16(), answer.text().as_str()), (202, ""), "{name}");
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    while returned().await == before {
+        assert!(tokio::time::Instant::now() < deadline, "{name} does not return");
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
