@@ -6,6 +6,7 @@ use std::time::Duration;
 use durawasm_host::engine::{Settings, system_clock};
 use durawasm_host::store::SharedStore;
 use durawasm_host::store::memory::MemoryStore;
+use durawasm_tests::watched::WatchedStore;
 use durawasm_tests::{DyingStore, Host, Outside, guests};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
@@ -101,8 +102,7 @@ async fn nothing_is_seen_of_a_start_that_never_became_durable() {
     let outside = Outside::new().await;
     let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = nobody.local_addr().unwrap();
-    let seen =
-        [format!("fetch {}", outside.url("/status?code=200")), format!("tcp {address}"), "start other".to_owned()];
+    let seen = [format!("fetch {}", outside.url("/status?code=200")), format!("tcp {address}")];
     let store = store().await;
     for (index, what) in seen.iter().enumerate() {
         let (host, _) = host(&store, 0, FAR).await;
@@ -118,9 +118,30 @@ async fn nothing_is_seen_of_a_start_that_never_became_durable() {
     let ours = TcpStream::connect(address).await.unwrap();
     let (_, first) = nobody.accept().await.unwrap();
     assert_eq!(first, ours.local_addr().unwrap(), "nobody connected before");
-    for id in ["lost-0", "lost-1", "lost-2", "other"] {
+    for id in ["lost-0", "lost-1"] {
         assert_eq!(host.send("GET", &format!("{WEBHOOKS}/instances/{id}"), "").await.status, 404, "{id}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_activity_starts_others_only_after_its_own_scheduling_is_durable() {
+    let watched = WatchedStore::new(store().await);
+    watched.withhold(1);
+    let host = Arc::new(Host::with(watched.clone(), settings(FAR), system_clock()).await);
+    let caller = tokio::spawn({
+        let host = Arc::clone(&host);
+        async move { start(&host, "AsksEach", "caller", json!(["echo 1", "start other"])).await }
+    });
+    host.until("caller", "durable", |status| status["runtimeStatus"] == "Running").await;
+    // The host does not know that yet, whatever else it gets done.
+    assert_eq!(start(&host, "AsksEach", "meanwhile", json!(["start more"])).await, 202);
+    host.ended("meanwhile").await;
+    let other = format!("{WEBHOOKS}/instances/other");
+    assert_eq!(host.send("GET", &other, "").await.status, 404);
+    watched.tell();
+    assert_eq!(caller.await.unwrap(), 202);
+    assert_eq!(host.ended("caller").await["output"], json!(["1", "other"]));
+    assert_eq!(host.ended("other").await["output"], "of another");
 }
 
 #[tokio::test(flavor = "multi_thread")]
