@@ -106,7 +106,7 @@ pub(super) async fn serve(state: ApiState, parts: Parts, body: Body) -> Result<R
     check_level(&state, (&hub, &function), &query, &parts)?;
     engine.admit_request(&hub).map_err(|exceeded| ApiError::Quota(Base::Root, exceeded))?;
     let work = call(engine.clone(), state.settings, (hub.clone(), function), (parts, body));
-    super::for_hub(&engine, &hub, work).await
+    super::for_hub(&engine, &hub, Box::pin(work)).await
 }
 
 /// Has a function answer a request.

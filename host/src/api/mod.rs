@@ -57,7 +57,7 @@ use tower_http::trace::TraceLayer;
 
 pub use crate::engine::DEFAULT_HUB;
 use crate::engine::Engine;
-use crate::store::{HttpTrigger, HubName, HubRecord};
+use crate::store::{BoxFuture, HttpTrigger, HubName, HubRecord};
 
 use error::ApiError;
 use guard::{Admitted, Locks};
@@ -317,59 +317,65 @@ async fn answer(
     }
 }
 
+/// A request on its way through its handler.
+type Handling = BoxFuture<'static, Result<Response, ApiError>>;
+
 /// Does what a hub is asked for: it pays for that, and waits for others while it uses much.
-async fn for_hub(
-    engine: &Engine,
-    hub: &HubName,
-    work: impl Future<Output = Result<Response, ApiError>> + Send + 'static,
-) -> Result<Response, ApiError> {
+async fn for_hub(engine: &Engine, hub: &HubName, work: Handling) -> Result<Response, ApiError> {
     let done = engine.work_for(hub, work).await;
     let response = done.ok_or_else(|| ApiError::Busy("The server stops. Try again shortly.".to_owned()))??;
     Ok(layers::to_be_paid(response, || engine.payer(hub)))
 }
 
-async fn dispatch(base: Base, op: Op, call: Call) -> Result<Response, ApiError> {
+/// Each handler in a box of its own: together they would make every request as large as the largest.
+fn dispatch(base: Base, op: Op, call: Call) -> Handling {
     match op {
-        Op::Start => start::start(base, call).await,
-        Op::Status => status::status(call).await,
-        Op::List => list::list(base, call).await,
-        Op::Purge => purge::one(call).await,
-        Op::PurgeMany => purge::many(call).await,
-        Op::Statistics => list::statistics(call).await,
-        Op::RaiseEvent => messages::raise_event(call).await,
-        Op::Terminate => messages::terminate(call).await,
-        Op::Suspend => messages::suspend(call).await,
-        Op::Resume => messages::resume(call).await,
-        Op::Rewind => again::rewind(call).await,
-        Op::Restart => again::restart(base, call).await,
-        Op::Logs => logs::logs(call).await,
-        Op::History => moves::history(call).await,
-        Op::Move => moves::move_one(call).await,
-        Op::MoveMany => moves::move_many(call).await,
-        Op::PutApp => apps::put(call).await,
-        Op::GetApp => apps::get(&call),
-        Op::ListApps => Ok(versions::list(&call)),
-        Op::ListVersions => versions::versions_of(call).await,
-        Op::Activate => versions::activate(call).await,
-        Op::DeleteApp => versions::delete(call).await,
-        Op::ListHubs => Ok(hubs::list(&call)),
-        Op::PutHub => hubs::put(call).await,
-        Op::GetHub => hubs::get(call).await,
-        Op::Usage => hub_usage::get(call).await,
-        Op::DeleteHub => hubs::delete(call).await,
-        Op::GetConfig => Ok(config::get(&call)),
-        Op::PutConfig => config::put(call).await,
-        Op::ListKeys => Ok(hub_keys::list(&call)),
-        Op::CreateKey => hub_keys::create(call).await,
-        Op::RotateKey => hub_keys::rotate(call).await,
-        Op::RevokeKey => hub_keys::revoke(call).await,
-        Op::Binding => Ok(binding::get(&call)),
-        Op::Backup => backup::get(call).await,
-        Op::ExportHub => hub_file::export(call).await,
-        Op::ImportHub => hub_file::import(call).await,
-        Op::CallManual => functions::manual(call).await,
-        Op::Health | Op::Ready | Op::Metrics | Op::OpenApi | Op::Docs | Op::DocsFile => Err(ApiError::NoSuchRoute),
+        Op::Start => Box::pin(start::start(base, call)),
+        Op::Status => Box::pin(status::status(call)),
+        Op::List => Box::pin(list::list(base, call)),
+        Op::Purge => Box::pin(purge::one(call)),
+        Op::PurgeMany => Box::pin(purge::many(call)),
+        Op::Statistics => Box::pin(list::statistics(call)),
+        Op::RaiseEvent => Box::pin(messages::raise_event(call)),
+        Op::Terminate => Box::pin(messages::terminate(call)),
+        Op::Suspend => Box::pin(messages::suspend(call)),
+        Op::Resume => Box::pin(messages::resume(call)),
+        Op::Rewind => Box::pin(again::rewind(call)),
+        Op::Restart => Box::pin(again::restart(base, call)),
+        Op::Logs => Box::pin(logs::logs(call)),
+        Op::History => Box::pin(moves::history(call)),
+        Op::Move => Box::pin(moves::move_one(call)),
+        Op::MoveMany => Box::pin(moves::move_many(call)),
+        Op::PutApp => Box::pin(apps::put(call)),
+        Op::GetApp => done(apps::get(&call)),
+        Op::ListApps => done(Ok(versions::list(&call))),
+        Op::ListVersions => Box::pin(versions::versions_of(call)),
+        Op::Activate => Box::pin(versions::activate(call)),
+        Op::DeleteApp => Box::pin(versions::delete(call)),
+        Op::ListHubs => done(Ok(hubs::list(&call))),
+        Op::PutHub => Box::pin(hubs::put(call)),
+        Op::GetHub => Box::pin(hubs::get(call)),
+        Op::Usage => Box::pin(hub_usage::get(call)),
+        Op::DeleteHub => Box::pin(hubs::delete(call)),
+        Op::GetConfig => done(Ok(config::get(&call))),
+        Op::PutConfig => Box::pin(config::put(call)),
+        Op::ListKeys => done(Ok(hub_keys::list(&call))),
+        Op::CreateKey => Box::pin(hub_keys::create(call)),
+        Op::RotateKey => Box::pin(hub_keys::rotate(call)),
+        Op::RevokeKey => Box::pin(hub_keys::revoke(call)),
+        Op::Binding => done(Ok(binding::get(&call))),
+        Op::Backup => Box::pin(backup::get(call)),
+        Op::ExportHub => Box::pin(hub_file::export(call)),
+        Op::ImportHub => Box::pin(hub_file::import(call)),
+        Op::CallManual => Box::pin(functions::manual(call)),
+        Op::Health | Op::Ready | Op::Metrics | Op::OpenApi | Op::Docs | Op::DocsFile => {
+            done(Err(ApiError::NoSuchRoute))
+        }
     }
+}
+
+fn done(answer: Result<Response, ApiError>) -> Handling {
+    Box::pin(std::future::ready(answer))
 }
 
 #[cfg(test)]

@@ -16,8 +16,8 @@ use crate::engine::executor::{
 };
 use crate::engine::http::{HttpEnd, HttpRun};
 use crate::engine::{Payer, Settings, system_clock};
+use crate::store::AppVersion;
 use crate::store::memory::MemoryStore;
-use crate::store::{AppVersion, BoxFuture};
 
 struct Obedient(mpsc::UnboundedSender<&'static str>);
 

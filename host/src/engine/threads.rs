@@ -17,7 +17,7 @@ use tracing::Instrument as _;
 use super::actor::Actor;
 use super::{Engine, Inner};
 use crate::fair::{LOOK, Lane, Shares, charge, charged};
-use crate::store::{HubName, background};
+use crate::store::{BoxFuture, HubName, background};
 
 /// While nothing happens, looks are so many times as seldom.
 const IDLE: u32 = 8;
@@ -159,11 +159,7 @@ impl Threads {
 impl Engine {
     /// Does something that a hub is asked for, at its expense; while it uses much, on the threads for that. Dropped, it stops.
     /// A panic goes on here. None: the server ends.
-    pub async fn work_for<T: Send + 'static>(
-        &self,
-        hub: &HubName,
-        work: impl Future<Output = T> + Send + 'static,
-    ) -> Option<T> {
+    pub async fn work_for<T: Send + 'static>(&self, hub: &HubName, work: BoxFuture<'static, T>) -> Option<T> {
         let Some(hub) = self.inner.hubs.get(hub) else { return Some(work.await) };
         let lane = &hub.lanes().slices;
         match self.inner.threads.run_for(lane, Box::pin(charged(Arc::clone(lane), work))).await {

@@ -1,10 +1,13 @@
 //! Who pays for the processors: the lane for which a thread works.
 
 use std::cell::Cell;
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
+
+use pin_project_lite::pin_project;
 
 use super::gate::Lane;
 
@@ -107,15 +110,33 @@ impl Drop for Charge<'_> {
     }
 }
 
-/// Does something for a lane, which pays for each poll.
-pub(crate) async fn charged<T>(lane: Arc<Lane>, work: impl Future<Output = T>) -> T {
-    let mut work = pin!(work);
-    poll_fn(|context| charge(&lane, || work.as_mut().poll(context))).await
+pin_project! {
+    /// See [`charged`].
+    pub(crate) struct Charged<F> {
+        lane: Arc<Lane>,
+        #[pin]
+        work: F,
+    }
+}
+
+/// Does something for a lane, which pays for each poll. (An `async fn` would have room for the work twice: where it comes
+/// in, and where it is polled.)
+pub(crate) fn charged<F: Future>(lane: Arc<Lane>, work: F) -> Charged<F> {
+    Charged { lane, work }
+}
+
+impl<F: Future> Future for Charged<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        charge(this.lane, || this.work.poll(context))
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::task::Poll;
+    use std::future::poll_fn;
 
     use super::*;
 

@@ -1,11 +1,14 @@
 //! The clock by which guests are interrupted. It stands still while none of them runs, so that a server with nothing to do
 //! does nothing.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 use std::thread::Thread;
+
+use pin_project_lite::pin_project;
 
 use super::limits::TICK;
 
@@ -110,13 +113,27 @@ impl Drop for Runs<'_> {
 
 impl Pulse {
     /// Runs what guests run in: it ticks during each poll.
-    pub(super) async fn during<T>(self, guest: impl Future<Output = T>) -> T {
-        let mut guest = pin!(guest);
-        poll_fn(|context| {
-            let _runs = Runs::new(&self.0);
-            guest.as_mut().poll(context)
-        })
-        .await
+    pub(super) fn during<F: Future>(self, guest: F) -> During<F> {
+        During { pulse: self, guest }
+    }
+}
+
+pin_project! {
+    /// See [`Pulse::during`].
+    pub(super) struct During<F> {
+        pulse: Pulse,
+        #[pin]
+        guest: F,
+    }
+}
+
+impl<F: Future> Future for During<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let this = self.project();
+        let _runs = Runs::new(&this.pulse.0);
+        this.guest.poll(context)
     }
 }
 
