@@ -226,6 +226,10 @@ impl ManagementPayload {
     /// ([`HttpRequest::origin`](crate::HttpRequest::origin)).
     #[must_use]
     pub fn at_origin(mut self, to: &str) -> Self {
+        // As a rule the host has made them for the request that is answered.
+        if self.status_query_get_uri.strip_prefix(to).is_some_and(|rest| rest.starts_with('/')) {
+            return self;
+        }
         for uri in [
             &mut self.status_query_get_uri,
             &mut self.send_event_post_uri,
