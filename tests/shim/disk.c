@@ -108,12 +108,14 @@ static int fails(int wanted) {
 
 /* Whether syncs of this file do not end now. */
 static int hangs(const char *name) {
+    const char *slash = strrchr(name, '/');
+    const char *base = slash ? slash + 1 : name;
     char held[64];
     int fd = hang ? (int)syscall(SYS_openat, AT_FDCWD, hang, O_RDONLY | O_CLOEXEC) : -1;
     if (fd < 0) return 0;
     long length = syscall(SYS_read, fd, held, sizeof held);
     syscall(SYS_close, fd);
-    return length == (long)strlen(name) && !memcmp(held, name, (size_t)length);
+    return length == (long)strlen(base) && !memcmp(held, base, (size_t)length);
 }
 
 static int opened(int fd, const char *path, int flags, int existed) {
