@@ -71,6 +71,8 @@ pub struct ServerOptions {
     pub trust_proxy: bool,
     /// Instances that ended longer ago than this are purged; none: they are kept.
     pub retention: Option<Duration>,
+    /// How far orchestrations run ahead of what is durable, see [`Settings::run_ahead`].
+    pub run_ahead: Duration,
     /// Whose web pages may use the server; none by default.
     pub cors_origins: Vec<Pages>,
     /// What guests may reach.
@@ -107,7 +109,8 @@ impl Server {
         let spans = exporter.clone().map(|exporter| exporter as Arc<dyn SpanSink>);
         let threads = tokio::runtime::Handle::current().metrics().num_workers();
         let heavy_threads = Some(threads);
-        let settings = Settings { retention: options.retention, spans, heavy_threads, ..Settings::default() };
+        let (retention, run_ahead) = (options.retention, options.run_ahead);
+        let settings = Settings { retention, run_ahead, spans, heavy_threads, ..Settings::default() };
         check_machine(machine::allowed(), &settings, &wasm::Limits::default())?;
         let address = resolve(&options.listen).await?;
         check_exposure(address, &options)?;
@@ -383,6 +386,7 @@ mod tests {
                 public_url: None,
                 trust_proxy: false,
                 retention: None,
+                run_ahead: Duration::ZERO,
                 cors_origins: pages.to_vec(),
                 egress: Rules::default(),
                 egress_ca: None,

@@ -22,6 +22,7 @@ async fn server() -> Server {
         public_url: None,
         trust_proxy: false,
         retention: None,
+        run_ahead: Duration::ZERO,
         cors_origins: Vec::<Pages>::new(),
         egress: Rules::default(),
         egress_ca: None,

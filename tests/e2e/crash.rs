@@ -27,9 +27,10 @@ async fn start(host: &Host, function: &str, input: Value) -> bool {
     host.engine.start(request).await.is_ok()
 }
 
-/// Patience enough that the start and its first episode always share a commit.
+/// Patience enough that the start and its first episode always share a commit; each later step is one.
 fn settings() -> Settings {
-    Settings { start_patience: std::time::Duration::from_secs(30), ..Settings::default() }
+    let start_patience = std::time::Duration::from_secs(30);
+    Settings { start_patience, run_ahead: std::time::Duration::ZERO, ..Settings::default() }
 }
 
 /// Runs to the death of the store after `lives` commits, then on the same data with a new host. The status at the end.

@@ -16,6 +16,7 @@ use durawasm_host::engine::http::{HttpEnd, HttpRun};
 use durawasm_host::engine::{Engine, OptionChanges, Reuse, Settings, StartRequest, Waited, system_clock};
 use durawasm_host::store::memory::MemoryStore;
 use durawasm_host::store::{AppVersion, BoxFuture, Digest, FunctionKind, HubName};
+use durawasm_tests::DyingStore;
 use tokio::sync::Semaphore;
 
 /// An orchestrator that calls `A` and then `B`, on a host that fails whenever it has called something for the first
@@ -91,23 +92,33 @@ impl Executor for Failing {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_orchestrator_survives_faults_of_the_host_in_mid_episode() {
-    survives(1).await;
+    survives(1, 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn and_when_its_start_was_saved_before_that_episode_ended() {
-    survives(0).await;
+    survives(0, 0).await;
 }
 
-async fn survives(permits: usize) {
+#[tokio::test(flavor = "multi_thread")]
+async fn what_ran_ahead_of_a_fault_of_the_host_does_not_run_again() {
+    // A ran ahead of the start's commit, the host failed what came after it, and B with the end of the replay is the second.
+    assert_eq!(survives(1, 1).await, 2);
+    // The same after a start that was saved by itself.
+    assert_eq!(survives(0, 1).await, 3);
+}
+
+/// `begins`: how many faults and activities there were before. How many commits it took.
+async fn survives(permits: usize, begins: u32) -> usize {
     let go_on = Arc::new(Semaphore::new(permits));
-    let executor = Arc::new(Failing { go_on: Arc::clone(&go_on), faults: 0.into(), activities: 0.into() });
-    let store = Arc::new(MemoryStore::default());
+    let executor = Arc::new(Failing { go_on: Arc::clone(&go_on), faults: begins.into(), activities: begins.into() });
+    let store = DyingStore::new(Arc::new(MemoryStore::default()), usize::MAX);
     let start_patience = if permits > 0 { Duration::from_secs(30) } else { Duration::ZERO };
-    let settings = Settings { start_patience, ..Settings::default() };
-    let engine = Engine::open(store, executor.clone(), settings, system_clock()).await.unwrap();
+    let settings = Settings { start_patience, run_ahead: Duration::from_secs(30), ..Settings::default() };
+    let engine = Engine::open(store.clone(), executor.clone(), settings, system_clock()).await.unwrap();
     let hub = HubName::from("default");
     engine.deploy(&hub, "app", Bytes::new(), OptionChanges::default()).await.unwrap();
+    let deployed = store.commits();
     let request = StartRequest {
         hub: hub.clone(),
         function: "F".to_owned(),
@@ -128,6 +139,7 @@ async fn survives(permits: usize) {
         other => panic!("it does not complete: {other:?}"),
     };
     assert_eq!(output.as_deref(), Some("\"done\""));
-    assert_eq!(executor.activities.load(Ordering::SeqCst), 3, "A twice, because the first one panicked, and B once");
-    assert_eq!(executor.faults.load(Ordering::SeqCst), 3, "two faults, then none");
+    assert_eq!(executor.activities.load(Ordering::SeqCst), 3, "A again if the first one panicked, and B once");
+    assert_eq!(executor.faults.load(Ordering::SeqCst), 3, "one run more than there were faults");
+    store.commits() - deployed
 }

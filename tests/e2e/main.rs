@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod activities;
+mod ahead;
 mod apps;
 mod backup;
 mod bad_input;

@@ -40,7 +40,8 @@ async fn parked(host: &Host) -> String {
 async fn what_happens_is_counted() {
     let folder = tempfile::tempdir().unwrap();
     let store = Arc::new(SledStore::open(folder.path(), SledOptions::default()).unwrap());
-    let host = Host::with(store, Settings::default(), system_clock()).await;
+    let settings = Settings { run_ahead: Duration::ZERO, ..Settings::default() };
+    let host = Host::with(store, settings, system_clock()).await;
     host.deploy("flow", guests::guest("flow")).await;
     host.deploy("hello", guests::example("hello-cities")).await;
     let before = scrape(&host).await;

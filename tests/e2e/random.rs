@@ -217,7 +217,10 @@ impl Case {
         // From the first write to beyond the last one, so that every host but the last may die anywhere.
         let lives = (0..1 + random.below(4)).map(|_| usize::try_from(random.below(writes + 1)).unwrap()).collect();
         let evict = usize::try_from(1 + random.below(3)).unwrap();
-        let disturbed = self.run(new(lives).await.evicting(evict)).await;
+        let (app, component) = flow();
+        let disturbed =
+            if random.below(2) == 0 { new(lives).await } else { World::ahead(app, component, &lives).await };
+        let disturbed = self.run(disturbed.evicting(evict)).await;
         assert_eq!(disturbed, expected, "seed {} comes to another end: {}", self.seed, self.input);
     }
 }

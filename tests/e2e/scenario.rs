@@ -30,7 +30,15 @@ pub(crate) struct Scenario {
 
 impl Scenario {
     async fn play(&self, lives: &[usize]) -> (World, Vec<Value>) {
-        let mut world = World::new("flow", guests::guest("flow"), lives).await;
+        self.play_in(World::new("flow", guests::guest("flow"), lives).await).await
+    }
+
+    /// The same, with steps that share a commit.
+    async fn play_ahead(&self, lives: &[usize]) -> (World, Vec<Value>) {
+        self.play_in(World::ahead("flow", guests::guest("flow"), lives).await).await
+    }
+
+    async fn play_in(&self, mut world: World) -> (World, Vec<Value>) {
         world.start("Program", ROOT, &json!({"step": self.step})).await;
         world.settle().await;
         for act in &self.acts {
@@ -63,7 +71,19 @@ impl Scenario {
                 assert_eq!(status, expected, "died after {lives} of {} writes", world.writes());
             }
         }
+        self.whenever_it_dies_ahead(&expected).await;
         expected
+    }
+
+    /// It comes to the same ends when steps share commits, and the host dies after any of those.
+    async fn whenever_it_dies_ahead(&self, expected: &[Value]) {
+        let ends = |statuses: &[Value]| statuses.iter().map(end).collect::<Vec<_>>();
+        let (world, undisturbed) = self.play_ahead(&[]).await;
+        assert_eq!(ends(&undisturbed), ends(expected), "ahead");
+        for lives in 0..world.writes() {
+            let (_, statuses) = self.play_ahead(&[lives]).await;
+            assert_eq!(ends(&statuses), ends(expected), "ahead, died after {lives} of {} writes", world.writes());
+        }
     }
 }
 

@@ -100,7 +100,8 @@ fn exporter(address: SocketAddr) -> Arc<Exporter> {
 
 async fn host(store: &SharedStore, exporter: &Arc<Exporter>) -> Host {
     let spans = Some(Arc::clone(exporter) as Arc<dyn SpanSink>);
-    Host::with(Arc::clone(store), Settings { spans, ..Settings::default() }, system_clock()).await
+    Host::with(Arc::clone(store), Settings { spans, run_ahead: Duration::ZERO, ..Settings::default() }, system_clock())
+        .await
 }
 
 fn memory() -> SharedStore {

@@ -108,13 +108,26 @@ impl World {
     }
 
     /// The same on this store.
-    pub async fn on(store: SharedStore, (app, component): (&str, Bytes), lives: &[usize]) -> Self {
+    pub async fn on(store: SharedStore, app: (&str, Bytes), lives: &[usize]) -> Self {
+        Self::with(store, app, (lives, Duration::ZERO)).await
+    }
+
+    /// A world whose orchestrations run as far ahead of their commits as they can.
+    pub async fn ahead(app: &str, component: Bytes, lives: &[usize]) -> Self {
+        Self::with(Arc::new(MemoryStore::default()), (app, component), (lives, PATIENCE)).await
+    }
+
+    async fn with(
+        store: SharedStore,
+        (app, component): (&str, Bytes),
+        (lives, run_ahead): (&[usize], Duration),
+    ) -> Self {
         let deploying = Host::on(Arc::clone(&store)).await;
         deploying.deploy(app, component).await;
         // Its clock is another one: it must not fire timers of this world.
         deploying.engine.stop();
         // Patience enough that a start and its first episode always share a commit.
-        let settings = Settings { start_patience: Duration::from_secs(30), ..Settings::default() };
+        let settings = Settings { start_patience: Duration::from_secs(30), run_ahead, ..Settings::default() };
         let (clock, mut lives) = (ManualClock::new(), lives.iter().copied().collect::<VecDeque<_>>());
         let (wrongs, runs) = (Arc::default(), Arc::default());
         let store = WatchedStore::new(store);

@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::apps::AppVerb;
 use super::backup::{BackupArgs, RestoreArgs};
-use super::duration::Retention;
+use super::duration::{Retention, RunAhead};
 use super::hubs::HubVerb;
 use super::instances::{ListArgs, PurgeArgs};
 use super::keys::KeyVerb;
@@ -133,6 +133,9 @@ pub(super) struct ServeArgs {
     /// Purge instances that ended longer ago than this: days, or a duration like 12h or 30d [default: keep them]
     #[arg(long, env = "DURAWASM_RETENTION", value_name = "DAYS")]
     retention: Option<Retention>,
+    /// How long an orchestration may go on, from one activity that nobody outside can see to the next, before all of that is written at once; 0: each step is written before the next
+    #[arg(long, env = "DURAWASM_RUN_AHEAD", default_value = "2ms", value_name = "DURATION")]
+    run_ahead: RunAhead,
     /// Let web pages of this origin use the server; may be repeated ('*', all of them, needs --admin-key) [default: none]
     #[arg(long = "cors-origin", env = "DURAWASM_CORS_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
     cors_origins: Vec<Pages>,
@@ -193,6 +196,7 @@ impl ServeArgs {
             public_url: self.public_url,
             trust_proxy: self.trust_proxy,
             retention: self.retention.map(|retention| retention.0),
+            run_ahead: self.run_ahead.0,
             cors_origins: self.cors_origins,
             egress: Rules::new(self.egress),
             egress_ca: self.egress_ca,

@@ -3,6 +3,8 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use jiff::SignedDuration;
+
 use crate::api::days_or_duration;
 
 /// How long ended instances are kept: a number of days, or a duration like `12h` or `30d`.
@@ -20,6 +22,28 @@ impl FromStr for Retention {
     }
 }
 
+/// The most that an orchestration may run ahead: its start's answer waits for that long.
+const FURTHEST: Duration = Duration::from_secs(1);
+
+/// How far orchestrations run ahead of what is durable: a duration like `2ms`, or 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RunAhead(pub(super) Duration);
+
+impl FromStr for RunAhead {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "0" {
+            return Ok(Self(Duration::ZERO));
+        }
+        let duration = text.parse::<SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
+        duration
+            .filter(|duration| *duration <= FURTHEST)
+            .map(Self)
+            .ok_or_else(|| format!("'{text}' is no duration of at most {FURTHEST:?}: write 0, 2ms or 500us"))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -32,6 +56,17 @@ mod tests {
         assert_eq!(parsed("12h"), Some(12 * 3600));
         assert_eq!(parsed("90m"), Some(5400));
         for bad in ["", "0", "-3d", "x", "1y", "99999999999999", "0h"] {
+            assert_eq!(parsed(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn at_most_a_second_ahead() {
+        let parsed = |text: &str| text.parse::<RunAhead>().ok().map(|ahead| ahead.0.as_micros());
+        for (text, micros) in [("0", 0), ("0s", 0), ("2ms", 2_000), ("500us", 500), ("1s", 1_000_000)] {
+            assert_eq!(parsed(text), Some(micros), "{text}");
+        }
+        for bad in ["", "2", "-2ms", "1001ms", "x", "2 m"] {
             assert_eq!(parsed(bad), None, "{bad}");
         }
     }

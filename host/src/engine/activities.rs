@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use durawasm_core::model::{HTTP_ACTIVITY, Outcome};
 use durawasm_core::retry::duration_of_millis;
-use durawasm_core::{ActivityCall, Failure, Message};
+use durawasm_core::{ActivityCall, Failure, Message, TaskId};
 use futures_util::FutureExt as _;
+use futures_util::future::AbortHandle;
 
 use super::Inner;
 use super::actor::InFlight;
@@ -17,7 +18,7 @@ use super::http::{self, HttpEnd, HttpRun};
 use super::meters::{GuestRole, Kind};
 use super::spans::{Attribute, Context, Open, SpanError, SpanKind, with_trace_parent};
 use super::usage::Meter;
-use crate::store::{InstanceRecord, Usage};
+use crate::store::{BoxFuture, InstanceNumber, InstanceRecord, Usage};
 
 /// No attempt may take longer, whatever its call says.
 const LONGEST_ATTEMPT: Duration = Duration::from_secs(24 * 3600);
@@ -26,36 +27,48 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 impl Inner {
-    /// Runs an attempt whose scheduling is durable.
-    pub(super) fn run_activity(
+    /// An attempt; nothing happens until its work is polled, and nobody sees anything of it before it is scheduled.
+    pub(super) fn attempt_of(
         self: &Arc<Self>,
-        caller: &InstanceRecord,
+        caller: &Arc<InstanceRecord>,
         call: ActivityCall,
         context: Option<Context>,
-    ) -> InFlight {
-        let engine = Arc::clone(self);
-        let caller = caller.clone();
+    ) -> Attempt {
+        let (engine, caller) = (Arc::clone(self), Arc::clone(caller));
         let pulse = Arc::new(Pulse::default());
-        let its_pulse = Arc::clone(&pulse);
+        let log = Arc::new(ActivityLog::new(&self.logs, &self.clock, (&call.name, call.attempt)));
         let (task, attempt) = (call.task, call.attempt);
-        let lane = self.hubs.get(&caller.hub).map(|hub| Arc::clone(&hub.lanes().slices));
-        let handle = self.threads.spawn_abortable(lane, async move {
+        let (its_pulse, its_log) = (Arc::clone(&pulse), Arc::clone(&log));
+        let work = Box::pin(async move {
             let mut used = Usage::default();
             let ended = if call.name == HTTP_ACTIVITY {
+                its_pulse.scheduled().await;
                 engine.call_http((&caller, &call), context, &mut used).await
             } else {
                 let name = ("activity", call.name.as_str());
                 let mut span =
                     engine.open_task((SpanKind::Activity, name), &caller, (task.0, attempt), context.as_ref());
-                let outcome = engine.attempt((&caller, call), &its_pulse, &mut used, &mut span).await;
+                let outcome = engine.attempt((&caller, call), (&its_pulse, &its_log), &mut used, &mut span).await;
                 if let Some(span) = span {
                     span.ended(outcome.as_ref().err().map(SpanError::of));
                 }
                 Message::ActivityEnded { task, attempt, outcome, heartbeat: its_pulse.last() }
             };
-            engine.post_for(caller.number, &caller.execution_id, (ended, used));
+            (ended, used)
         });
-        InFlight { attempt, handle, pulse }
+        Attempt { task, attempt, pulse, log, work }
+    }
+
+    /// Lets an attempt go on by itself. What it came to is told when the attempt is scheduled.
+    pub(super) fn send_off(self: &Arc<Self>, caller: &InstanceRecord, attempt: Attempt) -> Begun {
+        let Attempt { task, attempt, pulse, log, work } = attempt;
+        let (engine, execution, its_pulse) = (Arc::clone(self), caller.execution_id.clone(), Arc::clone(&pulse));
+        let lane = self.hubs.get(&caller.hub).map(|hub| Arc::clone(&hub.lanes().slices));
+        let handle = self.threads.spawn_abortable(lane, async move {
+            let ended = work.await;
+            engine.post_for(its_pulse.caller().await, &execution, ended);
+        });
+        Begun { task, attempt, pulse, log, handle, is_scheduled: false }
     }
 
     fn timeout_of(&self, call: &ActivityCall) -> Duration {
@@ -138,7 +151,7 @@ impl Inner {
     async fn attempt(
         self: &Arc<Self>,
         (caller, call): (&InstanceRecord, ActivityCall),
-        pulse: &Arc<Pulse>,
+        (pulse, log): (&Arc<Pulse>, &Arc<ActivityLog>),
         used: &mut Usage,
         span: &mut Option<Open>,
     ) -> Outcome {
@@ -150,8 +163,6 @@ impl Inner {
         let timeout = self.timeout_of(&call);
         let mut pause = FIRST_PAUSE;
         let mut turn = self.meters.turn(Kind::Activity);
-        let log = ActivityLog::new(&self.logs, &self.clock, caller.number, (&call.name, call.attempt));
-        let log = Arc::new(log);
         loop {
             let fuel = self.meters.burning(GuestRole::Activity);
             let run = ActivityRun {
@@ -166,7 +177,7 @@ impl Inner {
                 last_heartbeat: call.heartbeat.clone(),
                 env: with_trace_parent(busy.env(), trace_parent.as_deref()),
                 pulse: Arc::clone(pulse),
-                log: Arc::clone(&log),
+                log: Arc::clone(log),
                 client: GuestClient::new(self, &caller.hub).traced(trace_parent.clone()),
                 stops: Arc::clone(&self.meters.stops),
                 fuel: Arc::clone(&fuel.gauge),
@@ -202,6 +213,44 @@ impl Inner {
                     pause = (pause * 2).min(LONGEST_PAUSE);
                 }
             }
+        }
+    }
+}
+
+/// An attempt of an activity.
+pub(super) struct Attempt {
+    pub(super) task: TaskId,
+    pub(super) attempt: u32,
+    pulse: Arc<Pulse>,
+    pub(super) log: Arc<ActivityLog>,
+    /// Comes to the message that brings its end, and to what it used.
+    pub(super) work: BoxFuture<'static, (Message, Usage)>,
+}
+
+/// An attempt that goes on by itself. Dropped before it was scheduled, it never was.
+pub(super) struct Begun {
+    pub(super) task: TaskId,
+    pub(super) attempt: u32,
+    pulse: Arc<Pulse>,
+    log: Arc<ActivityLog>,
+    handle: AbortHandle,
+    is_scheduled: bool,
+}
+
+impl Begun {
+    /// It is durable that this instance makes the attempt.
+    pub(super) fn scheduled(mut self, number: InstanceNumber) -> InFlight {
+        self.is_scheduled = true;
+        self.log.show(number);
+        self.pulse.schedule(number);
+        InFlight { attempt: self.attempt, handle: self.handle.clone(), pulse: Arc::clone(&self.pulse) }
+    }
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        if !self.is_scheduled {
+            self.handle.abort();
         }
     }
 }

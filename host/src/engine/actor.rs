@@ -183,6 +183,11 @@ impl Actor {
         Self { number, lane: OnceLock::new(), state: Mutex::new(state) }
     }
 
+    /// For what is left to be done for an instance that has ended.
+    pub(super) fn of_ended(number: InstanceNumber) -> Arc<Self> {
+        Arc::new(Self::new(number, State::default()))
+    }
+
     /// It is an instance of the hub with these slices.
     pub(super) fn is_of(&self, lane: &Arc<Lane>) {
         self.lane.get_or_init(|| Arc::clone(lane));

@@ -11,16 +11,19 @@ use durawasm_core::{
     TaskId,
 };
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::Inner;
 use super::actor::{Actor, Content, Envelope};
+use super::ahead::Ahead;
 use super::client::SendError;
 use super::commit::numbered;
 use super::executor::{GuestRole, OrchestratorRun, RunEnd};
+use super::logs::{LogLimits, LogLine, Ring};
 use super::moves::Change;
 use super::session::Session;
 use super::share::Share;
-use super::spans::{self, Context};
+use super::spans;
 use super::waiters::{End, Waiter};
 use crate::fair::Permit;
 use crate::store::{
@@ -47,6 +50,19 @@ pub(super) struct Live {
     pub(super) place: Option<Permit>,
     /// The guest's part of what the hub has.
     pub(super) share: Arc<Share>,
+    /// What it and the activities that ran ahead have logged since the last commit.
+    pub(super) logged: Ring,
+}
+
+impl Live {
+    /// Takes what the guest has logged until now, so that what is logged next comes after it.
+    pub(super) fn keep_log(&mut self) {
+        self.keep_lines(self.session.take_log());
+    }
+
+    pub(super) fn keep_lines(&mut self, lines: impl IntoIterator<Item = LogLine>) {
+        self.logged.extend(lines, &LogLimits::default());
+    }
 }
 
 /// What a step came to.
@@ -126,14 +142,18 @@ impl Inner {
             // It is about to be removed with its hub.
             return refuse(batch, &SendError::Unknown, Step::Over);
         }
+        let began = Instant::now();
         let mut taken = self.take(&mut live, batch);
-        let mut decision = live.session.with(Orchestration::take_decision);
-        let host_fault = taken.run && self.run(&mut live).await;
-        if !host_fault {
+        let decision = live.session.with(Orchestration::take_decision);
+        let ahead = if taken.run && self.run(&mut live).await {
             // What a guest did that the host could not carry on is not decided: it does it again.
-            decision = decision.then(live.session.with(Orchestration::take_decision));
-        }
-        match self.save(actor, &mut live, (decision, host_fault, taken.mail.clone())).await {
+            Ahead { decision, begun: Vec::new(), host_fault: true }
+        } else {
+            let decision = decision.then(live.session.with(Orchestration::take_decision));
+            self.run_ahead(&mut live, decision, began).await
+        };
+        let host_fault = ahead.host_fault;
+        match self.save(actor, &mut live, (ahead, taken.mail.clone())).await {
             Ok(()) => {}
             Err(error) => {
                 let (error, gone) = match error {
@@ -187,7 +207,7 @@ impl Inner {
         let failed_history = (record.status == Status::Failed).then_some(history);
         let session = Arc::new(Session::new(orchestration));
         if !record.status.is_terminal() && !activities.is_empty() {
-            self.act(actor, &record, activities, self.context_of(&session));
+            self.act(actor, &record, (activities, Vec::new()), self.context_of(&session));
         }
         Ok(Some(Box::new(Live {
             record,
@@ -199,6 +219,7 @@ impl Inner {
             used: Usage::default(),
             place: None,
             share: Arc::default(),
+            logged: Ring::default(),
         })))
     }
 
@@ -411,14 +432,15 @@ impl Inner {
         self: &Arc<Self>,
         actor: &Arc<Actor>,
         live: &mut Live,
-        (decision, host_fault, mail): (Decision, bool, Vec<MailId>),
+        (Ahead { decision, begun, host_fault }, mail): (Ahead, Vec<MailId>),
     ) -> Result<(), CommitError> {
-        // What a guest logged that the host could not carry on, it logs again.
-        let logged = live.session.take_log();
-        let logged = if host_fault { Default::default() } else { logged };
         if host_fault {
+            // What a guest logged that the host could not carry on, it logs again.
+            drop(live.session.take_log());
             live.ran = None;
         }
+        live.keep_log();
+        let logged = std::mem::take(&mut live.logged).into_lines();
         if decision == Decision::default() && !host_fault {
             // A replay that came to nothing new.
             live.ran = None;
@@ -452,35 +474,12 @@ impl Inner {
             actor.forget_activities();
             self.wake(number);
         }
-        self.act(actor, &live.record, effects, context);
+        self.act(actor, &live.record, (effects, begun), context);
         self.post_mail(sent(first_mail));
         if live.record.status.is_terminal() {
             self.waiters.ended(number, end);
         }
         Ok(())
-    }
-
-    /// Does what a durable decision asks for, as a part of the span at this place.
-    pub(super) fn act(
-        self: &Arc<Self>,
-        actor: &Arc<Actor>,
-        record: &InstanceRecord,
-        effects: Vec<Effect>,
-        context: Option<Context>,
-    ) {
-        for effect in effects {
-            match effect {
-                Effect::RunActivity(call) => {
-                    let task = call.task;
-                    actor.started(task, self.run_activity(record, call, context.clone()));
-                }
-                Effect::SetTimer { task, due } => self.timers.set(record.number, task, (due, self.now())),
-                Effect::ClearTimer { task, due } => self.timers.clear(record.number, task, due),
-                Effect::CancelActivity { task } => actor.cancel(task, self.settings.cancel_grace),
-                // It is a row of the commit.
-                Effect::Send(_) => {}
-            }
-        }
     }
 }
 

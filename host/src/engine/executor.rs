@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use durawasm_core::model::Outcome;
 use durawasm_core::{Failure, Payload};
+use tokio::sync::SetOnce;
 
 use super::guest_client::GuestClient;
 use super::http::{HttpEnd, HttpRun};
@@ -16,7 +17,7 @@ pub use super::meters::{GuestRole, Stops};
 use super::session::Session;
 pub use super::share::{MemoryShort, Share};
 pub use super::streams::{BrokenOff, Piece, PieceStream, StreamedCall, StreamedResponse};
-use crate::store::{AppVersion, BoxFuture, Digest, HubName};
+use crate::store::{AppVersion, BoxFuture, Digest, HubName, InstanceNumber};
 
 /// Runs guests, and reaches the outside on their behalf. Knows components; knows no store and no mailbox.
 pub trait Executor: Send + Sync + 'static {
@@ -80,6 +81,7 @@ pub struct OrchestratorRun {
 pub struct Pulse {
     canceled: AtomicBool,
     last: Mutex<Option<Payload>>,
+    scheduled: SetOnce<InstanceNumber>,
 }
 
 impl Pulse {
@@ -90,6 +92,23 @@ impl Pulse {
             *self.last.lock().unwrap_or_else(PoisonError::into_inner) = details;
         }
         self.canceled.load(Ordering::Acquire)
+    }
+
+    /// Waits until it is durable that the attempt is to be made. Before that it may run ahead, but nobody must see anything
+    /// of it: whatever goes out of the guest, or comes in from what others change, waits for this.
+    pub async fn scheduled(&self) {
+        self.scheduled.wait().await;
+    }
+
+    /// The attempt is to be made, for this instance; says so once.
+    pub(crate) fn schedule(&self, number: InstanceNumber) {
+        // It is the same each time.
+        drop(self.scheduled.set(number));
+    }
+
+    /// Whose it is, as soon as that is durable.
+    pub(crate) async fn caller(&self) -> InstanceNumber {
+        *self.scheduled.wait().await
     }
 
     pub(crate) fn cancel(&self) {

@@ -1,7 +1,8 @@
 //! What functions log, kept in memory for whoever looks after an instance: bounded for each instance and in total.
 //!
 //! An orchestrator's lines are taken with the commit of the episode that wrote them: so they are there once, however
-//! often it is replayed, and lines of an episode that was not saved never are. An activity's are there at once.
+//! often it is replayed, and lines of an episode that was not saved never are. An activity's are there at once,
+//! as soon as it is durable that it runs.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -106,6 +107,10 @@ impl Ring {
         }
     }
 
+    pub(super) fn extend(&mut self, lines: impl IntoIterator<Item = LogLine>, limits: &LogLimits) {
+        lines.into_iter().for_each(|line| self.push(line, limits));
+    }
+
     pub(super) fn into_lines(self) -> VecDeque<LogLine> {
         self.lines
     }
@@ -187,19 +192,44 @@ impl Logs {
 pub struct ActivityLog {
     logs: Arc<Logs>,
     clock: Clock,
-    number: InstanceNumber,
     function: Arc<str>,
     attempt: u32,
+    place: Mutex<LogPlace>,
+}
+
+/// Where lines of an activity go.
+enum LogPlace {
+    /// Nobody may see them yet.
+    Held(Ring),
+    /// To the instance that called it.
+    Of(InstanceNumber),
 }
 
 impl ActivityLog {
-    pub(super) fn new(
-        logs: &Arc<Logs>,
-        clock: &Clock,
-        number: InstanceNumber,
-        (function, attempt): (&str, u32),
-    ) -> Self {
-        Self { logs: Arc::clone(logs), clock: Arc::clone(clock), number, function: function.into(), attempt }
+    /// Of an attempt that nobody may see yet.
+    pub(super) fn new(logs: &Arc<Logs>, clock: &Clock, (function, attempt): (&str, u32)) -> Self {
+        let place = Mutex::new(LogPlace::Held(Ring::default()));
+        Self { logs: Arc::clone(logs), clock: Arc::clone(clock), function: function.into(), attempt, place }
+    }
+
+    fn place(&self) -> MutexGuard<'_, LogPlace> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// It is durable that this instance makes the attempt.
+    pub(super) fn show(&self, number: InstanceNumber) {
+        let place = &mut *self.place();
+        if let LogPlace::Held(ring) = std::mem::replace(place, LogPlace::Of(number)) {
+            self.logs.append(number, ring.into_lines());
+        }
+    }
+
+    /// What was logged and nobody may see yet.
+    pub(super) fn take_held(&self) -> VecDeque<LogLine> {
+        match &mut *self.place() {
+            LogPlace::Held(ring) => std::mem::take(ring).into_lines(),
+            LogPlace::Of(_) => VecDeque::new(),
+        }
     }
 
     /// Keeps a line. The caller has bounded it.
@@ -212,7 +242,10 @@ impl ActivityLog {
             attempt: Some(self.attempt),
             text: text.into(),
         };
-        self.logs.append(self.number, [line]);
+        match &mut *self.place() {
+            LogPlace::Held(ring) => ring.push(line, &self.logs.limits),
+            LogPlace::Of(number) => self.logs.append(*number, [line]),
+        }
     }
 }
 

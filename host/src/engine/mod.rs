@@ -6,6 +6,7 @@
 mod activities;
 mod actor;
 mod afterwards;
+mod ahead;
 mod apps;
 mod backup;
 pub mod client;
@@ -100,6 +101,9 @@ pub struct Settings {
     pub function_timeout: Duration,
     /// How long a start's answer waits for the first episode, so that both fit into one commit.
     pub start_patience: Duration,
+    /// How long an orchestration may go on, from one activity of which nobody can see anything to the next, before all of
+    /// that becomes durable with one commit. Zero: each step is durable before the next one begins.
+    pub run_ahead: Duration,
     /// Instances that ended longer ago than this are purged; none: they are kept.
     pub retention: Option<Duration>,
     /// How much is kept of what functions log.
@@ -123,6 +127,7 @@ impl Default for Settings {
             function_patience: Duration::from_secs(10),
             function_timeout: Duration::from_secs(100),
             start_patience: Duration::from_millis(2),
+            run_ahead: Duration::from_millis(2),
             retention: None,
             logs: LogLimits::default(),
             spans: None,

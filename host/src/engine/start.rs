@@ -7,8 +7,12 @@ use durawasm_core::model::{Tags, check_instance_id};
 use durawasm_core::{
     AwaitedBy, ChildStart, Effect, ExecutionStarted, InstanceId, Message, Orchestration, Payload, Status, Timestamp,
 };
+use tokio::time::Instant;
 
 use super::Inner;
+use super::activities::Begun;
+use super::actor::Actor;
+use super::ahead::Ahead;
 use super::apps::Found;
 use super::client::{Reuse, SendError, StartError, StartRequest};
 use super::commit::numbered;
@@ -37,6 +41,8 @@ enum First {
     Running,
     /// The host could not run it now: the same, from the beginning.
     Postponed,
+    /// It ended, and the host could not go on with what ran ahead after it: that much is one commit, the rest is replayed.
+    Interrupted,
 }
 
 /// Whether a start lets the guest run before it is saved.
@@ -317,6 +323,7 @@ impl Inner {
             used: Usage::default(),
             place: None,
             share: Arc::default(),
+            logged: Default::default(),
         })
     }
 
@@ -336,8 +343,8 @@ impl Inner {
         (reuse, mail): (store::Reuse, Vec<MailId>),
         first_episode: FirstEpisode,
     ) -> Result<(), CommitError> {
-        let mut decision = live.session.with(Orchestration::take_decision);
-        let first = match first_episode {
+        let (decision, began) = (live.session.with(Orchestration::take_decision), Instant::now());
+        let mut first = match first_episode {
             FirstEpisode::Later => First::Postponed,
             FirstEpisode::Now => match tokio::time::timeout(self.settings.start_patience, self.run(&mut live)).await {
                 Ok(false) => First::Done,
@@ -345,32 +352,41 @@ impl Inner {
                 Err(_) => First::Running,
             },
         };
+        let mut ahead = Ahead { decision, begun: Vec::new(), host_fault: false };
+        if first == First::Done {
+            let decision = ahead.decision.then(live.session.with(Orchestration::take_decision));
+            ahead = self.run_ahead(&mut live, decision, began).await;
+        }
+        if ahead.host_fault {
+            first = First::Interrupted;
+        }
         let (hub, id) = (live.record.hub.clone(), live.record.id.clone());
         let _starting = self.starting.begin(&hub, &id);
-        if first == First::Done {
-            decision = decision.then(live.session.with(Orchestration::take_decision));
-        }
-        self.save_start(live, decision, (Expect::Startable(reuse), mail, first)).await
+        self.save_start(live, ahead, (Expect::Startable(reuse), mail, first)).await
     }
 
     async fn save_start(
         self: &Arc<Self>,
         mut live: Box<Live>,
-        decision: durawasm_core::Decision,
+        Ahead { decision, begun, .. }: Ahead,
         (expect, mail, first): (Expect, Vec<MailId>, First),
     ) -> Result<(), CommitError> {
         let input = live.session.started().input;
         let spans = if first == First::Done { self.span_step(&mut live) } else { None };
         let context = self.context_of(&live.session);
-        let logged = if first == First::Done { live.session.take_log() } else { Default::default() };
-        let (mut commit, effects) = if first == First::Done {
-            self.commit_of(&mut live, decision, (expect, mail))
-        } else {
+        if first == First::Done {
+            live.keep_log();
+        }
+        let logged = std::mem::take(&mut live.logged).into_lines();
+        let (mut commit, effects) = match first {
+            First::Done | First::Interrupted => self.commit_of(&mut live, decision, (expect, mail)),
             // The guest may have gone on meanwhile: what it did is not part of this commit.
-            let status = Status::Pending;
-            let record = InstanceRecord { status, ready: true, ..live.record.clone() };
-            (start_only(record, decision, (expect, mail)), Vec::new())
+            First::Running | First::Postponed => {
+                let record = InstanceRecord { status: Status::Pending, ..live.record.clone() };
+                (start_only(record, decision, (expect, mail)), Vec::new())
+            }
         };
+        commit.record.ready |= first != First::Done;
         if commit.payloads.input.is_none() {
             commit.payloads.input = Some(input);
         }
@@ -386,7 +402,7 @@ impl Inner {
         if let Some(waiter) = live.waiter.take() {
             self.waiters.add(number, &waiter);
         }
-        self.take_up((live, end), (effects, first, fresh), loads, context).await;
+        self.take_up((live, end), (effects, begun), (first, fresh, loads), context).await;
         // Not before the instance has its actor: what comes back to it would load it beside this one.
         self.post_mail(sent(first_mail));
         Ok(())
@@ -397,12 +413,16 @@ impl Inner {
     async fn take_up(
         self: &Arc<Self>,
         (live, end): (Box<Live>, End),
-        (effects, first, fresh): (Vec<Effect>, First, bool),
-        loads: u64,
+        (effects, begun): (Vec<Effect>, Vec<Begun>),
+        (first, fresh, loads): (First, bool, u64),
         context: Option<Context>,
     ) {
         let number = live.record.number;
         if live.record.status.is_terminal() {
+            // Activities that it did not wait for go on.
+            let actor = Actor::of_ended(number);
+            self.act(&actor, &live.record, (effects, begun), context);
+            actor.forget_activities();
             self.waiters.ended(number, end);
             return;
         }
@@ -412,14 +432,17 @@ impl Inner {
             return;
         }
         let record = live.record.clone();
-        if let Some(actor) = self.actors.adopt(number, live) {
+        // What the host failed to go on with is loaded and replayed.
+        if first != First::Interrupted
+            && let Some(actor) = self.actors.adopt(number, live)
+        {
             if let Some(hub) = self.hubs.get(&record.hub) {
                 actor.is_of(&hub.lanes().slices);
             }
             // Somebody may have loaded it, taken it further and let it go before it had its actor.
             let is_untouched = self.actors.loads() == loads || self.is_current(&record).await;
             if is_untouched {
-                self.act(&actor, &record, effects, context);
+                self.act(&actor, &record, (effects, begun), context);
                 if first == First::Running || fresh {
                     self.wake(number);
                 }

@@ -63,7 +63,7 @@ macro_rules! take {
 
 impl wit::Host for DurableView<'_> {
     async fn start_new(&mut self, name: String, input: Option<String>, options: wit::StartOptions) -> Answer<String> {
-        let client = self.client("start-new")?;
+        let client = self.client("start-new").await?;
         let request = wit::StartRequest { name, input, options };
         let request = take!(start_request(&client, request, self.0.limits.payload));
         match client.engine().start(request).await {
@@ -73,7 +73,7 @@ impl wit::Host for DurableView<'_> {
     }
 
     async fn start_many(&mut self, requests: Vec<wit::StartRequest>) -> Answer<Vec<String>> {
-        let client = self.client("start-many")?;
+        let client = self.client("start-many").await?;
         let limit = self.0.limits.payload;
         let requests = requests.into_iter().map(|request| start_request(&client, request, limit));
         let requests: Vec<_> = take!(requests.collect::<wasmtime::Result<_>>());
@@ -84,45 +84,45 @@ impl wit::Host for DurableView<'_> {
     }
 
     async fn get_status(&mut self, instance_id: String, parts: wit::Parts) -> Answer<Option<wit::Status>> {
-        let client = self.client("get-status")?;
+        let client = self.client("get-status").await?;
         let wanted = Parts { payloads: true, history: parts.history };
         let found = client.engine().instance(client.hub(), &instance_id, wanted).await;
         Ok(found.map(|view| view.map(|view| status(&client, &view, parts))).map_err(store_error))
     }
 
     async fn raise_event(&mut self, instance_id: String, name: String, data: Option<String>) -> Answer<()> {
-        let client = self.client("raise-event")?;
+        let client = self.client("raise-event").await?;
         let name = take!(convert::name("an event", name));
         let input = take!(convert::payload("the event's data", data, self.0.limits.payload));
         send(&client, &instance_id, Message::EventRaised { name, input }).await
     }
 
     async fn terminate(&mut self, instance_id: String, reason: Option<String>, recursive: bool) -> Answer<()> {
-        let client = self.client("terminate")?;
+        let client = self.client("terminate").await?;
         let reason = take!(reason.map(convert::reason).transpose());
         send(&client, &instance_id, Message::Terminate { reason, recursive }).await
     }
 
     async fn suspend(&mut self, instance_id: String, reason: Option<String>) -> Answer<()> {
-        let client = self.client("suspend")?;
+        let client = self.client("suspend").await?;
         let reason = take!(reason.map(convert::reason).transpose());
         send(&client, &instance_id, Message::Suspend { reason }).await
     }
 
     async fn resume(&mut self, instance_id: String, reason: Option<String>) -> Answer<()> {
-        let client = self.client("resume")?;
+        let client = self.client("resume").await?;
         let reason = take!(reason.map(convert::reason).transpose());
         send(&client, &instance_id, Message::Resume { reason }).await
     }
 
     async fn rewind(&mut self, instance_id: String, reason: Option<String>) -> Answer<()> {
-        let client = self.client("rewind")?;
+        let client = self.client("rewind").await?;
         let reason = take!(reason.map(convert::reason).transpose());
         Ok(client.engine().rewind(client.hub(), &instance_id, reason).await.map_err(send_error))
     }
 
     async fn restart(&mut self, instance_id: String, fresh_id: bool) -> Answer<String> {
-        let client = self.client("restart")?;
+        let client = self.client("restart").await?;
         match client.engine().restart(client.hub(), &instance_id, fresh_id).await {
             Ok(id) => Ok(Ok(id.to_string())),
             Err(RestartError::Unknown) => Ok(Err(Error::NotFound)),
@@ -131,7 +131,7 @@ impl wit::Host for DurableView<'_> {
     }
 
     async fn wait_for_completion(&mut self, instance_id: String, timeout: f64) -> Answer<Option<wit::Status>> {
-        let client = self.client("wait-for-completion")?;
+        let client = self.client("wait-for-completion").await?;
         let timeout = Duration::from_secs_f64(take!(convert::duration("the timeout", timeout, false)) / 1_000.0);
         let parts = wit::Parts { input: true, history: false, history_output: false };
         Ok(match client.engine().wait(client.hub(), &instance_id, timeout).await {
@@ -154,7 +154,7 @@ impl wit::Host for DurableView<'_> {
         top: Option<u32>,
         continuation: Option<String>,
     ) -> Answer<wit::Page> {
-        let client = self.client("list-instances")?;
+        let client = self.client("list-instances").await?;
         let filter = take!(filter_of(filter));
         let after = match continuation.map(|text| Position::from_token(&text)) {
             None => None,
@@ -166,7 +166,7 @@ impl wit::Host for DurableView<'_> {
     }
 
     async fn purge(&mut self, instance_id: String, recursive: bool) -> Answer<u32> {
-        let client = self.client("purge")?;
+        let client = self.client("purge").await?;
         let options = PurgeOptions { force: false, recursive };
         Ok(match client.engine().purge(client.hub(), &instance_id, options).await {
             Ok(count) => Ok(u32::try_from(count).unwrap_or(u32::MAX)),
@@ -177,14 +177,14 @@ impl wit::Host for DurableView<'_> {
     }
 
     async fn purge_many(&mut self, filter: wit::Filter, recursive: bool) -> Answer<u32> {
-        let client = self.client("purge-many")?;
+        let client = self.client("purge-many").await?;
         let filter = take!(filter_of(filter));
         let purged = client.engine().purge_many(client.hub(), &filter, recursive).await;
         Ok(purged.map(|count| u32::try_from(count).unwrap_or(u32::MAX)).map_err(store_error))
     }
 
     async fn wait_for_start(&mut self, instance_id: String, timeout: f64) -> Answer<Option<wit::Status>> {
-        let client = self.client("wait-for-start")?;
+        let client = self.client("wait-for-start").await?;
         let timeout = Duration::from_secs_f64(take!(convert::duration("the timeout", timeout, false)) / 1_000.0);
         let parts = wit::Parts { input: true, history: false, history_output: false };
         Ok(match client.engine().wait_for_start(client.hub(), &instance_id, timeout).await {
@@ -196,7 +196,7 @@ impl wit::Host for DurableView<'_> {
     }
 
     async fn create_management_payload(&mut self, instance_id: String) -> wasmtime::Result<wit::ManagementPayload> {
-        let payload = self.client("create-management-payload")?.management_payload(&instance_id);
+        let payload = self.client("create-management-payload").await?.management_payload(&instance_id);
         Ok(wit::ManagementPayload {
             id: payload.id,
             status_query_get_uri: payload.status_query_get_uri,

@@ -57,6 +57,7 @@ impl WasiHttpHooks for Outgoing {
 }
 
 async fn send(reach: &Arc<Reach>, request: Request<WasiBody>, options: RequestOptions) -> Result<Answered, Error> {
+    reach.may_be_seen().await;
     let first_byte = options.first_byte_timeout.unwrap_or(PATIENCE);
     let patience = options.connect_timeout.unwrap_or(PATIENCE).saturating_add(first_byte);
     let sent = timeout(patience, async {

@@ -23,7 +23,7 @@ use super::guest::{Guest, Role, fail};
 use super::limits::{CAUSES, FAILURE_TEXT, HOST_NAME, NAMES, REQUESTS, SOCKETS};
 use super::stdio::{GuestLog, Level, cut};
 use crate::engine::QuotaExceeded;
-use crate::engine::executor::Share;
+use crate::engine::executor::{Pulse, Share};
 use crate::engine::http::Traffic;
 use crate::net::egress::{Egress, look_up, report};
 use crate::net::rules::{Refusal, Rules};
@@ -36,6 +36,8 @@ pub(super) struct Reach {
     /// A place for each `wasi:http` request that is under way or whose response is being read.
     pub(super) places: Arc<Semaphore>,
     share: Arc<Share>,
+    /// Of an activity.
+    pulse: Option<Arc<Pulse>>,
     log: Arc<GuestLog>,
     /// It was told that what it sends and receives has to wait.
     told: AtomicBool,
@@ -54,19 +56,27 @@ struct State {
 impl Reach {
     /// Of a guest in this role; none: it has no network.
     pub(super) fn of(role: &Role, egress: &Arc<Egress>, log: &Arc<GuestLog>) -> Option<Arc<Self>> {
-        let (hub, share) = match role {
-            Role::Activity(run) => (run.hub.clone(), Arc::clone(&run.share)),
-            Role::Function(run) => (run.client.hub().clone(), Arc::clone(&run.share)),
+        let (hub, share, pulse) = match role {
+            Role::Activity(run) => (run.hub.clone(), Arc::clone(&run.share), Some(Arc::clone(&run.pulse))),
+            Role::Function(run) => (run.client.hub().clone(), Arc::clone(&run.share), None),
             Role::Orchestrator(..) | Role::Describe => return None,
         };
         let (egress, log) = (Arc::clone(egress), Arc::clone(log));
         let places = Arc::new(Semaphore::new(REQUESTS));
-        Some(Arc::new(Self { egress, hub, places, share, log, told: AtomicBool::default(), state: Mutex::default() }))
+        let (told, state) = (AtomicBool::default(), Mutex::default());
+        Some(Arc::new(Self { egress, hub, places, share, pulse, log, told, state }))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         // Every change is one insertion.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until the guest may be seen.
+    pub(super) async fn may_be_seen(&self) {
+        if let Some(pulse) = &self.pulse {
+            pulse.scheduled().await;
+        }
     }
 
     fn rules(&self) -> Arc<Rules> {
@@ -154,6 +164,7 @@ impl Reach {
                 return Err(ErrorCode::AccessDenied);
             }
         }
+        self.may_be_seen().await;
         let found = look_up(&host).await.map_err(|error| {
             self.log.line(Level::Debug, &error.to_string());
             ErrorCode::NameUnresolvable
@@ -182,7 +193,11 @@ impl Reach {
                 | SocketAddrUse::UdpSend
                 | SocketAddrUse::UdpReceive => false,
             };
-            Box::pin(async move { allowed })
+            let reach = Arc::clone(&reach);
+            Box::pin(async move {
+                reach.may_be_seen().await;
+                allowed
+            })
         });
     }
 }

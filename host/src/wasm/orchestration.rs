@@ -60,9 +60,13 @@ impl DurableView<'_> {
     }
 
     /// The durable client, which orchestrators may not use: what they do is replayed.
-    pub(super) fn client(&self, function: &str) -> wasmtime::Result<GuestClient> {
+    pub(super) async fn client(&mut self, function: &str) -> wasmtime::Result<GuestClient> {
         let (role, instead) = match &self.0.role {
-            Role::Activity(run) => return Ok(run.client.clone()),
+            Role::Activity(run) => {
+                let (client, pulse) = (run.client.clone(), Arc::clone(&run.pulse));
+                pulse.scheduled().await;
+                return Ok(client);
+            }
             Role::Function(run) => return Ok(run.client.clone()),
             Role::Orchestrator(..) => {
                 ("an orchestrator", "use its own calls for sub-orchestrations and events, or do it in an activity")

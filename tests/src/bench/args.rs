@@ -38,6 +38,9 @@ pub(super) struct Args {
     /// Idle hubs, each with an app and 20 finished instances (hubs)
     #[arg(long, default_value_t = 2_000, value_name = "HUBS")]
     pub(super) hubs: u64,
+    /// Every step is durable before the next one begins (the server's --run-ahead 0), as when all activities talk to others
+    #[arg(long)]
+    pub(super) stepwise: bool,
     /// Directory for the servers' data; must be on a real disk [default: target/bench]
     #[arg(long, value_name = "DIR")]
     pub(super) data: Option<PathBuf>,

@@ -30,6 +30,7 @@ const WATCH: Duration = Duration::from_millis(20);
 pub(super) struct Program {
     path: PathBuf,
     data: PathBuf,
+    stepwise: bool,
 }
 
 impl Program {
@@ -41,7 +42,7 @@ impl Program {
         };
         let data = args.data.clone().unwrap_or_else(|| guests::root().join("target/bench"));
         std::fs::create_dir_all(&data).with_context(|| data.display().to_string())?;
-        Ok(Self { path, data })
+        Ok(Self { path, data, stepwise: args.stepwise })
     }
 
     /// A server on a fresh directory, ready to take requests.
@@ -73,6 +74,9 @@ impl Program {
         command.arg(format!("sled:{}", data.display()));
         if let Some(delay) = sync_delay {
             command.args(["--bench-sync-delay-us", &delay.as_micros().to_string()]);
+        }
+        if self.stepwise {
+            command.args(["--run-ahead", "0"]);
         }
         // What a guest does wrong is logged; thousands of such lines would be measured as well.
         command.env("RUST_LOG", "error").stdout(Stdio::null());

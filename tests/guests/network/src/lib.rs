@@ -66,6 +66,7 @@ fn reach(what: &str) -> Result<Value> {
             }
             Ok(json!(open.len()))
         }
+        "echo" => Ok(json!(rest)),
         "tcp" => say_and_hear(rest),
         // How often it may look up a name.
         "lookups" => Ok(json!((0..1000).take_while(|_| (rest, 0).to_socket_addrs().is_ok()).count())),
@@ -115,9 +116,45 @@ fn postgres(rest: &str) -> Result<Value> {
     }
 }
 
+/// Beside what all can: `start id`, another instance that echoes.
 #[durawasm::activity(name = "Reach")]
-fn reach_activity(_ctx: ActivityContext, what: String) -> Result<Value> {
-    reach(&what)
+fn reach_activity(ctx: ActivityContext, what: String) -> Result<Value> {
+    ctx.info(&what);
+    match what.split_once(' ') {
+        Some(("start", id)) => {
+            let started = ctx.client().start_new("Asks").instance_id(id).input("echo of another").send();
+            started.map(Value::from).map_err(Error::msg)
+        }
+        Some(_) | None => reach(&what),
+    }
+}
+
+/// The activity above for each, one after the other.
+#[durawasm::orchestrator(name = "AsksEach")]
+async fn asks_each(ctx: OrchestrationContext, all: Vec<String>) -> Result<Vec<Value>> {
+    let mut answers = vec![];
+    for what in all {
+        answers.push(ctx.call_activity("Reach", what).await?);
+    }
+    Ok(answers)
+}
+
+/// The same once somebody says which.
+#[durawasm::orchestrator(name = "AsksWhenTold")]
+async fn asks_when_told(ctx: OrchestrationContext) -> Result<Vec<Value>> {
+    let all: Vec<String> = ctx.wait_for_event("Ask").await?;
+    let mut answers = vec![];
+    for what in all {
+        answers.push(ctx.call_activity("Reach", what).await?);
+    }
+    Ok(answers)
+}
+
+/// Has the activity run and does not wait for it.
+#[durawasm::orchestrator(name = "Leaves")]
+async fn leaves(ctx: OrchestrationContext, what: String) -> Result<&'static str> {
+    drop(ctx.call_activity::<Value>("Reach", what));
+    Ok("gone")
 }
 
 /// The activity above.
@@ -137,4 +174,4 @@ fn reach_http(_ctx: FunctionContext, request: HttpRequest) -> Result<HttpRespons
     HttpResponse::new(200).json(&reach(request.text()?)?)
 }
 
-durawasm::app!(asks, reach_activity, reach_http, reaches);
+durawasm::app!(asks, asks_each, asks_when_told, leaves, reach_activity, reach_http, reaches);
