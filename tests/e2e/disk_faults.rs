@@ -54,7 +54,9 @@ impl Disk {
 
     /// A disk that works, except while it is made to hang.
     fn serve_without_faults(&self) -> Program {
-        self.spawn(|command| drop(command.env("DISK_HANG", &self.hang)))
+        self.spawn(|command| {
+            command.env("DISK_HANG", &self.hang);
+        })
     }
 
     fn spawn(&self, configure: impl FnOnce(&mut Command)) -> Program {
@@ -68,7 +70,9 @@ impl Disk {
     fn serve(&self, fault: &Fault) -> Program {
         let Fault { kind, after, error, times, .. } = fault;
         let fault = format!("{kind} {after} {error} {times}");
-        self.spawn(|command| drop(command.env("DISK_FAULT", fault).env("DISK_CURE", &self.cure)))
+        self.spawn(|command| {
+            command.env("DISK_FAULT", fault).env("DISK_CURE", &self.cure);
+        })
     }
 
     fn said(&self) -> String {
