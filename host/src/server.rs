@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -26,7 +26,7 @@ use crate::origin::{Origin, Pages};
 use crate::restore;
 use crate::store::memory::MemoryStore;
 use crate::store::sled::{SledOptions, SledStore};
-use crate::store::{SharedStore, portable};
+use crate::store::{SharedStore, Stall, portable};
 use crate::wasm::{self, WasmExecutor};
 
 /// Bytes below which a key may be guessed.
@@ -183,13 +183,30 @@ impl Server {
     }
 }
 
-/// Returns once the store of this engine has stopped for good, with the reason.
+/// Returns once the store of this engine has stopped for good, with the reason. Meanwhile it logs when the disk leaves a write
+/// unanswered for too long, and when that is over.
 pub async fn store_failure(engine: &Engine) -> String {
+    let mut stalled_since = None;
     loop {
         if let Some(reason) = engine.store_failed() {
             return reason;
         }
+        log_stall(engine.store_stalled(), &mut stalled_since);
         tokio::time::sleep(HEALTH_CHECK).await;
+    }
+}
+
+fn log_stall(stall: Option<Stall>, since: &mut Option<Instant>) {
+    match (stall, *since) {
+        (Some(stall), None) => {
+            *since = Instant::now().checked_sub(stall.lasts);
+            tracing::warn!("{stall}; what is to be written waits, and /readyz answers 503 until the disk goes on");
+        }
+        (None, Some(began)) => {
+            *since = None;
+            tracing::info!("the disk answers again, after {} s; what waited goes on", began.elapsed().as_secs());
+        }
+        (Some(_), Some(_)) | (None, None) => {}
     }
 }
 

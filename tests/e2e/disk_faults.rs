@@ -42,23 +42,36 @@ struct Disk {
     library: PathBuf,
     /// While it exists, the disk works.
     cure: PathBuf,
+    /// While it exists, no sync ends of the file that it names.
+    hang: PathBuf,
 }
 
 impl Disk {
     fn new(directory: &Path) -> Self {
-        let [data, log, cure] = ["data", "log", "cure"].map(|name| directory.join(name));
-        Self { data, log, library: shim(directory), cure }
+        let [data, log, cure, hang] = ["data", "log", "cure", "hang"].map(|name| directory.join(name));
+        Self { data, log, library: shim(directory), cure, hang }
+    }
+
+    /// A disk that works, except while it is made to hang.
+    fn serve_without_faults(&self) -> Program {
+        self.spawn(|command| {
+            command.env("DISK_HANG", &self.hang);
+        })
+    }
+
+    fn spawn(&self, configure: impl FnOnce(&mut Command)) -> Program {
+        Program::spawn(&self.data, port(), |command| {
+            command.env("LD_PRELOAD", &self.library).env("DISK_DIRECTORY", &self.data);
+            command.stderr(File::create(&self.log).unwrap());
+            configure(command);
+        })
     }
 
     fn serve(&self, fault: &Fault) -> Program {
         let Fault { kind, after, error, times, .. } = fault;
-        Program::spawn(&self.data, port(), |command| {
-            command
-                .env("LD_PRELOAD", &self.library)
-                .env("DISK_DIRECTORY", &self.data)
-                .env("DISK_FAULT", format!("{kind} {after} {error} {times}"))
-                .env("DISK_CURE", &self.cure)
-                .stderr(File::create(&self.log).unwrap());
+        let fault = format!("{kind} {after} {error} {times}");
+        self.spawn(|command| {
+            command.env("DISK_FAULT", fault).env("DISK_CURE", &self.cure);
         })
     }
 
@@ -184,6 +197,106 @@ async fn without_space_it_says_so_and_with_space_it_goes_on() {
         let request = program.http.post(url).header("content-type", "application/json").body("1");
         assert_eq!(request.send().await.unwrap().status(), 202);
         assert_eq!(program.ended(&format!("waiting{number}")).await["output"], json!(1));
+    }
+}
+
+/// What the server says of its readiness, once that has this status.
+async fn readiness(program: &Program, status: u16) -> Value {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    loop {
+        let (found, body) = program.get("/readyz").await.expect("the server answers whatever its disk does");
+        if found == status {
+            return serde_json::from_str(&body).unwrap();
+        }
+        assert!(Instant::now() < deadline, "{found} {body}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Starts one after the other, until the last one is acknowledged.
+async fn start_all(program: &Program, starts: usize, bytes: usize) {
+    for number in 0..starts {
+        assert_eq!(program.start("Event", &number.to_string(), json!("x".repeat(bytes))).await, 202);
+    }
+}
+
+/// While syncs of this file hang, the server says so, and goes on by itself when they no longer do.
+async fn a_hang_is_told(file: &str, (starts, bytes): (usize, usize), said: &str) {
+    let directory = tempfile::tempdir().unwrap();
+    let disk = Disk::new(directory.path());
+    let mut program = disk.serve_without_faults();
+    program.ready().await;
+    program.deploy("flow", guests::guest("flow")).await;
+    fs::write(&disk.hang, file).unwrap();
+    let told = async {
+        let stalled = readiness(&program, 503).await;
+        assert_eq!(stalled["status"], "stalled");
+        let missing = stalled["missing"][0].as_str().unwrap();
+        let seconds = missing.strip_prefix(said).and_then(|rest| rest.strip_prefix(" for ")?.split_once(" s; "));
+        assert!(seconds.unwrap().0.parse::<u32>().unwrap() >= 10, "{missing}");
+        let (_, metrics) = program.get("/metrics").await.unwrap();
+        let longest = metrics.lines().find_map(|line| line.strip_prefix("durawasm_store_longest_write_seconds "));
+        assert!(longest.unwrap().parse::<f64>().unwrap() >= 10.0, "{metrics}");
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !disk.said().contains(said) {
+            assert!(Instant::now() < deadline, "{}", disk.said());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert!(!disk.said().contains("the disk answers again"));
+        fs::remove_file(&disk.hang).unwrap();
+        readiness(&program, 200).await;
+    };
+    tokio::join!(start_all(&program, starts, bytes), told);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while !disk.said().contains("the disk answers again, after ") {
+        assert!(Instant::now() < deadline, "{}", disk.said());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(disk.said().matches(said).count(), 1, "{}", disk.said());
+    let (_, metrics) = program.get("/metrics").await.unwrap();
+    let stalls = metrics.lines().find_map(|line| line.strip_prefix("durawasm_store_stalls_total "));
+    assert!(stalls.unwrap().parse::<u32>().unwrap() >= 1, "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_that_hangs_is_told_until_it_goes_on() {
+    a_hang_is_told("journal", (1, 10), "the disk has not answered a write of the journal").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_hangs_within_a_checkpoint_is_told_until_it_goes_on() {
+    // More than the journal holds.
+    a_hang_is_told("db", (60, 200_000), "the disk has not answered a checkpoint").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readiness_says_that_the_disk_hangs_and_is_there_again_afterwards() {
+    let gate = SyncGate::new();
+    let folder = tempfile::tempdir().unwrap();
+    let options = SledOptions { sync_gate: Some(gate.clone()), patience: Duration::ZERO, ..SledOptions::default() };
+    let store: SharedStore = Arc::new(SledStore::open(folder.path(), options).unwrap());
+    let host = Host::on(store).await;
+    host.deploy("flow", guests::guest("flow")).await;
+    gate.hold();
+    let start = host.send("POST", "/runtime/webhooks/durabletask/orchestrators/Event/x", "\"Go\"");
+    let told = async {
+        while !gate.is_waiting() {
+            tokio::task::yield_now().await;
+        }
+        let ready = host.send("GET", "/readyz", "").await;
+        assert_eq!(ready.status, 503);
+        assert_eq!(ready.json()["status"], "stalled");
+        let said = ready.json()["missing"][0].as_str().unwrap().to_owned();
+        assert!(said.starts_with("the disk has not answered a write of the journal for 0 s"), "{said}");
+        let metrics = host.send("GET", "/metrics", "").await.text();
+        assert!(metrics.contains("durawasm_store_longest_write_seconds "), "{metrics}");
+        gate.release();
+    };
+    let (started, ()) = tokio::join!(start, told);
+    assert_eq!(started.status, 202, "{}", started.text());
+    // It may write in the background.
+    while host.send("GET", "/readyz", "").await.status != 200 {
+        tokio::task::yield_now().await;
     }
 }
 

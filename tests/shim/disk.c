@@ -6,6 +6,7 @@
  *   DISK_FAULT      "KIND COUNT ERRNO TIMES": KIND is write, sync, or log for writes to the file `db`; the COUNTth of
  *                   them (from 1) fails with this error, and so do those that follow, TIMES in all (0: for ever)
  *   DISK_SLOW       every sync takes so many microseconds longer
+ *   DISK_HANG       while a file with this path exists, no sync ends of the file whose name it holds
  *   DISK_CURE       a fault does not happen while a file with this path exists
  *
  * A record is: one byte of kind, u32 length of the path, u64 number (offset, length or count), u64 length of the data,
@@ -34,7 +35,7 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static char *names[FILES];
-static const char *directory, *cure;
+static const char *directory, *cure, *hang;
 static size_t directory_length;
 static int record_fd = -1;
 static uint64_t syncs;
@@ -55,6 +56,7 @@ __attribute__((constructor)) static void begin(void) {
         fault_syncs = !strcmp(kind, "sync");
     }
     cure = getenv("DISK_CURE");
+    hang = getenv("DISK_HANG");
     const char *delay = getenv("DISK_SLOW");
     if (delay) slow = atol(delay);
 }
@@ -102,6 +104,18 @@ static int fails(int wanted) {
     if (seen < fault_from || (fault_times && seen >= fault_from + fault_times)) return 0;
     errno = fault_error;
     return 1;
+}
+
+/* Whether syncs of this file do not end now. */
+static int hangs(const char *name) {
+    const char *slash = strrchr(name, '/');
+    const char *base = slash ? slash + 1 : name;
+    char held[64];
+    int fd = hang ? (int)syscall(SYS_openat, AT_FDCWD, hang, O_RDONLY | O_CLOEXEC) : -1;
+    if (fd < 0) return 0;
+    long length = syscall(SYS_read, fd, held, sizeof held);
+    syscall(SYS_close, fd);
+    return length == (long)strlen(base) && !memcmp(held, base, (size_t)length);
 }
 
 static int opened(int fd, const char *path, int flags, int existed) {
@@ -213,6 +227,7 @@ static int synced(int fd, long call) {
     record('s', name, number, NULL, 0);
     pthread_mutex_unlock(&lock);
     if (slow > 0) usleep((useconds_t)slow);
+    while (hangs(name)) usleep(1000);
     int result = (int)syscall(call, fd);
     if (result == 0) {
         pthread_mutex_lock(&lock);

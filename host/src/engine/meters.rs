@@ -331,6 +331,10 @@ impl Inner {
     /// By hub and status. What the store cannot tell now is not there.
     async fn instances_by_hub(&self, hubs: Vec<HubName>) -> Family<HubLabels, Gauge> {
         let shown = Family::<HubLabels, Gauge>::default();
+        // It might wait for the disk as well, and what is measured of that would not be told.
+        if self.store.stalled().is_some() {
+            return shown;
+        }
         for (index, hub) in hubs.iter().enumerate() {
             let Ok(counts) = self.store.counts(hub).await else { continue };
             let (name, counts) = (if index < HUBS { hub } else { OTHER_HUBS }, counts.all());

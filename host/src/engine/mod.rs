@@ -73,7 +73,7 @@ pub use threads::Payer;
 pub use trial::{Bounds, Trial, TrialRefusal};
 pub use versions::{AppError, Needs};
 
-use crate::store::{AppRecord, HubName, InstanceNumber, PayloadParts, Payloads, SharedStore, StoreError};
+use crate::store::{AppRecord, HubName, InstanceNumber, PayloadParts, Payloads, SharedStore, Stall, StoreError};
 
 /// An eye on an instance that was just started.
 pub struct Watch(Arc<waiters::Waiter>);
@@ -422,6 +422,13 @@ impl Engine {
     #[must_use]
     pub fn store_failed(&self) -> Option<String> {
         self.inner.store.failed()
+    }
+
+    /// The write that the disk has not answered for too long, if there is one: what waits for it goes on when the disk
+    /// does.
+    #[must_use]
+    pub fn store_stalled(&self) -> Option<Stall> {
+        self.inner.store.stalled()
     }
 
     /// Drops every guest that waits in memory, as memory pressure would; they are replayed when they are needed.

@@ -12,6 +12,7 @@ pub mod meters;
 pub mod model;
 pub mod query;
 pub mod sled;
+pub mod underway;
 pub mod usage;
 
 use std::future::Future;
@@ -30,6 +31,7 @@ pub use model::{
     ScheduleKey, ScheduleState, TimerRow, TimerTrigger, Trigger, TriggerKind,
 };
 pub use query::{Counts, EXAMINED, Filter, ListQuery, Page, PayloadParts, Position, Snapshot, StatusCounts};
+pub use underway::Stall;
 pub use usage::{HubUsage, Usage};
 
 /// A boxed future, so that stores can be trait objects.
@@ -200,6 +202,12 @@ pub trait Store: Send + Sync + 'static {
     /// Why the store has stopped for good, if it has. The process should end and be started again: only opening the
     /// store anew shows what is durable.
     fn failed(&self) -> Option<String> {
+        None
+    }
+
+    /// The write that the disk has owed an answer for longest, if that is longer than [`underway::PATIENCE`]. It ends by
+    /// itself when the disk goes on. Never waits.
+    fn stalled(&self) -> Option<Stall> {
         None
     }
 }

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, TryLockError};
 use std::thread::Thread;
 
+use tokio::runtime::Handle;
+
 use super::gather::Gathered;
 use super::work::{Job, Work};
 use super::writer::{Watch, Writer};
@@ -30,11 +32,13 @@ pub(super) struct Desk {
 
 impl Desk {
     pub(super) fn new(writer: Writer, shortcut: bool) -> Arc<Self> {
+        // On the only thread of a runtime a disk that hangs would let nobody say so.
+        let alone = Handle::try_current().is_ok_and(|runtime| runtime.metrics().num_workers() < 2);
         Arc::new(Self {
             writer: Mutex::new(Some(writer)),
             idle: AtomicBool::new(false),
             thread: OnceLock::new(),
-            shortcut,
+            shortcut: shortcut && !alone,
             #[cfg(test)]
             lone: Default::default(),
         })

@@ -57,7 +57,18 @@ async fn lone_commits_and_groups_come_in_any_order_and_nothing_is_lost() {
     }
 }
 
+/// Written there, a commit that the disk does not answer would keep everybody from saying so.
 #[tokio::test]
+async fn the_only_thread_of_a_runtime_leaves_writing_to_the_stores_own() {
+    let directory = TempDir::new().unwrap();
+    let store = open(&directory);
+    for index in 0..50 {
+        store.commit(start(&format!("{index}"))).await.unwrap();
+    }
+    assert_eq!(lone(&store), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_tests_hold_back_never_goes_the_short_way() {
     let directory = TempDir::new().unwrap();
     let options = SledOptions { sync_gate: Some(SyncGate::new()), ..SledOptions::default() };

@@ -11,6 +11,7 @@ use super::open::{Promise, Sidecar};
 use super::rows::Changes;
 use super::{Shared, SledOptions};
 use crate::store::StoreError;
+use crate::store::underway::Write;
 
 /// The files of an open store, as the writer has them.
 pub(super) struct Disk {
@@ -34,6 +35,10 @@ const SLOW_SYNCS: u32 = 8;
 /// Where less is left in the journal, a batch may have to wait for a checkpoint.
 const ROOM: usize = 256 << 10;
 
+/// Where writes are noted while they are under way: those of the writer, on whichever thread. Syncs of other threads
+/// follow.
+pub(super) const PLACE: usize = 0;
+
 /// What tests and benchmarks do to a sync.
 pub(super) fn before_sync(options: &SledOptions) -> Result<(), String> {
     if let Some(gate) = &options.sync_gate {
@@ -56,16 +61,27 @@ impl Disk {
     /// whether the batch is on the disk is unknown.
     pub(super) fn apply(&mut self, rows: Changes, meta: MetaRow) -> Result<(), StoreError> {
         let began = Instant::now();
-        if !self.write(&rows, meta)? {
+        if !self.write(&rows, meta, began)? {
             self.checkpoint()?;
-            if !self.write(&rows, meta)? {
+            if !self.write(&rows, meta, Instant::now())? {
                 return self.apply_at_once(rows, meta);
             }
         }
         self.before_sync()?;
         self.journal.sync().map_err(|error| self.stopped("a sync failed", &error))?;
-        self.synced(began.elapsed());
-        self.show(rows, meta)
+        let now = Instant::now();
+        self.synced(now.saturating_duration_since(began));
+        self.show(rows, meta, now)
+    }
+
+    /// What the writer does on the disk from now on. After a failure nobody asks.
+    fn begins(&self, write: Write, now: Instant) {
+        self.shared.meters.underway().begin(PLACE, write, now);
+    }
+
+    /// The writer does nothing on the disk from now on.
+    pub(super) fn rests(&self) {
+        self.shared.meters.underway().end(PLACE, Instant::now());
     }
 
     fn synced(&mut self, took: Duration) {
@@ -102,26 +118,35 @@ impl Disk {
     }
 
     /// Makes a batch visible that is durable. An error is final.
-    pub(super) fn show(&mut self, rows: Changes, meta: MetaRow) -> Result<(), StoreError> {
+    pub(super) fn show(&mut self, rows: Changes, meta: MetaRow, now: Instant) -> Result<(), StoreError> {
+        self.begins(Write::Rows, now);
         // Before sled has the first of the rows: what it writes of them is nothing without the journal.
         self.sidecar.write(Promise::new(meta, self.checkpoint));
         self.shared.durable.announce(meta.sequence);
         self.applied = meta.sequence;
         self.shared.tree.apply(rows).map_err(|error| self.stopped("rows could not be written", &error))?;
+        self.rests();
         self.shared.durable.publish();
         Ok(())
     }
 
-    /// Writes a batch into the journal. False: there is no room for it. An error is final.
-    pub(super) fn write(&mut self, rows: &Changes, meta: MetaRow) -> Result<bool, StoreError> {
+    /// Writes a batch into the journal. False: there is no room for it. True: it is under way until it is synced, or the
+    /// writer [rests](Self::rests). An error is final.
+    pub(super) fn write(&mut self, rows: &Changes, meta: MetaRow, now: Instant) -> Result<bool, StoreError> {
+        self.begins(Write::Journal, now);
         let written = self.journal.write(meta.sequence, rows);
-        written.map_err(|error| self.stopped("the journal could not be written", &error))
+        let written = written.map_err(|error| self.stopped("the journal could not be written", &error))?;
+        if !written {
+            self.rests();
+        }
+        Ok(written)
     }
 
     /// A batch that is larger than the journal.
     fn apply_at_once(&mut self, rows: Changes, meta: MetaRow) -> Result<(), StoreError> {
         // Whoever sees a row waits until the batch is durable.
         self.shared.durable.announce(meta.sequence);
+        self.begins(Write::Rows, Instant::now());
         self.shared.tree.apply_at_once(rows).map_err(|error| self.stopped("rows could not be written", &error))?;
         self.applied = meta.sequence;
         self.checkpoint()?;
@@ -132,11 +157,13 @@ impl Disk {
 
     /// Makes everything applied durable in sled's own log, and begins the journal anew. An error is final.
     fn checkpoint(&mut self) -> Result<(), StoreError> {
+        self.begins(Write::Checkpoint, Instant::now());
         self.shared.db.flush().map_err(|error| self.stopped("a flush failed", &error))?;
         self.before_sync()?;
         self.data.sync_data().map_err(|error| self.stopped("a sync failed", &error))?;
         self.journal.restart();
         self.checkpoint = self.applied;
+        self.rests();
         Ok(())
     }
 

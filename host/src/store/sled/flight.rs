@@ -14,7 +14,6 @@ use std::sync::{Arc, mpsc};
 use std::thread::Thread;
 use std::time::{Duration, Instant};
 
-use super::SledOptions;
 use super::disk::{self, Disk};
 use super::encoding::MetaRow;
 use super::group::Touched;
@@ -22,10 +21,15 @@ use super::queue::Note;
 use super::rows::Changes;
 use super::work::Answered;
 use super::writer::Writer;
-use crate::store::StoreError;
+use super::{Shared, SledOptions};
+use crate::store::underway::Write;
+use crate::store::{StoreError, StoreMeters};
 
 /// Batches in flight, at most. Each has a thread that syncs.
 const DEPTH: usize = 4;
+
+/// The writer and those threads: so many may write at once.
+pub(super) const WRITERS: usize = DEPTH + 1;
 
 /// A sync that has ended.
 #[derive(Debug)]
@@ -57,13 +61,16 @@ struct Syncers(Vec<mpsc::Sender<u64>>);
 
 impl Syncers {
     /// To be called by the writer's thread, which they wake.
-    fn start(disk: &Disk, options: &SledOptions, notes: &mpsc::Sender<Note>) -> io::Result<Self> {
+    fn start(disk: &Disk, shared: &Shared, notes: &mpsc::Sender<Note>) -> io::Result<Self> {
         let mut threads = Vec::with_capacity(DEPTH);
         for index in 0..DEPTH {
             let (sender, orders) = mpsc::channel();
-            let (journal, options, notes) = (disk.journal_to_sync()?, options.clone(), notes.clone());
+            let (journal, notes) = (disk.journal_to_sync()?, notes.clone());
+            let (options, meters) = (shared.options.clone(), shared.meters.clone());
             let writer = std::thread::current();
-            let work = move || sync_in_turn(&orders, (&journal, &options), (&notes, &writer));
+            let work = move || {
+                sync_in_turn(&orders, (&journal, &options), (&meters, disk::PLACE + 1 + index), (&notes, &writer))
+            };
             std::thread::Builder::new().name(format!("store-sync-{index}")).spawn(work)?;
             threads.push(sender);
         }
@@ -75,11 +82,15 @@ impl Syncers {
 fn sync_in_turn(
     orders: &mpsc::Receiver<u64>,
     (journal, options): (&File, &SledOptions),
+    (meters, place): (&StoreMeters, usize),
     (notes, writer): (&mpsc::Sender<Note>, &Thread),
 ) {
     for number in orders {
+        meters.underway().begin(place, Write::Journal, Instant::now());
         let result = disk::before_sync(options).and_then(|()| journal.sync_data().map_err(|error| error.to_string()));
-        if notes.send(Note::Landed(Landing { number, result, at: Instant::now() })).is_err() {
+        let at = Instant::now();
+        meters.underway().end(place, at);
+        if notes.send(Note::Landed(Landing { number, result, at })).is_err() {
             return;
         }
         writer.unpark();
@@ -143,7 +154,7 @@ impl Writer {
             return false;
         }
         if self.flights.syncers.is_none() {
-            match Syncers::start(&self.disk, &self.shared.options, &self.notes) {
+            match Syncers::start(&self.disk, &self.shared, &self.notes) {
                 Ok(syncers) => self.flights.syncers = Some(syncers),
                 Err(error) => {
                     tracing::warn!(%error, "cannot start threads for the store's syncs; commits will wait for each other's");
@@ -162,12 +173,13 @@ impl Writer {
         }
         let began = Instant::now();
         let (rows, counts) = self.next_rows()?;
-        if !self.disk.write(&rows, self.meta)? {
+        if !self.disk.write(&rows, self.meta, began)? {
             self.land_all()?;
             self.apply_rows(rows)?;
             self.answer(answered);
             return Ok(());
         }
+        self.disk.rests();
         let Some(Syncers(threads)) = &self.flights.syncers else { return Err(syncer_ended()) };
         let number = self.flights.next;
         // At most so many are in flight as there are threads, so this one is free.
@@ -195,7 +207,7 @@ impl Writer {
             {
                 // From here on it is in the rows or in the copies: a backup that begins earlier has it in either.
                 let _writing = self.shared.aside.batch(&flight.rows);
-                self.disk.show(flight.rows, flight.meta)?;
+                self.disk.show(flight.rows, flight.meta, Instant::now())?;
             }
             self.answer(flight.answered);
         }

@@ -13,6 +13,7 @@ use super::list_tests::recounted;
 use super::{SledOptions, SledStore, SyncGate};
 use crate::store::backup::Piece;
 use crate::store::conformance::{completed, hub, next, payload, start};
+use crate::store::underway::Write;
 use crate::store::{Commit, CommitError, Committed, HubRecord, Store, StoreError};
 
 type Reply = JoinHandle<Result<Committed, CommitError>>;
@@ -26,7 +27,8 @@ struct Flying {
 }
 
 fn open(path: &Path, gate: &SyncGate) -> Arc<SledStore> {
-    let options = SledOptions { sync_gate: Some(gate.clone()), slow_sync: Duration::ZERO, ..SledOptions::default() };
+    let zero = Duration::ZERO;
+    let options = SledOptions { sync_gate: Some(gate.clone()), slow_sync: zero, patience: zero, ..Default::default() };
     Arc::new(SledStore::open(path, options).unwrap())
 }
 
@@ -76,6 +78,21 @@ async fn fly(path: &Path, commit: impl FnOnce(Committed) -> Commit) -> Flying {
 
 async fn is_there(store: &SledStore, id: &str) -> bool {
     store.instance(&hub(), id).await.unwrap().is_some()
+}
+
+#[tokio::test]
+async fn syncs_of_other_threads_that_hang_are_told_until_all_have_ended() {
+    let directory = TempDir::new().unwrap();
+    let Flying { store, gate, first, second } = fly(directory.path(), |_| start("d")).await;
+    assert_eq!(store.stalled().unwrap().write, Write::Journal);
+    gate.let_through(0);
+    let [b, c] = first;
+    b.await.unwrap().unwrap();
+    c.await.unwrap().unwrap();
+    assert_eq!(store.stalled().unwrap().write, Write::Journal, "the second is still under way");
+    gate.release();
+    second.await.unwrap().unwrap();
+    assert_eq!(store.stalled(), None);
 }
 
 #[tokio::test]

@@ -43,6 +43,8 @@ mod read;
 mod rows;
 mod settings;
 #[cfg(test)]
+mod stall_tests;
+#[cfg(test)]
 mod tests;
 mod work;
 mod writer;
@@ -52,7 +54,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, mpsc};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use durawasm_core::{HistoryEvent, Timestamp};
 use tokio::sync::{Semaphore, oneshot};
@@ -71,10 +73,11 @@ use self::settings::Setting;
 use self::work::{Job, Work};
 use self::writer::Writer;
 use super::meters::StoreMeters;
+use super::underway::{self, Underway};
 use super::{
     AppRecord, BackupError, BackupRows, BoxFuture, Commit, CommitError, Committed, Counts, HubName, HubRecord,
     HubUsage, InstanceNumber, InstanceRecord, ListQuery, Mail, MailId, NewMail, Page, PayloadParts, Payloads,
-    RecordedHistory, Revision, ScheduleKey, ScheduleState, Snapshot, Store, StoreError, TimerRow, Usage,
+    RecordedHistory, Revision, ScheduleKey, ScheduleState, Snapshot, Stall, Store, StoreError, TimerRow, Usage,
 };
 use crate::fair::{self, Gate, Lane, Permit};
 
@@ -96,6 +99,8 @@ pub struct SledOptions {
     pub sync_gate: Option<SyncGate>,
     /// What may be written while a backup reads the rows, in bytes; more ends the backup.
     pub backup_aside_bytes: u64,
+    /// A write that the disk has not answered for so long is told by [`Store::stalled`].
+    pub patience: Duration,
 }
 
 impl Default for SledOptions {
@@ -108,6 +113,7 @@ impl Default for SledOptions {
             quick_sync: Duration::from_millis(2),
             sync_gate: None,
             backup_aside_bytes: backup::ASIDE_BYTES,
+            patience: underway::PATIENCE,
         }
     }
 }
@@ -154,9 +160,9 @@ impl SledStore {
             durable: Durable::new(meta.sequence),
             path: path.to_owned(),
             aside: backup::Aside::new(options.backup_aside_bytes),
+            meters: StoreMeters::new(Underway::new(flight::WRITERS, options.patience)),
             options,
             one_backup: Arc::new(Semaphore::new(1)),
-            meters: StoreMeters::default(),
             _lock: lock,
         });
         let (sender, notes) = mpsc::channel();
@@ -299,6 +305,12 @@ impl Store for SledStore {
 
     fn failed(&self) -> Option<String> {
         Self::failed(self)
+    }
+
+    fn stalled(&self) -> Option<Stall> {
+        // What has failed does not wait for the disk any more.
+        let stall = self.shared.meters.underway().stalled(Instant::now());
+        if self.shared.durable.check().is_ok() { stall } else { None }
     }
 
     fn commit(&self, commit: Commit) -> BoxFuture<'_, Result<Committed, CommitError>> {

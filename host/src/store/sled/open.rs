@@ -12,6 +12,7 @@ use std::time::Duration;
 use sha2::{Digest as _, Sha256};
 
 use super::encoding::{self, MetaRow};
+use super::inspect::{Finding, Last};
 use super::journal::{self, Journal, Record};
 use super::rows::Rows;
 use super::{SledOptions, fdatasync, inspect, keys};
@@ -67,10 +68,10 @@ pub enum OpenError {
     },
     /// Acknowledged work is missing: the log was damaged, cut, or replaced by an older copy.
     #[error(
-        "the data directory {} has lost acknowledged work: {} batches of commits are missing (numbers {} to {promised}){}{}. \
-         Nothing was changed. Restore the directory from a backup, and check the disk. \
-         To go on without what is lost, delete the file 'sequence' in it",
-        path.display(), promised - stored, stored + 1, instances_lost(*instances), gap_at(*gap)
+        "the data directory {} has lost acknowledged work: the last {} (numbers {} to {promised}){}{}. \
+         Nothing was changed. Check the disk. {}",
+        path.display(), batches(promised - stored), stored + 1, instances_lost(*instances), gap_at(*gap),
+        choices(*stored, *exact)
     )]
     Shortfall {
         /// The directory.
@@ -83,6 +84,9 @@ pub enum OpenError {
         instances: u64,
         /// The byte of the file `db` that cannot be read, if more follows there.
         gap: Option<u64>,
+        /// True: without the file `sequence` the store opens with everything up to `stored`, and with nothing of what came
+        /// after. False: what is left is not of one moment.
+        exact: bool,
     },
     /// The program was built such that sled's syncs are none.
     #[error("this program was linked in a way that does not let it use the data directory {}: sync_file_range is not its own", .0.display())]
@@ -107,11 +111,34 @@ pub enum OpenError {
     },
 }
 
+fn batches(number: u64) -> String {
+    match number {
+        1 => "batch of commits".into(),
+        many => format!("{many} batches of commits"),
+    }
+}
+
+fn choices(stored: u64, exact: bool) -> String {
+    if exact {
+        format!(
+            "Then either restore a backup into another directory (`durawasm restore`), or accept the loss: copy the \
+             directory, delete the file 'sequence' in it, and start again. Everything up to batch {stored} is there as it \
+             was, and nothing that came after has happened: instances started since then are unknown, others go on from \
+             where they were, events sent to them since are gone, and activities whose results are lost run again"
+        )
+    } else {
+        "Then restore a backup into another directory (`durawasm restore`): what is left here is not of one moment. A batch may \
+         be there in part, and rows may be missing or older than they were. Only without a backup, to see what is left: \
+         copy the directory, delete the file 'sequence' in it, and start again"
+            .into()
+    }
+}
+
 fn instances_lost(instances: u64) -> String {
     match instances {
-        0 => ", all of instances that exist".into(),
-        1 => ", with one started instance".into(),
-        many => format!(", with {many} started instances"),
+        0 => ", in which no instance was started".into(),
+        1 => ", in which one instance was started".into(),
+        many => format!(", in which {many} instances were started"),
     }
 }
 
@@ -189,7 +216,7 @@ pub(super) fn open(path: &Path, options: &SledOptions) -> Result<Opened, OpenErr
         upgrade(path)?;
     }
     let (sidecar, promised) = Sidecar::open(path)?;
-    compare(path, meta, promised, None)?;
+    compare(path, meta, promised, (None, false))?;
     if is_creation {
         fs::remove_file(&creating).map_err(io_error("cannot remove", &creating))?;
         // From here on there may be acknowledgements.
@@ -225,9 +252,10 @@ fn check(path: &Path, records: &[Record]) -> Result<(), OpenError> {
             let promised = Promise::decode(&bytes).unwrap_or_default();
             // What sled's log had durably must be in it. The journal may have it, too; but sled may have used the
             // places again in which the rows were before.
-            let lost = finding.meta.sequence < promised.checkpoint;
+            let lost = finding.meta.sequence < promised.checkpoint && !finding.complete;
             let reached = if lost { Ok(finding.meta) } else { journal::reached(finding.meta, records) };
-            compare(path, reached.map_err(|error| store_error(path, error))?, promised, finding.gap)?;
+            let reached = reached.map_err(|error| store_error(path, error))?;
+            compare(path, reached, promised, (finding.gap, is_exact(&finding, reached, promised)))?;
         }
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(io_error("cannot read", &sequence)(error)),
@@ -240,7 +268,26 @@ fn check(path: &Path, records: &[Record]) -> Result<(), OpenError> {
     finding.put_aside(path).and_then(|()| inspect::finish_snapshots(path)).map_err(io_error("cannot write in", path))
 }
 
-fn compare(path: &Path, stored: MetaRow, promised: Promise, gap: Option<u64>) -> Result<(), OpenError> {
+/// Whether the store as it would open now is the one of a moment.
+fn is_exact(finding: &Finding, reached: MetaRow, promised: Promise) -> bool {
+    // Nothing is moved into places that were free before what is missing.
+    let unmoved = finding.complete || finding.gap.is_none() && finding.meta.sequence >= promised.checkpoint;
+    let whole = match finding.last {
+        Last::Batch => true,
+        // As it was opened then.
+        Last::Snapshot => finding.meta.sequence == promised.checkpoint,
+        Last::Other => false,
+    };
+    // sled may have a part of the batch after its last whole one; the journal completes that.
+    unmoved && (whole || reached.sequence > finding.meta.sequence)
+}
+
+fn compare(
+    path: &Path,
+    stored: MetaRow,
+    promised: Promise,
+    (gap, exact): (Option<u64>, bool),
+) -> Result<(), OpenError> {
     if promised.sequence <= stored.sequence {
         return Ok(());
     }
@@ -250,6 +297,7 @@ fn compare(path: &Path, stored: MetaRow, promised: Promise, gap: Option<u64>) ->
         promised: promised.sequence,
         instances: promised.next_number.saturating_sub(stored.next_number),
         gap,
+        exact,
     })
 }
 

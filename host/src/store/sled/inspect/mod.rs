@@ -41,6 +41,23 @@ pub(super) struct Finding {
     pub(super) damage: Option<String>,
     /// Where the log cannot be read any further, if more follows there.
     pub(super) gap: Option<u64>,
+    /// Each segment of the log was read, from the snapshot to where it ends. Otherwise some that are missing may have had
+    /// what the rest was moved from: that is in order only if nothing durable lay behind the end.
+    pub(super) complete: bool,
+    /// What it ends with.
+    pub(super) last: Last,
+}
+
+/// What the newest change of the pages is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Last {
+    /// None since the snapshot.
+    #[default]
+    Snapshot,
+    /// A new row about the store, which each batch writes last.
+    Batch,
+    /// Any other: there may be a part of a batch. Or it was sled's own, which moves pages at any time.
+    Other,
 }
 
 impl Finding {
@@ -75,6 +92,8 @@ pub(super) fn inspect(directory: &Path) -> io::Result<Finding> {
         aside: Vec::new(),
         damage,
         gap: None,
+        complete: true,
+        last: Last::Snapshot,
     };
     let snapshot = match newest_snapshot(directory)? {
         None => Snapshot::default(),
@@ -117,7 +136,8 @@ pub(super) fn inspect(directory: &Path) -> io::Result<Finding> {
             format!("the file 'db' cannot be read at byte {offset}, with {} more segments behind it", aside.len())
         })
     });
-    Ok(Finding { meta: pages.meta(), aside, damage, gap })
+    let complete = end.is_none_or(|end| end.complete);
+    Ok(Finding { meta: pages.meta(), aside, damage, gap, complete, last: pages.last() })
 }
 
 /// The snapshot that sled will read, with its name.
@@ -174,6 +194,8 @@ struct End {
     /// Index of the segment.
     segment: usize,
     lsn: u64,
+    /// No segment before it is missing.
+    complete: bool,
 }
 
 /// The file `db`.
@@ -216,7 +238,7 @@ impl Log {
 
     /// Reads the first `count` segments, up to the first message that cannot be read. None: there are none.
     fn replay(&self, count: usize, pages: &mut Pages, buffer: &mut [u8]) -> io::Result<Option<End>> {
-        let mut end = None;
+        let (mut end, mut complete, mut next) = (None, true, self.from);
         for (index, segment) in self.segments[..count].iter().enumerate() {
             let length = read_at(&self.file, buffer, segment.offset)?;
             let bytes = &buffer[..length];
@@ -234,9 +256,14 @@ impl Log {
                 pages.take(message, segment.lsn + at as u64, length as u64);
                 at += length;
             }
-            end = Some(End { segment: index, lsn: segment.lsn + at as u64 });
-            if !readable && index + 1 < count && !self.is_overwritten(bytes, at) {
-                break;
+            complete &= segment.lsn == next;
+            next = segment.lsn + SEGMENT;
+            end = Some(End { segment: index, lsn: segment.lsn + at as u64, complete });
+            if !readable && index + 1 < count {
+                if !self.is_overwritten(bytes, at) {
+                    break;
+                }
+                complete = false;
             }
         }
         Ok(end)

@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::super::encoding::{self, MetaRow};
 use super::super::keys;
+use super::Last;
 use super::format::{self, Effect, Message, Snapshot};
 
 /// A page as far as the check knows it.
@@ -42,6 +43,9 @@ pub(super) struct Pages {
     pending: Vec<Change>,
     /// The snapshot includes what is before.
     from: u64,
+    last: Last,
+    /// The newest row about the store in the log.
+    sequence: Option<u64>,
 }
 
 impl Pages {
@@ -88,6 +92,9 @@ impl Pages {
     fn apply(&mut self) {
         for change in std::mem::take(&mut self.pending) {
             self.note_row(&change);
+            let sequence = change.meta.map(|meta| meta.sequence).filter(|found| self.sequence < Some(*found));
+            self.last = if sequence.is_some() { Last::Batch } else { Last::Other };
+            self.sequence = sequence.or(self.sequence);
             let Ok(page) = usize::try_from(change.page) else { continue };
             if self.known.len() <= page {
                 self.known.resize(page + 1, Known::Nothing);
@@ -128,6 +135,11 @@ impl Pages {
     pub(super) fn damage(&self) -> Option<String> {
         let missing = self.known.iter().filter(|known| matches!(known, Known::Nothing | Known::Changes)).count();
         (missing > 0).then(|| format!("{missing} pages of rows are missing from the file 'db'"))
+    }
+
+    /// The newest change.
+    pub(super) fn last(&self) -> Last {
+        self.last
     }
 
     /// The newest row about the store.

@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
+use super::super::encoding::{self, MetaRow};
 use super::super::tests::copy;
-use super::super::{OpenError, SledOptions, SledStore};
+use super::super::{OpenError, SledOptions, SledStore, keys};
 use super::inspect;
 use crate::store::conformance::{completed, next, start};
 use crate::store::{Commit, Committed, Store as _};
@@ -169,4 +170,140 @@ async fn a_snapshot_that_lost_its_name_is_found() {
         .unwrap();
     all_there(&open(directory.path()).unwrap(), &acknowledged, "a renamed snapshot").await;
     assert!(contents(directory.path()).into_keys().all(|path| !path.to_string_lossy().ends_with(".generating")));
+}
+
+/// How far the store is.
+fn sequence(store: &SledStore) -> u64 {
+    let row = store.shared.tree.get(keys::META).unwrap();
+    row.map_or(0, |row| encoding::decode::<MetaRow>(&row, "the row about the store").unwrap().sequence)
+}
+
+/// Tells stores apart that differ in any row.
+fn fingerprint(store: &SledStore) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    for row in store.shared.tree.scan_prefix(b"") {
+        let (key, value) = row.unwrap();
+        hasher.update(&key);
+        hasher.update(&value[..value.len().min(200)]);
+    }
+    hasher.finalize()
+}
+
+/// Batches between two openings.
+const SESSION_BATCHES: u64 = 120;
+
+/// Directories of a store as it was at some moments, at work and closed, and its fingerprint after each batch.
+struct Lives {
+    directory: TempDir,
+    moments: Vec<PathBuf>,
+    after: BTreeMap<u64, u32>,
+}
+
+impl Lives {
+    /// Of instances whose first event has so many bytes.
+    async fn new(bytes: usize) -> Self {
+        let directory = TempDir::new().unwrap();
+        let (data, mut moments, mut after) = (directory.path().join("data"), Vec::new(), BTreeMap::from([(0, 0)]));
+        let mut moment = |name: String| {
+            let path = directory.path().join(name);
+            copy(&data, &path);
+            moments.push(path);
+        };
+        let mut all: Vec<Committed> = Vec::new();
+        for session in 0..3 {
+            let store = open(&data).unwrap();
+            for id in 0..60 {
+                let commit = Commit { events: vec![completed(0, bytes)], ..start(&format!("{session}-{id}")) };
+                all.push(store.commit(commit).await.unwrap());
+                after.insert(sequence(&store), fingerprint(&store));
+                let old = (session * 37 + id * 7) % all.len();
+                let id = format!("{}-{}", old / 60, old % 60);
+                all[old] =
+                    store.commit(Commit { events: vec![completed(1, 1_000)], ..next(&id, all[old]) }).await.unwrap();
+                after.insert(sequence(&store), fingerprint(&store));
+            }
+            moment(format!("at-work-{session}"));
+            drop(store);
+            moment(format!("closed-{session}"));
+        }
+        Self { directory, moments, after }
+    }
+
+    /// A copy of one of them that is damaged in some way.
+    fn damaged(&self, random: &mut fastrand::Rng) -> (PathBuf, String) {
+        let damaged = self.directory.path().join("damaged");
+        drop(fs::remove_dir_all(&damaged));
+        let moment = &self.moments[random.usize(..self.moments.len())];
+        copy(moment, &damaged);
+        let name = ["journal", "db"][random.usize(..2)];
+        let file = File::options().read(true).write(true).open(damaged.join(name)).unwrap();
+        let length = file.metadata().unwrap().len();
+        let at = if name == "db" && (length == 0 || random.bool()) {
+            let length = random.u64(..=length);
+            file.set_len(length).unwrap();
+            length
+        } else {
+            let mut at = random.u64(..length);
+            if name == "journal" {
+                // Most of it is empty space: somewhere in the beginning of one of the records.
+                at = random.u64(..SESSION_BATCHES) * 4096 + random.u64(..400);
+            }
+            let mut byte = [0];
+            file.read_exact_at(&mut byte, at).unwrap();
+            file.write_all_at(&[byte[0] ^ (1 << random.u32(..8))], at).unwrap();
+            at
+        };
+        (damaged, format!("{}, {name} at {at}", moment.display()))
+    }
+}
+
+/// Whoever accepts the loss gets the store of one moment where that was said, and can work with it.
+async fn what_is_advised_is_sound(bytes: usize, usual: usize) -> usize {
+    let lives = Lives::new(bytes).await;
+    let mut random = random();
+    let (mut exact_ones, mut others) = (0, 0);
+    for _ in 0..rounds(usual) {
+        let (damaged, what) = lives.damaged(&mut random);
+        let refused = match open(&damaged) {
+            Ok(store) => {
+                assert_eq!(lives.after.get(&sequence(&store)), Some(&fingerprint(&store)), "{what}");
+                continue;
+            }
+            Err(refused) => refused,
+        };
+        let said = refused.to_string();
+        let OpenError::Shortfall { stored, exact, .. } = refused else { continue };
+        assert!(said.contains("delete the file 'sequence'"), "{what}: {said}");
+        assert_eq!(said.contains(&format!("Everything up to batch {stored} is there")), exact, "{what}: {said}");
+        if !exact {
+            others += 1;
+            continue;
+        }
+        exact_ones += 1;
+        fs::remove_file(damaged.join("sequence")).unwrap();
+        let store = open(&damaged).unwrap_or_else(|error| panic!("{what}: {error}"));
+        assert_eq!(sequence(&store), stored, "{what}");
+        if stored > 0 {
+            assert_eq!(Some(&fingerprint(&store)), lives.after.get(&stored), "{what}: not as it was after {stored}");
+        }
+        store.commit(start("new")).await.unwrap();
+        let (sequence_then, then) = (sequence(&store), fingerprint(&store));
+        drop(store);
+        let store = open(&damaged).unwrap_or_else(|error| panic!("{what}, again: {error}"));
+        assert_eq!((sequence(&store), fingerprint(&store)), (sequence_then, then), "{what}, again");
+    }
+    println!("{exact_ones} exact, {others} others");
+    exact_ones
+}
+
+#[tokio::test]
+async fn what_is_advised_after_a_loss_is_sound() {
+    let exact = what_is_advised_is_sound(300, 40).await;
+    assert!(exact > 0, "nothing was lost such that the rest is as it was");
+}
+
+/// sled writes a part of the rows before there is a checkpoint.
+#[tokio::test]
+async fn what_is_advised_after_a_loss_of_what_is_large_is_sound() {
+    what_is_advised_is_sound(100_000, 10).await;
 }
