@@ -39,13 +39,13 @@ impl Inner {
     /// Goes on from an episode that ended with this decision. `began`: when the work that its commit waits for began.
     pub(super) async fn run_ahead(self: &Arc<Self>, live: &mut Live, decision: Decision, began: Instant) -> Ahead {
         let mut ahead = Ahead { decision, begun: Vec::new(), host_fault: false };
-        while ahead.begun.is_empty() && began.elapsed() < self.settings.run_ahead && !self.is_stopping() {
+        while ahead.begun.is_empty() && self.may_run_ahead(began) {
             let State::Running = live.session.with(|orchestration| orchestration.state()) else { break };
             let calls = ahead.calls();
             if calls.is_empty() || calls.len() > AT_ONCE {
                 break;
             }
-            let ended = self.try_all(live, calls, &mut ahead).await;
+            let ended = self.try_all(live, (calls, began), &mut ahead).await;
             if ended.is_empty() {
                 break;
             }
@@ -66,12 +66,25 @@ impl Inner {
         ahead
     }
 
-    /// Runs attempts for as long as they need not wait. The messages of those that ended; the others go on by themselves.
-    async fn try_all(self: &Arc<Self>, live: &mut Live, calls: Vec<ActivityCall>, ahead: &mut Ahead) -> Vec<Message> {
+    fn may_run_ahead(&self, began: Instant) -> bool {
+        began.elapsed() < self.settings.run_ahead && !self.is_stopping()
+    }
+
+    /// Runs attempts until one has to wait, which then goes on by itself. The messages of those that ended; the others are
+    /// begun after the commit, side by side.
+    async fn try_all(
+        self: &Arc<Self>,
+        live: &mut Live,
+        (calls, began): (Vec<ActivityCall>, Instant),
+        ahead: &mut Ahead,
+    ) -> Vec<Message> {
         let (caller, context) = (Arc::new(live.record.clone()), self.context_of(&live.session));
         live.keep_log();
         let mut ended = Vec::new();
         for call in calls {
+            if !ahead.begun.is_empty() || !self.may_run_ahead(began) {
+                break;
+            }
             let mut attempt = self.attempt_of(&caller, call, context.clone());
             match poll_fn(|context| Poll::Ready(attempt.work.as_mut().poll(context))).await {
                 Poll::Ready((message, used)) => {
