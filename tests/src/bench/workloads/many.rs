@@ -72,11 +72,12 @@ fn swap((value, name): (f64, &'static str)) -> (&'static str, f64) {
 pub(super) async fn churn(server: &Server, args: &Args) -> anyhow::Result<Figures> {
     hello::deploy(server).await?;
     let load = hello::load(args, 128);
-    let mut connection = server.connect().await?;
     let (mut disk, mut rss, mut per_second) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         let round = load.run(server.address, Until::Count(args.finished / ROUNDS as u64)).await?;
         per_second.push(figure(&round.figures(), "per_second"));
+        // The server closes a connection that was idle for as long as a round may take.
+        let mut connection = server.connect().await?;
         purge(&mut connection, "9999-01-01T00:00:00Z").await?;
         disk.push(server.disk_bytes() as f64 / 1048576.0);
         rss.push(server.usage().rss as f64 / 1048576.0);
