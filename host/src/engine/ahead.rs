@@ -17,10 +17,7 @@ use tokio::time::Instant;
 
 use super::Inner;
 use super::activities::Begun;
-use super::actor::Actor;
 use super::episode::Live;
-use super::spans::Context;
-use crate::store::InstanceRecord;
 
 /// More activities at once than this have more from running side by side.
 const AT_ONCE: usize = 8;
@@ -97,39 +94,6 @@ impl Inner {
             }
         }
         ended
-    }
-
-    /// Does what a durable decision asks for, as a part of the span at this place. Some of its activities run already.
-    pub(super) fn act(
-        self: &Arc<Self>,
-        actor: &Arc<Actor>,
-        record: &InstanceRecord,
-        (effects, mut begun): (Vec<Effect>, Vec<Begun>),
-        context: Option<Context>,
-    ) {
-        let number = record.number;
-        let mut caller = None;
-        for effect in effects {
-            match effect {
-                Effect::RunActivity(call) => {
-                    let task = call.task;
-                    let known = begun.iter().position(|begun| (begun.task, begun.attempt) == (task, call.attempt));
-                    let begun = match known {
-                        Some(index) => begun.swap_remove(index),
-                        None => {
-                            let caller = caller.get_or_insert_with(|| Arc::new(record.clone()));
-                            self.send_off(record, self.attempt_of(caller, call, context.clone()))
-                        }
-                    };
-                    actor.started(task, begun.scheduled(number));
-                }
-                Effect::SetTimer { task, due } => self.timers.set(number, task, (due, self.now())),
-                Effect::ClearTimer { task, due } => self.timers.clear(number, task, due),
-                Effect::CancelActivity { task } => actor.cancel(task, self.settings.cancel_grace),
-                // It is a row of the commit.
-                Effect::Send(_) => {}
-            }
-        }
     }
 }
 

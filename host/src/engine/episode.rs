@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::Inner;
+use super::activities::Begun;
 use super::actor::{Actor, Content, Envelope};
 use super::ahead::Ahead;
 use super::client::SendError;
@@ -23,7 +24,7 @@ use super::logs::{LogLimits, LogLine, Ring};
 use super::moves::Change;
 use super::session::Session;
 use super::share::Share;
-use super::spans;
+use super::spans::{self, Context};
 use super::waiters::{End, Waiter};
 use crate::fair::Permit;
 use crate::store::{
@@ -480,6 +481,39 @@ impl Inner {
             self.waiters.ended(number, end);
         }
         Ok(())
+    }
+
+    /// Does what a durable decision asks for, as a part of the span at this place. Some of its activities run already.
+    pub(super) fn act(
+        self: &Arc<Self>,
+        actor: &Arc<Actor>,
+        record: &InstanceRecord,
+        (effects, mut begun): (Vec<Effect>, Vec<Begun>),
+        context: Option<Context>,
+    ) {
+        let number = record.number;
+        let mut caller = None;
+        for effect in effects {
+            match effect {
+                Effect::RunActivity(call) => {
+                    let task = call.task;
+                    let known = begun.iter().position(|begun| (begun.task, begun.attempt) == (task, call.attempt));
+                    let begun = match known {
+                        Some(index) => begun.swap_remove(index),
+                        None => {
+                            let caller = caller.get_or_insert_with(|| Arc::new(record.clone()));
+                            self.send_off(record, self.attempt_of(caller, call, context.clone()))
+                        }
+                    };
+                    actor.started(task, begun.scheduled(number));
+                }
+                Effect::SetTimer { task, due } => self.timers.set(number, task, (due, self.now())),
+                Effect::ClearTimer { task, due } => self.timers.clear(number, task, due),
+                Effect::CancelActivity { task } => actor.cancel(task, self.settings.cancel_grace),
+                // It is a row of the commit.
+                Effect::Send(_) => {}
+            }
+        }
     }
 }
 

@@ -26,7 +26,8 @@ pub trait Executor: Send + Sync + 'static {
     /// session polls again. Dropping the future drops the guest.
     fn orchestrate(&self, run: OrchestratorRun) -> BoxFuture<'static, RunEnd>;
 
-    /// Runs one attempt of an activity in a fresh instance. Dropping the future stops it.
+    /// Runs one attempt of an activity in a fresh instance. Dropping the future stops it. Whatever others can see of it
+    /// waits for [`Pulse::scheduled`]: it may run ahead of the commit that schedules it.
     fn run_activity(&self, run: ActivityRun) -> BoxFuture<'static, Result<Outcome, HostFault>>;
 
     /// Runs a call of an HTTP, manual or timer function in a fresh instance. Dropping the future stops it.
@@ -162,7 +163,7 @@ pub struct ActivityRun {
     pub last_heartbeat: Option<Payload>,
     /// Its environment: variables and secrets of the hub. Not to be logged.
     pub env: Environment,
-    /// Its heartbeats.
+    /// Its heartbeats, and when it may be seen.
     pub pulse: Arc<Pulse>,
     /// Keeps what it logs.
     pub log: Arc<ActivityLog>,
