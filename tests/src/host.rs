@@ -103,13 +103,31 @@ pub fn shared(executor: WasmExecutor) -> Arc<dyn Executor> {
 pub fn executor() -> Arc<dyn Executor> {
     static EXECUTOR: OnceLock<Arc<WasmExecutor>> = OnceLock::new();
     let executor = EXECUTOR.get_or_init(|| {
-        let folder = std::env::temp_dir().join(format!("durawasm-e2e-{}", std::process::id()));
+        remove_remains();
+        let folder = std::env::temp_dir().join(format!("{FOLDER}{}", std::process::id()));
         match WasmExecutor::new(Config::new(folder, egress(&["127.0.0.1", "localhost"], None))) {
             Ok(executor) => Arc::new(executor),
             Err(error) => panic!("no executor: {error}"),
         }
     });
     Arc::new(Shared(Arc::clone(executor)))
+}
+
+/// What the folder of a run's components is called, before the number of its process.
+const FOLDER: &str = "durawasm-e2e-";
+
+/// Removes what runs that have ended have left: what is kept until a process ends, nobody drops.
+fn remove_remains() {
+    let processes = Path::new("/proc");
+    let Ok(entries) = std::fs::read_dir(std::env::temp_dir()) else { return };
+    for entry in entries.flatten().filter(|_| processes.join("self").exists()) {
+        let name = entry.file_name();
+        let Some(process) = name.to_str().and_then(|name| name.strip_prefix(FOLDER)) else { continue };
+        if process.parse::<u32>().is_ok() && !processes.join(process).exists() {
+            // Another run may be about it, too.
+            drop(std::fs::remove_dir_all(entry.path()));
+        }
+    }
 }
 
 /// A way out under these rules.
