@@ -8,6 +8,7 @@
 //! finds the longest beginning of the log without a gap; whether all that was acknowledged is in it, the promised
 //! sequence number says. If so, the rest was never acknowledged and its segments are [put aside](Finding::put_aside).
 
+mod ahead;
 mod format;
 mod pages;
 #[cfg(test)]
@@ -16,11 +17,14 @@ pub(super) mod tests;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, ErrorKind};
+#[cfg(target_os = "linux")]
+use std::num::NonZeroU64;
+use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use self::format::{Message, Place, RED_ZONE, SEGMENT_HEADER, SegmentHeader, Snapshot};
-use self::pages::Pages;
+use self::pages::{Change, Pages, Seen};
 use super::encoding::MetaRow;
 use super::open::SEGMENT_BYTES;
 
@@ -109,11 +113,10 @@ pub(super) fn inspect(directory: &Path) -> io::Result<Finding> {
     };
     // The longest beginning whose segments follow each other and can be read; none: only what the snapshot holds.
     let mut last = log.longest(log.segments.len());
-    let mut buffer = vec![0; SEGMENT_BYTES];
     let (mut pages, mut end);
     loop {
         pages = Pages::new(&snapshot);
-        end = log.replay(last, &mut pages, &mut buffer)?;
+        end = log.replay(last, &mut pages)?;
         let read = end.map_or(0, |end| end.segment + 1);
         if read == last {
             break;
@@ -126,7 +129,7 @@ pub(super) fn inspect(directory: &Path) -> io::Result<Finding> {
     pages.end(end.map_or(0, |end| end.lsn));
     let damage = match log.damage_below(&snapshot, end) {
         Some(damage) => Some(damage),
-        None => log.check_places(&snapshot, &mut pages, &mut buffer)?.or_else(|| pages.damage()),
+        None => log.check_places(&snapshot, &mut pages)?.or_else(|| pages.damage()),
     };
     let aside: Vec<_> = log.segments.iter().skip(last).map(|segment| segment.offset).collect();
     let gap = end.filter(|_| !aside.is_empty()).map(|end| log.segments[end.segment].offset + end.lsn % SEGMENT);
@@ -188,6 +191,19 @@ struct Segment {
     written: u64,
 }
 
+/// What a segment holds.
+#[derive(Debug)]
+struct ReadSegment {
+    /// The messages, each with where it begins and its length.
+    seen: Vec<(Seen, usize, usize)>,
+    /// Where they end.
+    end: usize,
+    /// False: what follows there is no message.
+    readable: bool,
+    /// It is not, because the segment is about to become another one. Not asked about the last.
+    overwritten: bool,
+}
+
 /// Where reading ended.
 #[derive(Clone, Copy, Debug)]
 struct End {
@@ -237,36 +253,61 @@ impl Log {
     }
 
     /// Reads the first `count` segments, up to the first message that cannot be read. None: there are none.
-    fn replay(&self, count: usize, pages: &mut Pages, buffer: &mut [u8]) -> io::Result<Option<End>> {
-        let (mut end, mut complete, mut next) = (None, true, self.from);
-        for (index, segment) in self.segments[..count].iter().enumerate() {
-            let length = read_at(&self.file, buffer, segment.offset)?;
-            let bytes = &buffer[..length];
-            let number = segment.lsn / SEGMENT;
-            let mut at = SEGMENT_HEADER;
-            let mut readable = true;
-            while at <= SEGMENT_BYTES - RED_ZONE {
-                let Some((message, length)) = Message::read(bytes, at, number) else {
-                    readable = false;
-                    break;
-                };
-                if message == Message::Cap {
-                    break;
-                }
-                pages.take(message, segment.lsn + at as u64, length as u64);
-                at += length;
+    fn replay(&self, count: usize, pages: &mut Pages) -> io::Result<Option<End>> {
+        let (mut end, mut complete, mut next, mut index) = (None, true, self.from, 0);
+        let segments = &self.segments[..count];
+        let take = |read: ReadSegment| {
+            let segment = segments[index];
+            for (seen, at, length) in read.seen {
+                pages.take(seen, segment.lsn + at as u64, length as u64);
             }
             complete &= segment.lsn == next;
             next = segment.lsn + SEGMENT;
-            end = Some(End { segment: index, lsn: segment.lsn + at as u64, complete });
-            if !readable && index + 1 < count {
-                if !self.is_overwritten(bytes, at) {
-                    break;
+            end = Some(End { segment: index, lsn: segment.lsn + read.end as u64, complete });
+            index += 1;
+            if !read.readable && index < count {
+                if !read.overwritten {
+                    return ControlFlow::Break(());
                 }
                 complete = false;
             }
-        }
+            ControlFlow::Continue(())
+        };
+        let last = segments.last().map_or(0, |segment| segment.lsn);
+        let read = |segment: &Segment, buffer: &mut [u8]| self.read(*segment, segment.lsn == last, buffer);
+        ahead::in_order(segments, |segment| self.announce(segment.offset), read, take)?;
         Ok(end)
+    }
+
+    /// The segment of this place in the file will be read soon. That nobody heeds it has no consequence but time.
+    #[cfg(target_os = "linux")]
+    fn announce(&self, offset: u64) {
+        use rustix::fs::{Advice, fadvise};
+
+        let _unheeded = fadvise(&self.file, offset / SEGMENT * SEGMENT, NonZeroU64::new(SEGMENT), Advice::WillNeed);
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn announce(&self, _offset: u64) {}
+
+    /// Reads a segment, up to the first message that cannot be read.
+    fn read(&self, segment: Segment, is_last: bool, buffer: &mut [u8]) -> io::Result<ReadSegment> {
+        let length = read_at(&self.file, buffer, segment.offset)?;
+        let (bytes, number) = (&buffer[..length], segment.lsn / SEGMENT);
+        let mut read = ReadSegment { seen: Vec::new(), end: SEGMENT_HEADER, readable: true, overwritten: false };
+        while read.end <= SEGMENT_BYTES - RED_ZONE {
+            let Some((message, length)) = Message::read(bytes, read.end, number) else {
+                read.readable = false;
+                read.overwritten = !is_last && self.is_overwritten(bytes, read.end);
+                break;
+            };
+            if message == Message::Cap {
+                break;
+            }
+            read.seen.push((Seen::of(message), read.end, length));
+            read.end += length;
+        }
+        Ok(read)
     }
 
     /// True: the segment was free and sled had begun to fill it anew, its end before its beginning.
@@ -290,24 +331,36 @@ impl Log {
     }
 
     /// Reads the places that pages had when the snapshot was made and still have.
-    fn check_places(&self, snapshot: &Snapshot, pages: &mut Pages, buffer: &mut [u8]) -> io::Result<Option<String>> {
+    fn check_places(&self, snapshot: &Snapshot, pages: &mut Pages) -> io::Result<Option<String>> {
         let below = |place: &&Place| place.lsn < self.from;
         let mut places: Vec<_> =
             snapshot.places.iter().filter(below).filter(|place| !pages.is_replaced(place.page)).collect();
         places.sort_unstable_by_key(|place| place.offset);
         let mut bad = Vec::new();
-        for in_segment in places.chunk_by(|a, b| a.offset / SEGMENT == b.offset / SEGMENT) {
+        let read = |in_segment: &&[&Place], buffer: &mut [u8]| {
             let length = read_at(&self.file, buffer, in_segment[0].offset / SEGMENT * SEGMENT)?;
-            for place in in_segment {
+            let found = |place: &&Place| {
                 let at = usize::try_from(place.offset % SEGMENT).unwrap_or(usize::MAX);
                 match Message::read(&buffer[..length], at, place.lsn / SEGMENT) {
                     Some((Message::Page(page, effect, body), _)) if page == place.page => {
-                        pages.note(page, effect, body);
+                        Ok(Change::of(page, effect, body))
                     }
-                    Some(_) | None => bad.push(place.offset),
+                    Some(_) | None => Err(place.offset),
+                }
+            };
+            Ok(in_segment.iter().map(found).collect::<Vec<_>>())
+        };
+        let take = |found: Vec<Result<Change, u64>>| {
+            for change in found {
+                match change {
+                    Ok(change) => pages.note(&change),
+                    Err(offset) => bad.push(offset),
                 }
             }
-        }
+            ControlFlow::Continue(())
+        };
+        let segments: Vec<_> = places.chunk_by(|a, b| a.offset / SEGMENT == b.offset / SEGMENT).collect();
+        ahead::in_order(&segments, |segment| self.announce(segment[0].offset), read, take)?;
         Ok(bad.first().map(|offset| {
             format!("{} pages of rows in the file 'db' cannot be read, the first at byte {offset}", bad.len())
         }))

@@ -21,13 +21,49 @@ enum Known {
     Whole,
 }
 
-/// A change of a page within a batch that may not be complete.
+/// A change of a page.
 #[derive(Debug)]
-struct Change {
+pub(super) struct Change {
     page: u64,
     effect: Effect,
+    /// The row about the store in it.
     meta: Option<MetaRow>,
+    /// It is the first page of rows.
     first_leaf: bool,
+}
+
+impl Change {
+    pub(super) fn of(page: u64, effect: Effect, body: &[u8]) -> Self {
+        let (value, first_leaf) = match effect {
+            Effect::Link => (format::link_value(body, keys::META), false),
+            Effect::Replace => match format::first_leaf_value(body, keys::META) {
+                Some(value) => (value, true),
+                None => (None, false),
+            },
+            Effect::Free => (None, false),
+        };
+        let meta = value.and_then(|row| encoding::decode(row, "the row about the store").ok());
+        Self { page, effect, meta, first_leaf }
+    }
+}
+
+/// What of a message counts here.
+#[derive(Debug)]
+pub(super) enum Seen {
+    Change(Change),
+    /// See [`Message::Batch`].
+    Batch(u64),
+    Nothing,
+}
+
+impl Seen {
+    pub(super) fn of(message: Message<'_>) -> Self {
+        match message {
+            Message::Page(page, effect, body) => Self::Change(Change::of(page, effect, body)),
+            Message::Batch(last) => Self::Batch(last),
+            Message::Canceled | Message::Cap => Self::Nothing,
+        }
+    }
 }
 
 /// The pages, and the row about the store among their rows.
@@ -60,20 +96,13 @@ impl Pages {
     }
 
     /// The next message of the log.
-    pub(super) fn take(&mut self, message: Message<'_>, lsn: u64, length: u64) {
-        match message {
-            Message::Page(page, effect, body) => {
-                let (meta, first_leaf) = look(effect, body);
-                // What the snapshot includes has no further effect but must be readable.
-                let change = Change { page, effect, meta, first_leaf };
-                if lsn >= self.from {
-                    self.pending.push(change);
-                } else {
-                    self.note_row(&change);
-                }
-            }
-            Message::Batch(last) => self.batch = Some(last),
-            Message::Canceled | Message::Cap => {}
+    pub(super) fn take(&mut self, seen: Seen, lsn: u64, length: u64) {
+        match seen {
+            // What the snapshot includes has no further effect but must be readable.
+            Seen::Change(change) if lsn < self.from => self.note(&change),
+            Seen::Change(change) => self.pending.push(change),
+            Seen::Batch(last) => self.batch = Some(last),
+            Seen::Nothing => {}
         }
         if self.batch.is_none_or(|last| last < lsn + length) {
             self.batch = None;
@@ -91,7 +120,7 @@ impl Pages {
 
     fn apply(&mut self) {
         for change in std::mem::take(&mut self.pending) {
-            self.note_row(&change);
+            self.note(&change);
             let sequence = change.meta.map(|meta| meta.sequence).filter(|found| self.sequence < Some(*found));
             self.last = if sequence.is_some() { Last::Batch } else { Last::Other };
             self.sequence = sequence.or(self.sequence);
@@ -108,13 +137,8 @@ impl Pages {
         }
     }
 
-    /// What was read where the snapshot says that a page is.
-    pub(super) fn note(&mut self, page: u64, effect: Effect, body: &[u8]) {
-        let (meta, first_leaf) = look(effect, body);
-        self.note_row(&Change { page, effect, meta, first_leaf });
-    }
-
-    fn note_row(&mut self, change: &Change) {
+    /// A change that the snapshot includes, or one of a whole batch.
+    pub(super) fn note(&mut self, change: &Change) {
         if change.first_leaf {
             self.first_leaves.insert(change.page);
         }
@@ -151,17 +175,4 @@ impl Pages {
             last_mail: None,
         })
     }
-}
-
-/// The row about the store in a message, and whether the message is the first page of rows.
-fn look(effect: Effect, body: &[u8]) -> (Option<MetaRow>, bool) {
-    let (value, first_leaf) = match effect {
-        Effect::Link => (format::link_value(body, keys::META), false),
-        Effect::Replace => match format::first_leaf_value(body, keys::META) {
-            Some(value) => (value, true),
-            None => (None, false),
-        },
-        Effect::Free => (None, false),
-    };
-    (value.and_then(|row| encoding::decode(row, "the row about the store").ok()), first_leaf)
 }
