@@ -87,6 +87,20 @@ async fn steps_that_nobody_can_see_share_a_commit_and_make_the_same_history() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_large_goes_into_commits_of_its_own() {
+    let (host, store) = fresh(FAR).await;
+    let word = "x".repeat(64 << 10);
+    let words = json!(vec![format!("echo {word}"); 12]);
+    // Eight that were given so much and brought as much are what a commit takes.
+    comes_to(&store, 2, async |round| {
+        let id = format!("large-{round}");
+        assert_eq!(start(&host, "AsksEach", &id, words.clone()).await, 202);
+        assert_eq!(host.ended(&id).await["output"], json!(vec![&word; 12]));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_came_first_is_logged_first() {
     let (host, _) = fresh(FAR).await;
     assert_eq!(start(&host, "Logs", "talker", Value::Null).await, 202);

@@ -22,6 +22,10 @@ use super::episode::Live;
 /// More activities at once than this have more from running side by side.
 const AT_ONCE: usize = 8;
 
+/// Bytes of inputs and results that one commit takes from what ran ahead, about: what follows goes into another one, so
+/// that nobody waits long for a commit that shares a sync with it.
+const BYTES: usize = 1 << 20;
+
 /// What came of running ahead.
 pub(super) struct Ahead {
     /// All that is decided.
@@ -30,13 +34,15 @@ pub(super) struct Ahead {
     pub(super) begun: Vec<Begun>,
     /// The host could not go on with the guest. What it did last is not decided.
     pub(super) host_fault: bool,
+    /// Of the inputs and results of what has run.
+    pub(super) bytes: usize,
 }
 
 impl Inner {
     /// Goes on from an episode that ended with this decision. `began`: when the work that its commit waits for began.
     pub(super) async fn run_ahead(self: &Arc<Self>, live: &mut Live, decision: Decision, began: Instant) -> Ahead {
-        let mut ahead = Ahead { decision, begun: Vec::new(), host_fault: false };
-        while ahead.begun.is_empty() && self.may_run_ahead(began) {
+        let mut ahead = Ahead::of(decision);
+        while self.may_run_ahead(&ahead, began) {
             let State::Running = live.session.with(|orchestration| orchestration.state()) else { break };
             let calls = ahead.calls();
             if calls.is_empty() || calls.len() > AT_ONCE {
@@ -63,8 +69,9 @@ impl Inner {
         ahead
     }
 
-    fn may_run_ahead(&self, began: Instant) -> bool {
-        began.elapsed() < self.settings.run_ahead && !self.is_stopping()
+    fn may_run_ahead(&self, ahead: &Ahead, began: Instant) -> bool {
+        let is_small = ahead.begun.is_empty() && ahead.bytes < BYTES;
+        is_small && began.elapsed() < self.settings.run_ahead && !self.is_stopping()
     }
 
     /// Runs attempts until one has to wait, which then goes on by itself. The messages of those that ended; the others are
@@ -79,15 +86,17 @@ impl Inner {
         live.keep_log();
         let mut ended = Vec::new();
         for call in calls {
-            if !ahead.begun.is_empty() || !self.may_run_ahead(began) {
+            if !self.may_run_ahead(ahead, began) {
                 break;
             }
+            let input = call.input.as_ref().map_or(0, |input| input.len());
             let mut attempt = self.attempt_of(&caller, call, context.clone());
             match poll_fn(|context| Poll::Ready(attempt.work.as_mut().poll(context))).await {
                 Poll::Ready((message, used)) => {
                     live.used.add(used);
                     live.keep_lines(attempt.log.take_held());
                     ahead.has_run((attempt.task.0, attempt.attempt));
+                    ahead.bytes += input + brought(&message);
                     ended.push(message);
                 }
                 Poll::Pending => ahead.begun.push(self.send_off(&caller, attempt)),
@@ -97,7 +106,18 @@ impl Inner {
     }
 }
 
+/// Bytes of the result that a message brings.
+fn brought(message: &Message) -> usize {
+    // Errors are short.
+    if let Message::ActivityEnded { outcome: Ok(Some(result)), .. } = message { result.len() } else { 0 }
+}
+
 impl Ahead {
+    /// Nothing has run beyond this decision.
+    pub(super) fn of(decision: Decision) -> Self {
+        Self { decision, begun: Vec::new(), host_fault: false, bytes: 0 }
+    }
+
     /// The activities that are to be run.
     fn calls(&self) -> Vec<ActivityCall> {
         let calls = self.decision.effects.iter().filter_map(|effect| match effect {

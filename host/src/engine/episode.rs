@@ -148,7 +148,7 @@ impl Inner {
         let decision = live.session.with(Orchestration::take_decision);
         let ahead = if taken.run && self.run(&mut live).await {
             // What a guest did that the host could not carry on is not decided: it does it again.
-            Ahead { decision, begun: Vec::new(), host_fault: true }
+            Ahead { host_fault: true, ..Ahead::of(decision) }
         } else {
             let decision = decision.then(live.session.with(Orchestration::take_decision));
             self.run_ahead(&mut live, decision, began).await
@@ -433,7 +433,7 @@ impl Inner {
         self: &Arc<Self>,
         actor: &Arc<Actor>,
         live: &mut Live,
-        (Ahead { decision, begun, host_fault }, mail): (Ahead, Vec<MailId>),
+        (Ahead { decision, begun, host_fault, .. }, mail): (Ahead, Vec<MailId>),
     ) -> Result<(), CommitError> {
         if host_fault {
             // What a guest logged that the host could not carry on, it logs again.

@@ -352,7 +352,7 @@ impl Inner {
                 Err(_) => First::Running,
             },
         };
-        let mut ahead = Ahead { decision, begun: Vec::new(), host_fault: false };
+        let mut ahead = Ahead::of(decision);
         if first == First::Done {
             let decision = ahead.decision.then(live.session.with(Orchestration::take_decision));
             ahead = self.run_ahead(&mut live, decision, began).await;
