@@ -29,6 +29,9 @@ pub(super) struct Args {
     /// sleep (sleepers)
     #[arg(long, default_value_t = 100_000, value_name = "INSTANCES")]
     pub(super) finished: u64,
+    /// After how many parts of them all that has ended is purged (churn)
+    #[arg(long, default_value_t = 20, value_name = "ROUNDS", value_parser = clap::value_parser!(u64).range(2..))]
+    pub(super) rounds: u64,
     /// Starts that a hub has queued beside a quiet one (storm)
     #[arg(long, default_value_t = 50_000, value_name = "STARTS")]
     pub(super) storm: u64,

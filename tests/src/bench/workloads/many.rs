@@ -19,8 +19,6 @@ const QUESTIONS: usize = 300;
 const PAGE: usize = 1_000;
 /// The part of all instances among which the questions are asked for the first time.
 const FEW: u64 = 10;
-/// Rounds of coming and going.
-const ROUNDS: usize = 20;
 
 /// Asks among few and among many, lists all, purges half of them.
 pub(super) async fn many(server: &Server, args: &Args) -> anyhow::Result<Figures> {
@@ -73,8 +71,8 @@ pub(super) async fn churn(server: &Server, args: &Args) -> anyhow::Result<Figure
     hello::deploy(server).await?;
     let load = hello::load(args, 128);
     let (mut disk, mut rss, mut per_second) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..ROUNDS {
-        let round = load.run(server.address, Until::Count(args.finished / ROUNDS as u64)).await?;
+    for _ in 0..args.rounds {
+        let round = load.run(server.address, Until::Count(args.finished / args.rounds)).await?;
         per_second.push(figure(&round.figures(), "per_second"));
         // The server closes a connection that was idle for as long as a round may take.
         let mut connection = server.connect().await?;
@@ -83,7 +81,7 @@ pub(super) async fn churn(server: &Server, args: &Args) -> anyhow::Result<Figure
         rss.push(server.usage().rss as f64 / 1048576.0);
     }
     let most = |figures: &[f64]| figures.iter().copied().fold(0.0, f64::max);
-    let (early, late) = disk.split_at(ROUNDS / 2);
+    let (early, late) = disk.split_at(disk.len() / 2);
     let last = |figures: &[f64]| figures.last().copied().unwrap_or(f64::NAN);
     Ok(vec![
         ("instances", args.finished as f64),
