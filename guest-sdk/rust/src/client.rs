@@ -22,6 +22,7 @@ use crate::retry::millis;
 pub use error::ClientError;
 pub use list::{InstanceFilter, Instances, ListInstances};
 pub use start::StartNew;
+use status::begins_at;
 pub use status::{InstanceStatus, ManagementPayload};
 
 /// Starts orchestrations of the hub and manages them.
@@ -254,15 +255,19 @@ impl DurableClient {
     /// What the management API answers a start with: 202, the URL to poll in `Location`, and all URLs in the body, on the
     /// scheme and host of the request.
     pub fn create_check_status_response(self, request: &HttpRequest, instance_id: &str) -> HttpResponse {
-        let links = self.management_payload(instance_id);
-        let links = match request.origin() {
-            Some(origin) => links.at_origin(origin),
-            None => links,
+        let wit::CheckStatusResponse { location, retry_after, body } = host::create_check_status_response(instance_id);
+        // As a rule the host has made them for this request.
+        let (location, body) = match request.origin().filter(|origin| !begins_at(&location, origin)) {
+            Some(origin) => {
+                let links = self.management_payload(instance_id).at_origin(origin);
+                // A struct of strings can always be written.
+                let body = serde_json::to_string(&links).unwrap_or_default();
+                (links.status_query_get_uri, body)
+            }
+            None => (location, body),
         };
-        let response =
-            HttpResponse::new(202).header("Location", &links.status_query_get_uri).header("Retry-After", "10");
-        // A struct of strings can always be written.
-        response.json_text(serde_json::to_string(&links).unwrap_or_default())
+        let response = HttpResponse::new(202).header("Location", location);
+        response.header("Retry-After", retry_after.to_string()).json_text(body)
     }
 
     /// Answers with the output if the instance ends in time, and with where to ask for it if not:

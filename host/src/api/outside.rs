@@ -8,8 +8,9 @@ use super::codes::Codes;
 use super::history::{self, Detail};
 use super::links::{LinkParts, Links};
 use super::route::Base;
+use super::start::RETRY_AFTER_SECONDS;
 use super::{ApiSettings, ApiState};
-use crate::engine::guest_client::{HistoryDetail, ManagementPayload, Outside};
+use crate::engine::guest_client::{CheckStatusResponse, HistoryDetail, ManagementPayload, Outside};
 use crate::store::HubRecord;
 
 /// Where no request is answered, links have the configured origin.
@@ -26,8 +27,8 @@ impl ApiState {
     }
 }
 
-impl Outside for Surface {
-    fn management_payload(&self, hub: &HubRecord, id: &str, origin: Option<&str>) -> ManagementPayload {
+impl Surface {
+    fn links(&self, hub: &HubRecord, id: &str, origin: Option<&str>) -> Links {
         let mint = self.codes.as_ref().map(|codes| codes.mint(hub, None));
         let parts = LinkParts {
             origin: origin.unwrap_or(&self.settings.public_url),
@@ -37,7 +38,13 @@ impl Outside for Surface {
             failure_flag: false,
             mint: mint.as_ref(),
         };
-        let links = Links::new(id, &parts);
+        Links::new(id, &parts)
+    }
+}
+
+impl Outside for Surface {
+    fn management_payload(&self, hub: &HubRecord, id: &str, origin: Option<&str>) -> ManagementPayload {
+        let links = self.links(hub, id, origin);
         ManagementPayload {
             id: links.id,
             status_query_get_uri: links.status_query_get_uri,
@@ -49,6 +56,13 @@ impl Outside for Surface {
             suspend_post_uri: links.suspend_post_uri,
             resume_post_uri: links.resume_post_uri,
         }
+    }
+
+    fn check_status_response(&self, hub: &HubRecord, id: &str, origin: Option<&str>) -> CheckStatusResponse {
+        let links = self.links(hub, id, origin);
+        // A struct of strings can always be written.
+        let body = serde_json::to_string(&links).unwrap_or_default();
+        CheckStatusResponse { location: links.status_query_get_uri, retry_after: RETRY_AFTER_SECONDS, body }
     }
 
     fn history(&self, events: &[HistoryEvent], detail: HistoryDetail) -> Payload {

@@ -18,6 +18,9 @@ use crate::engine::client::LONGEST_WAIT;
 use crate::engine::{Engine, InstanceView, Reuse, StartRequest, Waited};
 use crate::store::{HubName, StoreError};
 
+/// How long whoever started an instance should wait before asking for it (http-api.md 3).
+pub(super) const RETRY_AFTER_SECONDS: u32 = 10;
+
 /// What of the query decides, checked before anything is started.
 struct Wishes {
     reuse: Reuse,
@@ -161,7 +164,7 @@ fn accepted(links: &Links) -> Response {
     if let Ok(location) = HeaderValue::from_str(&links.status_query_get_uri) {
         headers.insert(LOCATION, location);
     }
-    headers.insert(RETRY_AFTER, HeaderValue::from_static("10"));
+    headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
     response
 }
 

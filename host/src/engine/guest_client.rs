@@ -24,6 +24,9 @@ pub trait Outside: Send + Sync + 'static {
     /// The URLs by which an instance is managed, on this origin; none: on the server's public one.
     fn management_payload(&self, hub: &HubRecord, id: &str, origin: Option<&str>) -> ManagementPayload;
 
+    /// The same as the answer to a start.
+    fn check_status_response(&self, hub: &HubRecord, id: &str, origin: Option<&str>) -> CheckStatusResponse;
+
     /// A history as the management API shows it: a JSON array.
     fn history(&self, events: &[HistoryEvent], detail: HistoryDetail) -> Payload;
 }
@@ -50,6 +53,17 @@ pub struct ManagementPayload {
     pub restart_post_uri: String,
     pub suspend_post_uri: String,
     pub resume_post_uri: String,
+}
+
+/// The answer to a start (http-api.md 3): 202 with this.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CheckStatusResponse {
+    /// Where to ask for the instance.
+    pub location: String,
+    /// Seconds.
+    pub retry_after: u32,
+    /// The URLs of the instance as JSON.
+    pub body: String,
 }
 
 impl GuestClient {
@@ -99,6 +113,15 @@ impl GuestClient {
         match (self.engine.inner.outside.get(), self.engine.hub(&self.hub)) {
             (Some(outside), Some(hub)) => outside.management_payload(&hub, id, self.origin.as_deref()),
             (None, _) | (_, None) => ManagementPayload { id: id.to_owned(), ..ManagementPayload::default() },
+        }
+    }
+
+    /// How whoever started an instance is answered; empty while there is no HTTP surface.
+    #[must_use]
+    pub fn check_status_response(&self, id: &str) -> CheckStatusResponse {
+        match (self.engine.inner.outside.get(), self.engine.hub(&self.hub)) {
+            (Some(outside), Some(hub)) => outside.check_status_response(&hub, id, self.origin.as_deref()),
+            (None, _) | (_, None) => CheckStatusResponse::default(),
         }
     }
 

@@ -12,7 +12,7 @@ use super::convert;
 use super::guest::Stop;
 use super::limits::{LARGEST_PAGE, PAGE, PAGE_BYTES};
 use super::orchestration::DurableView;
-use crate::engine::guest_client::{GuestClient, HistoryDetail};
+use crate::engine::guest_client::{CheckStatusResponse, GuestClient, HistoryDetail};
 use crate::engine::{
     InstanceView, Parts, PurgeError, PurgeOptions, RestartError, Reuse, SendError, StartError, StartRequest, Waited,
 };
@@ -208,6 +208,15 @@ impl wit::Host for DurableView<'_> {
             suspend_post_uri: payload.suspend_post_uri,
             resume_post_uri: payload.resume_post_uri,
         })
+    }
+
+    async fn create_check_status_response(
+        &mut self,
+        instance_id: String,
+    ) -> wasmtime::Result<wit::CheckStatusResponse> {
+        let response = self.client("create-check-status-response").await?.check_status_response(&instance_id);
+        let CheckStatusResponse { location, retry_after, body } = response;
+        Ok(wit::CheckStatusResponse { location, retry_after, body })
     }
 }
 

@@ -14,7 +14,7 @@ pub(crate) mod fake {
 
     use crate::RuntimeStatus;
     use crate::bindings::durable::functions::client::{
-        Error, Filter, ManagementPayload, Page, Parts, Reuse, StartOptions, StartRequest, Status,
+        CheckStatusResponse, Error, Filter, ManagementPayload, Page, Parts, Reuse, StartOptions, StartRequest, Status,
     };
 
     #[derive(Default)]
@@ -202,5 +202,10 @@ pub(crate) mod fake {
             suspend_post_uri: uri("/suspend?reason={text}"),
             resume_post_uri: uri("/resume?reason={text}"),
         }
+    }
+
+    pub(crate) fn create_check_status_response(id: &str) -> CheckStatusResponse {
+        let location = create_management_payload(id).status_query_get_uri;
+        CheckStatusResponse { body: format!(r#"{{"statusQueryGetUri":"{location}"}}"#), location, retry_after: 10 }
     }
 }

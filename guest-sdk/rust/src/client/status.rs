@@ -227,7 +227,7 @@ impl ManagementPayload {
     #[must_use]
     pub fn at_origin(mut self, to: &str) -> Self {
         // As a rule the host has made them for the request that is answered.
-        if self.status_query_get_uri.strip_prefix(to).is_some_and(|rest| rest.starts_with('/')) {
+        if begins_at(&self.status_query_get_uri, to) {
             return self;
         }
         for uri in [
@@ -246,6 +246,11 @@ impl ManagementPayload {
         }
         self
     }
+}
+
+/// Whether a URL has this scheme and host.
+pub(super) fn begins_at(url: &str, origin: &str) -> bool {
+    url.strip_prefix(origin).is_some_and(|rest| rest.starts_with('/'))
 }
 
 impl From<wit::ManagementPayload> for ManagementPayload {

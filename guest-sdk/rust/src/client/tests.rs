@@ -194,6 +194,13 @@ fn a_check_status_response_says_where_to_ask() {
 }
 
 #[test]
+fn a_check_status_response_is_the_hosts_own_where_the_request_came_to_the_host() {
+    let response = CLIENT.create_check_status_response(&HttpRequest::new("POST", "http://host/api/start"), "i");
+    assert_eq!(response.headers().next(), Some(("Location", "http://host/instances/i")));
+    assert_eq!(body(&response), json!({"statusQueryGetUri": "http://host/instances/i"}));
+}
+
+#[test]
 fn waiting_gives_the_bare_output_when_it_completes() {
     with_output(RuntimeStatus::Completed, r#"["Hello Tokyo!"]"#);
     let response = wait(2, 1).expect("it has completed");

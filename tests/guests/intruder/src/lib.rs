@@ -61,6 +61,7 @@ impl Call {
             "wait-for-completion" => format!("{:?}", client::wait_for_completion(id, soon)),
             "wait-for-start" => format!("{:?}", client::wait_for_start(id, soon)),
             "create-management-payload" => format!("{:?}", client::create_management_payload(id)),
+            "create-check-status-response" => format!("{:?}", client::create_check_status_response(id)),
             unknown => return Err(Error::new("NoOperation", format!("the intruder does not know '{unknown}'"))),
         })
     }

@@ -82,6 +82,7 @@ fn call(random: &mut Random) -> bool {
         }
         15 => client::wait_for_completion(&id, random.ms().min(30.0)).is_ok(),
         16 => client::wait_for_start(&id, random.ms().min(30.0)).is_ok(),
+        17 if random.one_in(2) => !client::create_check_status_response(&id).body.is_empty(),
         17 => !client::create_management_payload(&id).id.is_empty(),
         18 => {
             println!("{}", random.event());
