@@ -45,13 +45,27 @@ pub(super) async fn admit(library: &Library, stage: &Stage, component: bytes::By
         return known(library, stage, digest, &surface).await.map(version);
     }
     let candidate = library.prepare(component).await.map_err(|error| match error {
-        CompileError::Invalid(text) => AdmitError::Refused(format!("the component is not valid: {text}")),
+        CompileError::Invalid(text) => AdmitError::Refused(invalid(&text)),
         CompileError::Host(text) => AdmitError::Host(text),
     })?;
     let described = describe(stage, &candidate.loaded, &surface).await?;
     library.admit(digest, candidate).await.map_err(AdmitError::Host)?;
     drop(turn);
     Ok(version(described))
+}
+
+/// What wasmtime says of a function that a component imports and nobody offers.
+const LACKING: &str = "function implementation is missing";
+
+fn invalid(text: &str) -> String {
+    let advice = match text.contains(LACKING) {
+        true => {
+            ". This server does not have that function: if the component was made with a newer SDK, update the server, or \
+             make it with the SDK of the server's version"
+        }
+        false => "",
+    };
+    format!("the component is not valid: {text}{advice}")
 }
 
 type Described = (App, Vec<(FunctionKind, String)>, Vec<Trigger>);
