@@ -73,6 +73,8 @@ pub struct ServerOptions {
     pub retention: Option<Duration>,
     /// How far orchestrations run ahead of what is durable, see [`Settings::run_ahead`].
     pub run_ahead: Duration,
+    /// How long a guest that has answered an HTTP call stays, see [`wasm::Limits::function_stay`].
+    pub function_stay: Duration,
     /// Whose web pages may use the server; none by default.
     pub cors_origins: Vec<Pages>,
     /// What guests may reach.
@@ -111,7 +113,8 @@ impl Server {
         let heavy_threads = Some(threads);
         let (retention, run_ahead) = (options.retention, options.run_ahead);
         let settings = Settings { retention, run_ahead, spans, heavy_threads, ..Settings::default() };
-        check_machine(machine::allowed(), &settings, &wasm::Limits::default())?;
+        let limits = wasm::Limits { function_stay: options.function_stay, ..wasm::Limits::default() };
+        check_machine(machine::allowed(), &settings, &limits)?;
         let address = resolve(&options.listen).await?;
         check_exposure(address, &options)?;
         let egress = Arc::new(Egress::new(options.egress, options.egress_ca.as_deref())?);
@@ -138,7 +141,7 @@ impl Server {
         let router = api::router(state.clone());
         let http = tokio::spawn(listener::serve(listener, router, stopping));
         let opening =
-            tokio::spawn(open_engine((options.store, options.sync_delay), (settings, egress), (slot, outside)));
+            tokio::spawn(open_engine((options.store, options.sync_delay), (settings, limits, egress), (slot, outside)));
         Ok(Self { address, http, opening, folder: None, stop, surface: state, exporter })
     }
 
@@ -266,14 +269,14 @@ async fn resolve(listen: &str) -> Result<SocketAddr, String> {
 
 async fn open_engine(
     (choice, sync_delay): (StoreChoice, Option<Duration>),
-    (settings, egress): (Settings, Arc<Egress>),
+    (settings, limits, egress): (Settings, wasm::Limits, Arc<Egress>),
     (slot, outside): (EngineSlot, Arc<dyn Outside>),
 ) -> Result<(Engine, DataFolder), String> {
     // Opening reads and repairs files: not for the threads that answer health checks.
     let opened = tokio::task::spawn_blocking(move || {
         let store = open_store(&choice, sync_delay)?;
         let folder = DataFolder::of(&choice)?;
-        let executor = open_executor(folder.path(), egress)?;
+        let executor = open_executor(folder.path(), limits, egress)?;
         Ok::<_, String>((store, executor, folder))
     });
     let (store, executor, folder) = opened.await.map_err(|error| format!("opening the store failed: {error}"))??;
@@ -324,10 +327,10 @@ fn open_store(choice: &StoreChoice, sync_delay: Option<Duration>) -> Result<Shar
 }
 
 /// Opens what runs guests; it keeps components and compiled code under `data`. Blocks.
-fn open_executor(data: &Path, egress: Arc<Egress>) -> Result<Arc<dyn Executor>, String> {
+fn open_executor(data: &Path, limits: wasm::Limits, egress: Arc<Egress>) -> Result<Arc<dyn Executor>, String> {
     let program = std::env::current_exe().map_err(|error| format!("cannot find the program itself: {error}"))?;
     let compiler = wasm::Compiler::Child(wasm::Program::new(program));
-    let config = wasm::Config { compiler, ..wasm::Config::new(data.to_owned(), egress) };
+    let config = wasm::Config { compiler, limits, ..wasm::Config::new(data.to_owned(), egress) };
     let executor = WasmExecutor::new(config);
     Ok(Arc::new(executor.map_err(|error| format!("cannot run guests from {}: {error:#}", data.display()))?))
 }
@@ -340,7 +343,7 @@ pub async fn replay(history: &[u8], component: bytes::Bytes) -> Result<Verdict, 
     let history = portable::decode_history(history).map_err(|error| format!("the history cannot be read: {error}"))?;
     let folder = DataFolder::of(&StoreChoice::Memory)?;
     let egress = Arc::new(Egress::new(Rules::default(), None)?);
-    let executor = open_executor(folder.path(), egress)?;
+    let executor = open_executor(folder.path(), wasm::Limits::default(), egress)?;
     let version = executor.admit(component).await.map_err(|error| format!("the component is refused: {error}"))?;
     verdict::check(&*executor, &version, &history).await.map_err(|error| error.to_string())
 }
@@ -387,6 +390,7 @@ mod tests {
                 trust_proxy: false,
                 retention: None,
                 run_ahead: Duration::ZERO,
+                function_stay: Duration::ZERO,
                 cors_origins: pages.to_vec(),
                 egress: Rules::default(),
                 egress_ca: None,

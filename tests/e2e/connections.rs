@@ -23,6 +23,7 @@ async fn server() -> Server {
         trust_proxy: false,
         retention: None,
         run_ahead: Duration::ZERO,
+        function_stay: Duration::ZERO,
         cors_origins: Vec::<Pages>::new(),
         egress: Rules::default(),
         egress_ca: None,

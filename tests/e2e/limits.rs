@@ -39,6 +39,7 @@ const HIT_BY: &[(&str, Option<&str>)] = &[
     ("host_calls", Some("a_busy_wait_on_the_clock_is_stopped")),
     ("episode_fuel", Some("who_never_stops_being_served_is_stopped")),
     ("handles", Some("a_leak_of_pollables_is_stopped")),
+    ("function_stay", Some("it_stays_for_a_moment_only_and_never_for_all_places")),
     ("concurrent_guests", Some("more_guests_than_there_is_room_for_take_turns")),
     ("hostcall_bytes", Some("a_result_of_more_than_a_call_may_hand_over_is_refused")),
     ("describe_wall_time", Some("a_describe_that_hardly_runs_is_stopped_all_the_same")),

@@ -62,4 +62,5 @@ mod tenants;
 mod timers;
 mod tracing;
 mod versions;
+mod warm;
 mod wild;

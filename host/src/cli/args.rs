@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::apps::AppVerb;
 use super::backup::{BackupArgs, RestoreArgs};
-use super::duration::{Retention, RunAhead};
+use super::duration::{FunctionStay, Retention, RunAhead};
 use super::hubs::HubVerb;
 use super::instances::{ListArgs, PurgeArgs};
 use super::keys::KeyVerb;
@@ -136,6 +136,9 @@ pub(super) struct ServeArgs {
     /// How long an orchestration may go on, from one activity that nobody outside can see to the next, before all of that is written at once; 0: each step is written before the next
     #[arg(long, env = "DURAWASM_RUN_AHEAD", default_value = "2ms", value_name = "DURATION")]
     run_ahead: RunAhead,
+    /// How long an instance of an app that has answered an HTTP call stays for the next one, if it has used nothing but the durable client and its log; 0: each call has an instance of its own
+    #[arg(long, env = "DURAWASM_FUNCTION_STAY", default_value = "2s", value_name = "DURATION")]
+    function_stay: FunctionStay,
     /// Let web pages of this origin use the server; may be repeated ('*', all of them, needs --admin-key) [default: none]
     #[arg(long = "cors-origin", env = "DURAWASM_CORS_ORIGINS", value_name = "ORIGIN", value_delimiter = ',')]
     cors_origins: Vec<Pages>,
@@ -197,6 +200,7 @@ impl ServeArgs {
             trust_proxy: self.trust_proxy,
             retention: self.retention.map(|retention| retention.0),
             run_ahead: self.run_ahead.0,
+            function_stay: self.function_stay.0,
             cors_origins: self.cors_origins,
             egress: Rules::new(self.egress),
             egress_ca: self.egress_ca,

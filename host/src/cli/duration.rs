@@ -22,25 +22,29 @@ impl FromStr for Retention {
     }
 }
 
-/// The most that an orchestration may run ahead: its start's answer waits for that long.
-const FURTHEST: Duration = Duration::from_secs(1);
-
-/// How far orchestrations run ahead of what is durable: a duration like `2ms`, or 0.
+/// A duration like `2ms`, or 0; of so many milliseconds at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct RunAhead(pub(super) Duration);
+pub(super) struct AtMost<const MILLISECONDS: u64>(pub(super) Duration);
 
-impl FromStr for RunAhead {
+/// How far orchestrations run ahead of what is durable: a start's answer waits for that long.
+pub(super) type RunAhead = AtMost<1_000>;
+
+/// How long a guest that has answered stays for the next call.
+pub(super) type FunctionStay = AtMost<60_000>;
+
+impl<const MILLISECONDS: u64> FromStr for AtMost<MILLISECONDS> {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         if text == "0" {
             return Ok(Self(Duration::ZERO));
         }
+        let most = Duration::from_millis(MILLISECONDS);
         let duration = text.parse::<SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
         duration
-            .filter(|duration| *duration <= FURTHEST)
+            .filter(|duration| *duration <= most)
             .map(Self)
-            .ok_or_else(|| format!("'{text}' is no duration of at most {FURTHEST:?}: write 0, 2ms or 500us"))
+            .ok_or_else(|| format!("'{text}' is no duration of at most {most:?}: write 0, 2ms or 500us"))
     }
 }
 
@@ -57,6 +61,14 @@ mod tests {
         assert_eq!(parsed("90m"), Some(5400));
         for bad in ["", "0", "-3d", "x", "1y", "99999999999999", "0h"] {
             assert_eq!(parsed(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_guest_stays_for_at_most_a_minute() {
+        let parsed = |text: &str| text.parse::<FunctionStay>().ok().map(|stay| stay.0.as_millis());
+        for (text, millis) in [("0", Some(0)), ("2s", Some(2_000)), ("60s", Some(60_000)), ("61s", None)] {
+            assert_eq!(parsed(text), millis, "{text}");
         }
     }
 

@@ -15,7 +15,7 @@ use super::http::{HttpEnd, HttpRun};
 pub use super::logs::{ActivityLog, LogLevel};
 pub use super::meters::{GuestRole, Stops};
 use super::session::Session;
-pub use super::share::{MemoryShort, Share};
+pub use super::share::{MemoryShort, SameHub, Share};
 pub use super::streams::{BrokenOff, Piece, PieceStream, StreamedCall, StreamedResponse};
 use crate::store::{AppVersion, BoxFuture, Digest, HubName, InstanceNumber};
 

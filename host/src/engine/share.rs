@@ -2,7 +2,7 @@
 //! either, and is metered by it.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use durawasm_core::Timestamp;
@@ -63,7 +63,24 @@ pub struct MemoryShort {
     exceeded: QuotaExceeded,
 }
 
+/// A hub from its creation to its deletion: another one that gets its name is not the same.
+#[derive(Clone)]
+pub struct SameHub(Weak<Hub>);
+
+impl PartialEq for SameHub {
+    fn eq(&self, other: &Self) -> bool {
+        // What is held weakly keeps its address.
+        self.0.ptr_eq(&other.0)
+    }
+}
+
 impl Share {
+    /// Whose it is; none: nobody's.
+    #[must_use]
+    pub fn hub(&self) -> Option<SameHub> {
+        self.hub.as_ref().map(|(hub, _)| SameHub(Arc::downgrade(hub)))
+    }
+
     pub(super) fn of(hub: &Arc<Hub>, clock: &Clock) -> Arc<Self> {
         let hub = Some((Arc::clone(hub), Arc::clone(clock)));
         Arc::new(Self { hub, held: Mutex::default(), refused: AtomicBool::default() })

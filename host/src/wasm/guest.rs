@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::fmt;
 use std::future::poll_fn;
+use std::mem;
 use std::sync::Arc;
 use std::task::Poll;
 
@@ -129,6 +130,30 @@ impl Guest {
         Ok(store)
     }
 
+    /// Ends a run of a guest that may have another one: what it held of the hub's memory is given back. The bytes of its
+    /// memories and tables; none: it holds something else as well, and is to be dropped.
+    pub(super) fn rest(&mut self) -> Option<usize> {
+        // The context has streams that know the log of the run, and what the guest was told of its environment.
+        (self.wasi.is_none() && self.table.is_empty()).then(|| self.memory.rest())
+    }
+
+    /// Begins another run, in the same kind of role, which comes back if the hub has no memory left for it.
+    pub(super) fn begin_again(store: &mut Store<Self>, role: Role, egress: &Arc<Egress>) -> Result<(), Role> {
+        let (tank, fuel) = Tank::new(&role, 0, store.data().limits.episode_fuel);
+        if !store.data_mut().memory.begin_again(&role) || store.set_fuel(fuel).is_err() {
+            return Err(role);
+        }
+        store.set_epoch_deadline(1);
+        let guest = store.data_mut();
+        guest.log = Arc::new(GuestLog::new(&role, &guest.limits));
+        guest.reach = Reach::of(&role, egress, &guest.log);
+        guest.http = (WasiHttpCtx::new(), Outgoing(guest.reach.clone()));
+        guest.virtual_wasi = Virtual::default();
+        (guest.role, guest.tank) = (role, tank);
+        guest.reset_running_time();
+        Ok(())
+    }
+
     /// Waits until `look` has an answer. Nobody is asked to wake this: whoever unblocks the session polls the guest again.
     pub(super) async fn wait<T>(
         &mut self,
@@ -241,7 +266,7 @@ fn on_tick(mut store: StoreContextMut<'_, Guest>) -> wasmtime::Result<UpdateDead
     }
     let guest = store.data_mut();
     let running = &mut guest.running;
-    if std::mem::take(&mut running.resumed) {
+    if mem::take(&mut running.resumed) {
         return Ok(UpdateDeadline::Continue(1));
     }
     running.used += 1;
@@ -286,6 +311,24 @@ impl Tally {
             Role::Function(run) => (Arc::clone(&run.share), None),
         };
         Self { limit, used: 0, granted: None, share, session }
+    }
+
+    /// Gives back what the guest holds as long as nothing runs in it. Says how much that is.
+    fn rest(&mut self) -> usize {
+        self.granted = None;
+        mem::take(&mut self.share).give_back(self.used as u64);
+        self.used
+    }
+
+    /// Takes that again, for a run in this role. False: there is no room.
+    fn begin_again(&mut self, role: &Role) -> bool {
+        let mut next = Self::new(role, self.limit);
+        let has_room = next.share.grow(self.used as u64).is_ok();
+        if has_room {
+            next.used = self.used;
+            *self = next;
+        }
+        has_room
     }
 
     /// The hub has not so much left. That passes, unless this guest alone wants more than all may have; and what was run

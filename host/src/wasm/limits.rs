@@ -52,6 +52,9 @@ pub struct Limits {
     pub episode_fuel: u64,
     /// Resource handles (streams, pollables) that a guest may hold. Ours are few and small.
     pub handles: usize,
+    /// How long a guest that has answered an HTTP call stays for the next one of its app, if it may. It takes a place and
+    /// what it has touched of its memory; making another one takes some 30 us.
+    pub function_stay: Duration,
     /// Orchestrators and activities that exist at once, parked ones included. Each takes about seven memory mappings,
     /// and Linux allows a process 65,530.
     pub concurrent_guests: u32,
@@ -78,6 +81,7 @@ impl Default for Limits {
             host_calls: 1_000_000,
             episode_fuel: 50_000_000_000,
             handles: 1_000,
+            function_stay: Duration::from_secs(2),
             concurrent_guests: 4_000,
         }
     }

@@ -34,6 +34,7 @@ mod stdio;
 mod tests;
 mod ticker;
 mod virtual_wasi;
+mod warm;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -54,6 +55,7 @@ use crate::store::{AppVersion, BoxFuture, Digest, HubName};
 use engine::Runtime;
 use library::Library;
 use run::Stage;
+use warm::Warm;
 
 /// Settings of a [`WasmExecutor`].
 #[derive(Clone, Debug)]
@@ -96,7 +98,9 @@ impl WasmExecutor {
         let engine = runtime.engine().clone();
         let library =
             Library::open(&config.dir, engine.clone(), Arc::clone(&limits), config.compiler).map_err(failed)?;
-        Ok(Self { runtime, library: Arc::new(library), stage: Stage { engine, limits, egress: config.egress } })
+        let warm = Warm::new(&limits);
+        let stage = Stage { engine, limits, egress: config.egress, warm };
+        Ok(Self { runtime, library: Arc::new(library), stage })
     }
 }
 
@@ -128,6 +132,7 @@ impl Executor for WasmExecutor {
     }
 
     fn forget(&self, digest: Digest) -> BoxFuture<'_, ()> {
+        self.stage.warm.forget(digest);
         Box::pin(self.library.forget(digest))
     }
 

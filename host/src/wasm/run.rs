@@ -21,8 +21,10 @@ use super::incoming;
 use super::library::Loaded;
 use super::limits::Limits;
 use super::outcome::Ended;
+use super::warm::{Answering, Owner, Warm};
 use crate::engine::executor::{
-    ActivityRun, FunctionAnswer, FunctionCall, FunctionEnd, FunctionRun, GuestRole, HostFault, OrchestratorRun, RunEnd,
+    ActivityRun, FunctionAnswer, FunctionCall, FunctionEnd, FunctionRun, GuestRole, HostFault, HttpRequest,
+    OrchestratorRun, RunEnd, Stops,
 };
 use crate::engine::session::Session;
 use crate::net::egress::Egress;
@@ -37,6 +39,7 @@ pub(super) struct Stage {
     pub(super) engine: Engine,
     pub(super) limits: Arc<Limits>,
     pub(super) egress: Arc<Egress>,
+    pub(super) warm: Arc<Warm>,
 }
 
 /// A failure that no retry would mend: the component does not have what it should run.
@@ -69,6 +72,18 @@ async fn between_waits<T>(limit: Duration, session: &Session, run: impl Future<O
         }
     })
     .await
+}
+
+/// What a function came to that was stopped.
+fn stopped(error: &wasmtime::Error, store: &Store<Guest>, stops: &Stops) -> FunctionEnd {
+    match Ended::from_error(error, store.data()) {
+        Ended::Faulted => Err(HostFault::Broken("a client function has no session, but one refused it".to_owned())),
+        Ended::Failed(failure) => {
+            stops.count(GuestRole::Function, &failure.error_type);
+            Ok(Err(failure))
+        }
+        Ended::Host(fault) => Err(fault),
+    }
 }
 
 impl Stage {
@@ -177,50 +192,70 @@ impl Stage {
 
     /// Runs a call of an HTTP, manual or timer function.
     pub(super) async fn run_function(&self, loaded: &Loaded, (run, call): (FunctionRun, FunctionCall)) -> FunctionEnd {
+        let call = match call {
+            FunctionCall::Http(request) => return self.answer(loaded, run, request).await,
+            call @ (FunctionCall::Streamed(_) | FunctionCall::Trigger(_)) => call,
+        };
         let (name, stops) = (run.name.clone(), Arc::clone(&run.stops));
         let gauge = Arc::clone(&run.fuel);
         let (mut store, instance) = self.enter(&loaded.real, Role::Function(Box::new(run))).await?;
         let limit = self.limits.payload;
         let called = async {
             let instance = instance?;
-            match (call, &loaded.http, &loaded.trigger) {
-                (FunctionCall::Http(request), Some(http), _) => {
-                    let guest = http.load(&mut store, &instance)?;
-                    let answer = guest.call_handle(&mut store, &name, &functions::request(request)).await?;
-                    Ok(functions::response(answer, limit).map(FunctionAnswer::Http))
-                }
-                (FunctionCall::Streamed(call), ..) => match &loaded.incoming {
+            match (call, &loaded.trigger) {
+                (FunctionCall::Streamed(call), _) => match &loaded.incoming {
                     Some(incoming) => {
                         let answered = incoming::answer(&mut store, &instance, (incoming, call)).await?;
                         Ok(answered.map(|()| FunctionAnswer::Streamed))
                     }
                     None => Ok(Err(absent("wasi:http/incoming-handler"))),
                 },
-                (FunctionCall::Trigger(input), _, Some(trigger)) => {
+                (FunctionCall::Trigger(input), Some(trigger)) => {
                     let guest = trigger.load(&mut store, &instance)?;
                     let input = input.as_deref().map(str::to_owned);
                     let answer = guest.call_run(&mut store, &name, input.as_ref()).await?;
                     Ok(convert::outcome(answer, limit).map(FunctionAnswer::Trigger))
                 }
-                (FunctionCall::Http(_), None, _) => Ok(Err(absent("HTTP functions"))),
-                (FunctionCall::Trigger(_), _, None) => Ok(Err(absent("manual or timer functions"))),
+                (FunctionCall::Http(_) | FunctionCall::Trigger(_), _) => Ok(Err(absent("manual or timer functions"))),
             }
         };
         let called = called.await;
         gauge.tell(fuel::used(&store));
-        match called {
-            Ok(answer) => Ok(answer),
-            Err(error) => match Ended::from_error(&error, store.data()) {
-                Ended::Faulted => {
-                    Err(HostFault::Broken("a client function has no session, but one refused it".to_owned()))
+        called.or_else(|error| stopped(&error, &store, &stops))
+    }
+
+    /// Has a guest answer a request: one that has answered before, if one is there.
+    async fn answer(&self, loaded: &Loaded, run: FunctionRun, request: HttpRequest) -> FunctionEnd {
+        let Some(http) = &loaded.http else { return Ok(Err(absent("HTTP functions"))) };
+        let (name, stops, gauge) = (run.name.clone(), Arc::clone(&run.stops), Arc::clone(&run.fuel));
+        let owner = run.share.hub().map(|hub| Owner { hub, code: run.digest });
+        let mut guest = match self.take_warm(owner.as_ref(), Role::Function(Box::new(run))) {
+            Ok(guest) => guest,
+            Err(role) => {
+                let (mut store, made) = self.enter(&loaded.real, role).await?;
+                match made.and_then(|instance| http.load(&mut store, &instance)) {
+                    Ok(guest) => Answering { store, guest, answers: 0 },
+                    Err(error) => return stopped(&error, &store, &stops),
                 }
-                Ended::Failed(failure) => {
-                    stops.count(GuestRole::Function, &failure.error_type);
-                    Ok(Err(failure))
+            }
+        };
+        let answer = guest.guest.call_handle(&mut guest.store, &name, &functions::request(request)).await;
+        gauge.tell(fuel::used(&guest.store));
+        match answer {
+            Ok(answer) => {
+                if let Some(owner) = owner {
+                    self.warm.keep(owner, guest);
                 }
-                Ended::Host(fault) => Err(fault),
-            },
+                Ok(functions::response(answer, self.limits.payload).map(FunctionAnswer::Http))
+            }
+            Err(error) => stopped(&error, &guest.store, &stops),
         }
+    }
+
+    /// A guest that has answered before. Otherwise the role comes back.
+    fn take_warm(&self, owner: Option<&Owner>, role: Role) -> Result<Answering, Role> {
+        let Some(mut guest) = owner.and_then(|owner| self.warm.take(owner)) else { return Err(role) };
+        Guest::begin_again(&mut guest.store, role, &self.egress).map(|()| guest)
     }
 
     /// Asks a component what it holds; refuses one whose functions are not of the contract's types. While all places are taken,

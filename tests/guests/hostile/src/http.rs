@@ -1,6 +1,8 @@
 //! HTTP functions that misbehave, and one that does not.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::sleep;
+use std::time::SystemTime;
 
 use durawasm::prelude::*;
 use durawasm::raw::client::{self, Filter};
@@ -12,6 +14,22 @@ use crate::deeds;
 pub(crate) fn fine(ctx: FunctionContext, request: HttpRequest) -> Result<HttpResponse> {
     let links = ctx.client().management_payload("some");
     Ok(HttpResponse::new(200).header("X-Status-Uri", links.status_query_get_uri).text(request.body().len().to_string()))
+}
+
+/// How often this instance has answered, after it has done what the route names.
+#[durawasm::http(name = "HttpCount", route = "count/{what}")]
+pub(crate) fn count(_ctx: FunctionContext, request: HttpRequest) -> Result<HttpResponse> {
+    static ANSWERS: AtomicU32 = AtomicU32::new(0);
+    match request.require_param("what")? {
+        "nothing" => {}
+        "fail" => durawasm::bail!("this time"),
+        "panic" => panic!("the end of it"),
+        "print" => println!("a line of this call"),
+        "time" => drop(SystemTime::now()),
+        "grow" => drop(vec![1_u8; 16 << 20].leak()),
+        other => return Err(Error::bad_request(format!("there is no '{other}'"))),
+    }
+    Ok(HttpResponse::new(200).text((ANSWERS.fetch_add(1, Ordering::Relaxed) + 1).to_string()))
 }
 
 /// Opens with the admin key, and with one that manages the hub.

@@ -16,6 +16,7 @@ durawasm::app!(
     activities::return_100mb,
     activities::stack_overflow,
     activities::wrong_role,
+    http::count,
     http::deed,
     http::fine,
     http::for_admins,
