@@ -6,6 +6,7 @@ use std::time::Duration;
 use axum::http::StatusCode;
 use durawasm_host::engine::{Settings, system_clock};
 use durawasm_host::store::memory::MemoryStore;
+use durawasm_host::store::sled::{SledOptions, SledStore};
 use durawasm_host::wasm::Limits;
 use durawasm_tests::{Host, guests};
 use serde_json::json;
@@ -90,6 +91,25 @@ async fn its_memory_is_the_hubs_only_while_it_answers() {
     let config = json!({"limits": {"memoryBytes": 1}}).to_string();
     assert!(host.send("PUT", "/admin/hubs/one/config", config).await.status.is_success());
     assert_eq!(count(&host, "one", "nothing").await, Err(StatusCode::INTERNAL_SERVER_ERROR));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_keeps_nothing_open_that_the_host_has_closed() {
+    let (folder, limits) =
+        (tempfile::tempdir().unwrap(), Limits { function_stay: Duration::from_secs(60), ..Limits::default() });
+    let open = || SledStore::open(folder.path(), SledOptions::default());
+    let executor = executor(limits);
+    let settings = (Settings::default(), system_clock());
+    let host = Host::running(Arc::new(open().unwrap()), Arc::clone(&executor), settings).await;
+    furnish(&host, "one").await;
+    assert_eq!(count(&host, "one", "nothing").await, Ok(1));
+    host.engine.stop();
+    drop(host);
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    while let Err(error) = open() {
+        assert!(std::time::Instant::now() < deadline, "{error}");
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

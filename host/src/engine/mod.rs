@@ -449,6 +449,7 @@ impl Engine {
     /// Stops taking up new work. What has been acknowledged is durable already; what runs is taken up at the next start.
     pub fn stop(&self) {
         self.inner.stopping.store(true, Ordering::Release);
+        self.inner.timers.look_again();
     }
 }
 

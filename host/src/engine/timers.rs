@@ -95,10 +95,10 @@ impl Timers {
     }
 }
 
-/// Fires timers until the engine is gone.
+/// Fires timers until the engine is gone, or stops: whoever has let go of it has its store closed.
 pub(super) async fn run(engine: Weak<Inner>) {
     loop {
-        let Some(inner) = engine.upgrade() else { return };
+        let Some(inner) = engine.upgrade().filter(|inner| !inner.is_stopping()) else { return };
         let now = inner.now();
         if inner.timers.is_stale(now) {
             let until = now.saturating_add(HORIZON).unwrap_or(Timestamp::MAX);

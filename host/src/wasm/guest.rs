@@ -130,11 +130,18 @@ impl Guest {
         Ok(store)
     }
 
-    /// Ends a run of a guest that may have another one: what it held of the hub's memory is given back. The bytes of its
-    /// memories and tables; none: it holds something else as well, and is to be dropped.
+    /// Ends a run of a guest that may have another one: what it held of the hub's memory is given back, and nothing is
+    /// left of the run, which leads to the engine and what that holds. The bytes of its memories and tables; none: it holds
+    /// something else as well, and is to be dropped.
     pub(super) fn rest(&mut self) -> Option<usize> {
         // The context has streams that know the log of the run, and what the guest was told of its environment.
-        (self.wasi.is_none() && self.table.is_empty()).then(|| self.memory.rest())
+        if self.wasi.is_some() || !self.table.is_empty() {
+            return None;
+        }
+        self.role = Role::Describe;
+        self.log = Arc::new(GuestLog::new(&self.role, &self.limits));
+        (self.reach, self.http) = (None, (WasiHttpCtx::new(), Outgoing(None)));
+        Some(self.memory.rest())
     }
 
     /// Begins another run, in the same kind of role, which comes back if the hub has no memory left for it.

@@ -103,7 +103,7 @@ impl Stage {
             Err(fault) => return RunEnd::Host(fault),
         };
         let called = async {
-            let instance = loaded.repeatable.instantiate_async(&mut store).await?;
+            let instance = self.instantiate(&loaded.repeatable, &mut store).await?;
             let guest = orchestrator.load(&mut store, &instance)?;
             guest.call_run(&mut store, &run.name, input.as_ref()).await
         };
@@ -141,7 +141,7 @@ impl Stage {
         let (stops, gauge) = (Arc::clone(&run.stops), Arc::clone(&run.fuel));
         let mut store = self.store(Role::Activity(Box::new(run)), 0)?;
         let called = async {
-            let instance = loaded.real.instantiate_async(&mut store).await?;
+            let instance = self.instantiate(&loaded.real, &mut store).await?;
             let guest = activity.load(&mut store, &instance)?;
             guest.call_run(&mut store, &name, input.as_ref()).await
         };
@@ -170,6 +170,15 @@ impl Stage {
         }))
     }
 
+    /// An instance in this store. When all places are taken, guests that only stay leave theirs to whoever tries next.
+    async fn instantiate(&self, pre: &InstancePre<Guest>, store: &mut Store<Guest>) -> wasmtime::Result<Instance> {
+        let made = pre.instantiate_async(store).await;
+        if made.as_ref().is_err_and(|error| error.is::<PoolConcurrencyLimitError>()) {
+            self.warm.clear();
+        }
+        made
+    }
+
     /// A guest in this role. While all places are taken, it waits a little for one.
     async fn enter(
         &self,
@@ -179,7 +188,7 @@ impl Stage {
         let began = Instant::now();
         loop {
             let mut store = self.store(role, 0)?;
-            match pre.instantiate_async(&mut store).await {
+            match self.instantiate(pre, &mut store).await {
                 Err(error) if error.is::<PoolConcurrencyLimitError>() && began.elapsed() < PATIENCE => {
                     // What it has got already goes with its store.
                     role = store.into_data().role;
@@ -235,7 +244,10 @@ impl Stage {
                 let (mut store, made) = self.enter(&loaded.real, role).await?;
                 match made.and_then(|instance| http.load(&mut store, &instance)) {
                     Ok(guest) => Answering { store, guest, answers: 0 },
-                    Err(error) => return stopped(&error, &store, &stops),
+                    Err(error) => {
+                        gauge.tell(fuel::used(&store));
+                        return stopped(&error, &store, &stops);
+                    }
                 }
             }
         };
@@ -275,7 +287,7 @@ impl Stage {
         let mut store = self.store(Role::Describe, 0).map_err(Ended::Host)?;
         let pre: &InstancePre<Guest> = &loaded.repeatable;
         let called = async {
-            let instance = pre.instantiate_async(&mut store).await?;
+            let instance = self.instantiate(pre, &mut store).await?;
             if let Some(orchestrator) = &loaded.orchestrator {
                 orchestrator.load(&mut store, &instance)?;
             }

@@ -109,7 +109,7 @@ impl Warm {
     pub(super) fn keep(self: &Arc<Self>, owner: Owner, mut guest: Answering) {
         guest.answers += 1;
         let Some(bytes) = guest.store.data_mut().rest().filter(|bytes| *bytes <= GUEST_BYTES) else { return };
-        if guest.answers >= ANSWERS || self.places == 0 {
+        if guest.answers >= ANSWERS || self.places == 0 || self.stay.is_zero() {
             return;
         }
         let mut state = self.lock();
@@ -123,8 +123,14 @@ impl Warm {
         drop(state);
         drop(gone);
         if !is_watched {
-            tokio::spawn(Arc::clone(self).watch());
+            tokio::spawn(Watch(Some(Arc::clone(self))).watch());
         }
+    }
+
+    /// Drops all: somebody needs their places.
+    pub(super) fn clear(&self) {
+        let gone = self.lock().take_where(|_| true);
+        drop(gone);
     }
 
     /// Drops the guests of a component that is removed.
@@ -133,19 +139,36 @@ impl Warm {
         drop(gone);
     }
 
-    /// Drops those that nobody has called for some time, until there are none.
-    async fn watch(self: Arc<Self>) {
-        loop {
+    /// Drops those that nobody has called for some time. False: there are no others, and nobody looks after them any more.
+    fn sweep(&self) -> bool {
+        let mut state = self.lock();
+        let gone = state.take_where(|waiting| waiting.since.elapsed() >= self.stay);
+        state.watched = !state.waiting.is_empty();
+        let goes_on = state.watched;
+        drop(state);
+        drop(gone);
+        goes_on
+    }
+}
+
+/// Who looks after the guests that stay, until there are none or the runtime ends.
+struct Watch(Option<Arc<Warm>>);
+
+impl Watch {
+    async fn watch(mut self) {
+        while let Some(warm) = &self.0 {
             tokio::time::sleep(LOOK).await;
-            let mut state = self.lock();
-            let gone = state.take_where(|waiting| waiting.since.elapsed() >= self.stay);
-            state.watched = !state.waiting.is_empty();
-            let goes_on = state.watched;
-            drop(state);
-            drop(gone);
-            if !goes_on {
-                return;
+            if !warm.sweep() {
+                self.0 = None;
             }
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if let Some(warm) = &self.0 {
+            warm.lock().watched = false;
         }
     }
 }
