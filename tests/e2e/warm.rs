@@ -21,6 +21,11 @@ async fn host(hub: &str, limits: Limits) -> Host {
     host
 }
 
+/// A guest stays for longer than a machine that is busy with something else takes from one call to the next.
+fn patient() -> Limits {
+    Limits { function_stay: Duration::from_secs(60), ..Limits::default() }
+}
+
 async fn furnish(host: &Host, hub: &str) {
     assert_eq!(host.send("PUT", &format!("/admin/hubs/{hub}"), "").await.status, 201);
     let app = format!("/admin/hubs/{hub}/apps/hostile");
@@ -35,7 +40,7 @@ async fn count(host: &Host, hub: &str, what: &str) -> Result<u32, StatusCode> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_answers_again_if_it_leaves_nothing_behind_but_its_memory() {
-    let host = host("one", Limits::default()).await;
+    let host = host("one", patient()).await;
     for expected in 1..4 {
         assert_eq!(count(&host, "one", "nothing").await, Ok(expected));
     }
@@ -52,7 +57,7 @@ async fn a_guest_answers_again_if_it_leaves_nothing_behind_but_its_memory() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_answers_for_no_other_hub_and_for_none_that_has_its_name() {
-    let host = host("one", Limits::default()).await;
+    let host = host("one", patient()).await;
     furnish(&host, "two").await;
     for expected in 1..3 {
         assert_eq!(count(&host, "one", "nothing").await, Ok(expected));
@@ -71,6 +76,8 @@ async fn it_answers_for_no_other_hub_and_for_none_that_has_its_name() {
 async fn it_stays_for_a_moment_only_and_never_for_all_places() {
     let limits = [
         Limits { function_stay: Duration::ZERO, ..Limits::default() },
+        // It stays, but nobody is as quick as that.
+        Limits { function_stay: Duration::from_nanos(1), ..Limits::default() },
         Limits { concurrent_guests: 7, ..Limits::default() },
     ];
     for limits in limits {
@@ -78,6 +85,26 @@ async fn it_stays_for_a_moment_only_and_never_for_all_places() {
         for _ in 0..3 {
             assert_eq!(count(&host, "one", "nothing").await, Ok(1));
         }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_comes_last_has_the_place_of_who_came_first() {
+    // One of eight places is for guests that stay.
+    let host = host("one", Limits { concurrent_guests: 8, ..patient() }).await;
+    furnish(&host, "two").await;
+    assert_eq!(count(&host, "one", "nothing").await, Ok(1));
+    assert_eq!(count(&host, "one", "nothing").await, Ok(2));
+    for hub in ["two", "one", "two"] {
+        assert_eq!(count(&host, hub, "nothing").await, Ok(1), "{hub}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_answers_a_thousand_times_and_no_more() {
+    let host = host("one", patient()).await;
+    for expected in (1..=1_000).chain(1..3) {
+        assert_eq!(count(&host, "one", "nothing").await, Ok(expected));
     }
 }
 
@@ -95,8 +122,7 @@ async fn its_memory_is_the_hubs_only_while_it_answers() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_keeps_nothing_open_that_the_host_has_closed() {
-    let (folder, limits) =
-        (tempfile::tempdir().unwrap(), Limits { function_stay: Duration::from_secs(60), ..Limits::default() });
+    let (folder, limits) = (tempfile::tempdir().unwrap(), patient());
     let open = || SledStore::open(folder.path(), SledOptions::default());
     let executor = executor(limits);
     let settings = (Settings::default(), system_clock());
@@ -114,8 +140,8 @@ async fn it_keeps_nothing_open_that_the_host_has_closed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_at_once_have_guests_of_their_own() {
-    let host = Arc::new(host("one", Limits::default()).await);
-    for _ in 0..5 {
+    let host = Arc::new(host("one", patient()).await);
+    for round in 1..6 {
         let mut calls = tokio::task::JoinSet::new();
         for _ in 0..40 {
             let host = Arc::clone(&host);
@@ -123,5 +149,6 @@ async fn many_at_once_have_guests_of_their_own() {
         }
         let counts = calls.join_all().await;
         assert!(counts.iter().all(Result::is_ok), "{counts:?}");
+        assert!(round == 1 || counts.iter().any(|count| *count > Ok(1)), "none has stayed: {counts:?}");
     }
 }

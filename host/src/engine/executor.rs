@@ -30,7 +30,8 @@ pub trait Executor: Send + Sync + 'static {
     /// waits for [`Pulse::scheduled`]: it may run ahead of the commit that schedules it.
     fn run_activity(&self, run: ActivityRun) -> BoxFuture<'static, Result<Outcome, HostFault>>;
 
-    /// Runs a call of an HTTP, manual or timer function in a fresh instance. Dropping the future stops it.
+    /// Runs a call of an HTTP, manual or timer function in an instance of its own for that time: a fresh one, or for an HTTP call one that
+    /// has answered before for the same code of the same hub and kept nothing but its memory. Dropping the future stops it.
     fn run_function(&self, run: FunctionRun, call: FunctionCall) -> BoxFuture<'static, FunctionEnd>;
 
     /// Removes a component that no app has any more, with its compiled form. What runs of it goes on. Who keeps no

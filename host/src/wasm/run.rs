@@ -1,4 +1,4 @@
-//! Runs of guests: a fresh instance each, from its start to its end.
+//! Runs of guests: from the start of each to its end, in a fresh instance or, for an HTTP call, in one that has stayed.
 
 use std::future::poll_fn;
 use std::pin::pin;
